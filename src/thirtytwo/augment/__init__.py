@@ -1,0 +1,59 @@
+"""Augmentations: random changes to a whole training batch, on the device that trains.
+
+An augmentation is a frozen dataclass whose fields are its settings, called with a batch and a generator; it draws
+one parameter an image and never changes its input. Register one with ``@augmentations.register`` and compose
+them as text: ``flip|translate(4)|cutout(8)``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from thirtytwo.registry import Registry
+from thirtytwo.spec import parse_chain
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training batch.
+
+    Attributes:
+        images: float32 (B, C, H, W) in 0..1, not normalised.
+        targets: float32 (B, K), rows sum to 1: one-hot labels, or mixtures of them.
+        ids: int64 (B,): each image's number in its training set, for augmentations that remember an image.
+        epoch: passes over the training set that were finished before this batch.
+        seed: the run's seed, for draws that belong to an image and not to a step.
+    """
+
+    images: Tensor
+    targets: Tensor
+    ids: Tensor
+    epoch: int = 0
+    seed: int = 0
+
+
+Augmentation = Callable[[Batch, torch.Generator], Batch]
+
+augmentations: Registry[Augmentation] = Registry("augmentation", package="thirtytwo.augment")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Augmentations one after the other; the empty chain changes nothing."""
+
+    parts: tuple[Augmentation, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Chain":
+        """Build ``flip|translate(4)``. Raises UserError for what it cannot read or does not know."""
+        return cls(tuple(augmentations.build(spec) for spec in parse_chain(text)))
+
+    def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        for part in self.parts:
+            batch = part(batch, generator)
+        return batch
+
+
+__all__ = ["Augmentation", "Batch", "Chain", "augmentations"]

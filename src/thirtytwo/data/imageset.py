@@ -1,0 +1,117 @@
+"""Images and labels in memory: the one form that every data source becomes."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thirtytwo.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images of one size.
+
+    Attributes:
+        images: uint8 (N, C, H, W), C is 1 (grey) or 3 (RGB). May be backed by a memory-mapped file.
+        labels: int64 (N,), each in [0, K).
+        classes: the K class names, in label order.
+        ids: int64 (N,), each image's position in the set that its source read. Survives `select`, so that a
+            prediction can be traced back to its picture.
+        paths: where each image came from, when it came from a file of its own.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    ids: Tensor
+    paths: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, images: Tensor, labels: Tensor, classes: tuple[str, ...], paths: tuple[str, ...] | None = None
+    ) -> "ImageSet":
+        """A whole set as its source read it: ids are 0..N-1. Raises UserError if the parts do not fit."""
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise UserError(
+                f"images must be uint8 (N, 1 or 3, H, W), not {images.dtype} {tuple(images.shape)}: convert them first"
+            )
+        if labels.shape != (len(images),):
+            raise UserError(f"{len(images)} images but labels of shape {tuple(labels.shape)}: one label an image")
+        labels = labels.to(torch.int64)
+        outside = (labels < 0) | (labels >= len(classes))
+        if outside.any():
+            first = int(outside.nonzero()[0])
+            raise UserError(
+                f"label {int(labels[first])} of image {first} is out of range: "
+                f"{len(classes)} classes need labels 0 to {len(classes) - 1}"
+            )
+        return cls(images, labels, tuple(classes), torch.arange(len(images)), paths)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def channels(self) -> int:
+        return self.images.shape[1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.images.shape[2], self.images.shape[3]
+
+    def select(self, indices: Tensor | np.ndarray) -> "ImageSet":
+        """The images at ``indices`` (int64 positions in this set), in that order."""
+        indices = torch.as_tensor(indices, dtype=torch.int64)
+        paths = None if self.paths is None else tuple(self.paths[i] for i in indices.tolist())
+        return replace(
+            self, images=self.images[indices], labels=self.labels[indices], ids=self.ids[indices], paths=paths
+        )
+
+    def class_counts(self) -> Tensor:
+        """int64 (K,): images per class."""
+        return torch.bincount(self.labels, minlength=len(self.classes))
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Channel mean and standard deviation of the pixels, each float32 (C,) in units of 0..1.
+
+        Exact: from integer histograms, a block of images at a time, so that a memory-mapped set stays on disk.
+        """
+        levels = torch.arange(256, dtype=torch.float64)
+        counts = torch.zeros(self.channels, 256, dtype=torch.float64)
+        for block in self.images.split(4096):
+            for c in range(self.channels):
+                counts[c] += torch.from_numpy(np.bincount(block[:, c].reshape(-1).numpy(), minlength=256))
+        weights = counts / counts.sum(1, keepdim=True)
+        mean = weights @ levels
+        std = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
+        return (mean / 255).float(), (std / 255).float()
+
+    def image_hashes(self) -> np.ndarray:
+        """(N,) of 16-byte BLAKE2b digests, one an image, of its pixels and label."""
+        digests = bytearray()
+        for image, label in zip(self.images, self.labels.tolist(), strict=True):
+            data = np.ascontiguousarray(image.numpy())
+            digests += hashlib.blake2b(data.tobytes() + label.to_bytes(8, "little"), digest_size=16).digest()
+        return np.frombuffer(bytes(digests), dtype="V16")
+
+
+@dataclass(frozen=True, eq=False)
+class Official:
+    """What a data source holds, in its own official splits, before `split.make_splits` cuts any further.
+
+    Attributes:
+        name: what reports call it, such as ``CIFAR-10 (JPEG)``.
+        train: all that may be trained on.
+        val: the source's own validation split, or None.
+        test: the source's own test split, or None.
+        notes: one line each on what was done to the pictures (resized, converted, skipped).
+    """
+
+    name: str
+    train: ImageSet
+    val: ImageSet | None = None
+    test: ImageSet | None = None
+    notes: tuple[str, ...] = ()

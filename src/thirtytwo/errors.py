@@ -1,0 +1,23 @@
+"""The one exception for users' mistakes, and the "did you mean" that its messages share."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """What the user did, in one line that names the input, and what to do about it.
+
+    The command line prints the line and exits with code 2; Python callers catch it like any exception.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``": did you mean 'flip'?"``, or a list of what is known when nothing is close."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f": did you mean '{close[0]}'?"
+    return f". Known: {', '.join(known)}" if known else ""

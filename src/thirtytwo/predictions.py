@@ -1,0 +1,77 @@
+"""Predict once, derive every figure from the predictions."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+from thirtytwo.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model said about a split: every metric and figure derives from this.
+
+    Attributes:
+        logits: float32 (N, K), before softmax.
+        labels: int64 (N,), the truth.
+        classes: K names.
+        ids: int64 (N,): each image's position in the set that its source read.
+        split: "train", "val" or "test".
+        views: how many augmented views of each image the logits average; 1 is none.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    ids: np.ndarray
+    split: str
+    views: int = 1
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """float64 (N, K): softmax of the logits."""
+        return softmax(self.logits.astype(np.float64), axis=1)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """int64 (N,): the most probable class."""
+        return self.logits.argmax(axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool (N,)."""
+        return self.predicted == self.labels
+
+
+def save(path: Path, plain: Predictions, tta: Predictions | None) -> None:
+    """Write ``logits``, ``labels``, ``ids`` and, with views, ``logits_tta`` and ``views`` to an .npz file."""
+    arrays = {"logits": plain.logits, "labels": plain.labels, "ids": plain.ids, "classes": np.array(plain.classes)}
+    if tta is not None:
+        arrays |= {"logits_tta": tta.logits, "views": np.array(tta.views)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+    temporary.replace(path)
+
+
+def load(path: Path) -> tuple[Predictions, Predictions | None]:
+    """Read what `save` wrote: the plain predictions and those with test-time augmentation, if any.
+
+    Raises UserError when the file is missing or damaged. Pickled arrays are refused.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        labels, ids, classes = arrays["labels"], arrays["ids"], tuple(arrays["classes"].tolist())
+        plain = Predictions(arrays["logits"], labels, classes, ids, path.stem)
+        if "logits_tta" not in arrays:
+            return plain, None
+        return plain, Predictions(arrays["logits_tta"], labels, classes, ids, path.stem, int(arrays["views"]))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path}: cannot be read as predictions ({error}): score the run again") from None

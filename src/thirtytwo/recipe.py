@@ -1,0 +1,230 @@
+"""A recipe: everything that decides a training, as one typed value. Never imports torch."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.spec import Spec, parse_chain
+
+
+Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Field(ge=1, strict=True)]
+"""A share of a set (a fraction below 1) or a number of images (a whole number)."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Data(_Section):
+    """Where the images come from and how they are split."""
+
+    source: str = "digits"
+    """A source's name (`thirtytwo data list`), or a path to a folder or file of images."""
+    plan: Literal["default", "val-from-test"] = "default"
+    """`default` cuts val from the official train split; `val-from-test` cuts val and test from the official test
+    split, 65 % and 35 %."""
+    val: Portion = 0.1
+    """Share, or number, of the official train split that goes to val. Unused where a source brings its own val split."""
+    test: Portion = 0.2
+    """Share, or number, that goes to test where the source has no official test split."""
+    split_seed: int = 0
+    """Seed of the cut. Apart from `seed`, so that runs of many seeds share one split."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Train on this many images only (stratified); val and test stay whole."""
+    size: Annotated[int, Field(ge=4, le=1024)] | None = None
+    """Height and width in pixels to resize to. Unset: the images' own size if it is one and at most 64, else 32."""
+    channels: Literal[1, 3] | None = None
+    """Convert to grey (1) or RGB (3). Unset: as the source has them."""
+    fit: Literal["pad", "crop", "stretch"] = "pad"
+    """How a picture that is not square becomes square: bars, cut edges or distortion."""
+    bad_images: Literal["fail", "skip"] = "fail"
+    """What to do when a picture cannot be read: stop, or leave it out and say so."""
+
+
+class Optim(_Section):
+    """The optimizer. Weight decay never touches norms and biases."""
+
+    name: str = "sgd"
+    """sgd, adam, adamw, rmsprop, muon, or one of your own."""
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    """Peak learning rate."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of sgd, rmsprop and muon."""
+    nesterov: bool = True
+    """Nesterov momentum, for sgd and muon."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """Decay of the gradient's two moments, for adam and adamw; the second one serves rmsprop."""
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """Multiplied by the learning rate at each step."""
+    bias_lr: Annotated[float, Field(gt=0)] | None = None
+    """Peak learning rate of norms and biases. Unset: `lr`."""
+    head_lr: Annotated[float, Field(gt=0)] | None = None
+    """Peak learning rate of the last linear layer's weights. Unset: `lr`."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """Largest gradient norm; larger gradients are scaled down to it."""
+
+
+class Train(_Section):
+    """The length of the training and what it minimises."""
+
+    epochs: Annotated[float, Field(gt=0)] = 10
+    """Passes over the training images; fractions are fine."""
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    """Images a step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of each target that is spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced` weighs each class by the inverse of its frequency, for unbalanced folders."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop when val's loss has not improved for this many evaluations, and keep the best weights."""
+    eval_every: Annotated[float, Field(gt=0)] = 1.0
+    """Epochs between two evaluations on val."""
+    precision: Literal["auto", "bf16", "float32"] = "auto"
+    """`auto` is bf16 where the hardware computes in it, float32 elsewhere."""
+    compile: bool = False
+    """Compile the network with torch.compile."""
+
+
+class Evaluate(_Section):
+    """How a trained model is scored."""
+
+    views: Literal["none", "flip", "flip+shift"] = "none"
+    """Test-time augmentation: the mean over the mirrored image (2 views), and over two shifts by a pixel (6)."""
+
+
+class Recipe(_Section):
+    """Everything that decides a training. The same recipe gives the same bits on the same processor."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "custom"
+    """What its runs are called."""
+    model: str = "cnn2"
+    """A network as text: `cnn2`, `wideresnet(depth=16, width=4)`."""
+    augment: str = "none"
+    """Augmentations as text, one after the other: `flip|translate(4)`."""
+    schedule: str = "cosine"
+    """The learning rate's course as text: `cosine(warmup=0.1)`."""
+    average: str = "none"
+    """Averaging of the weights: `none`, `ema(0.99)` or `lookahead(5)`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of every draw in the training: weights, order, augmentation, dropout."""
+    data: Data = Data()
+    optim: Optim = Optim()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+
+    @field_validator("model", "schedule", "average")
+    @classmethod
+    def _is_spec(cls, text: str) -> str:
+        return str(Spec.parse(text))
+
+    @field_validator("augment")
+    @classmethod
+    def _is_chain(cls, text: str) -> str:
+        return "|".join(map(str, parse_chain(text))) or "none"
+
+    def to_toml(self) -> str:
+        """The recipe as TOML; unset keys are left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    def override(self, assignments: dict[str, Any]) -> "Recipe":
+        """A copy with ``{"optim.lr": 0.2}`` applied. A key may leave its section out where its last part is unique.
+
+        Raises UserError for an unknown key, a wrong type or a value out of range.
+        """
+        values = self.model_dump()
+        for key, value in assignments.items():
+            *sections, last = resolve_key(key).split(".")
+            target = values
+            for section in sections:
+                target = target[section]
+            target[last] = value
+        return from_values(values)
+
+
+def keys() -> dict[str, str]:
+    """Every key of a recipe, dotted, with what it means."""
+    found: dict[str, str] = {}
+    for name, field in Recipe.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            found |= {f"{name}.{key}": sub.description or "" for key, sub in field.annotation.model_fields.items()}
+        else:
+            found[name] = field.description or ""
+    return found
+
+
+def resolve_key(key: str) -> str:
+    """The full dotted key that ``key`` names; UserError with the nearest one otherwise."""
+    known = keys()
+    if key in known:
+        return key
+    ends = [full for full in known if full.rpartition(".")[2] == key]
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
+        raise UserError(f"key '{key}' is ambiguous: say {' or '.join(ends)}")
+    sections = sorted({full.partition(".")[0] for full in known if "." in full})
+    if key in sections:
+        inside = [full for full in known if full.startswith(f"{key}.")]
+        raise UserError(f"'{key}' is a section: set one of its keys, {', '.join(inside)}")
+    raise UserError(f"unknown key '{key}'{did_you_mean(key, known)}")
+
+
+def parse_assignments(words: list[str]) -> dict[str, Any]:
+    """``["optim.lr=0.2", "augment=flip|translate(4)"]`` as values: TOML where it parses as TOML, else text."""
+    assignments: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"'{word}' is no override: expected key=value, such as optim.lr=0.2")
+        assignments[resolve_key(key.strip())] = _value(text.strip())
+    return assignments
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def from_toml(path: Path) -> Recipe:
+    """Read a recipe from a TOML file. Raises UserError naming the file and the key."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as TOML: {error}") from None
+    try:
+        return from_values(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def from_values(values: dict[str, Any]) -> Recipe:
+    """Validate nested values as a recipe. Raises UserError with one line on the first mistake."""
+    try:
+        return Recipe.model_validate(_without_null_specs(values))
+    except ValidationError as error:
+        # A union field reports each of its types; the last message is about the most general one.
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
+        key = re.sub(r"\.(float|int)$", "", key)
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"unknown key '{key}'{did_you_mean(key, keys())}") from None
+        given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UserError(f"key '{key}': {message}{given}") from None
+
+
+def _without_null_specs(values: dict[str, Any]) -> dict[str, Any]:
+    """``augment=none`` on the command line is the text "none", not the absence of a value."""
+    texts = {"augment", "average"}
+    return {key: "none" if value is None and key in texts else value for key, value in values.items()}

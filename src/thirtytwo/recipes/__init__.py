@@ -1,0 +1,25 @@
+"""Named recipes: a function each, whose docstring says what it reaches, in which time, and how it is run."""
+
+from pathlib import Path
+
+from thirtytwo import recipe as recipe_module
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.recipe import Recipe
+from thirtytwo.registry import Registry
+
+recipes: Registry[Recipe] = Registry("recipe", package="thirtytwo.recipes")
+
+
+def find(name: str) -> Recipe:
+    """A recipe by registered name, TOML file, or an earlier run's folder. Raises UserError when it is none of them."""
+    if name in recipes:
+        return recipes.build(name)
+    path = Path(name)
+    if path.is_dir() and (path / "recipe.toml").is_file():
+        return recipe_module.from_toml(path / "recipe.toml")
+    if path.suffix == ".toml" or path.is_file():
+        return recipe_module.from_toml(path)
+    raise UserError(f"unknown recipe '{name}'{did_you_mean(name, recipes.names())}")
+
+
+__all__ = ["find", "recipes"]

@@ -1,0 +1,121 @@
+"""Components by name: register with a decorator, list with wildcards, build from a :class:`Spec`."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.spec import Spec
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Registry(Generic[T]):
+    """Named factories of one kind of component.
+
+    Args:
+        kind: what it holds, as messages call it ("model", "augmentation").
+        package: the package whose modules register the built-in ones; imported at the first look-up,
+            so that importing the registry costs nothing.
+        context: parameters that the program supplies, not the user (image size, number of classes). A factory
+            receives those of them that its signature names.
+    """
+
+    def __init__(self, kind: str, package: str, context: tuple[str, ...] = ()) -> None:
+        self.kind = kind
+        self._package = package
+        self._context = context
+        self._factories: dict[str, Callable[..., T]] = {}
+        self._discovered = False
+
+    def register(self, factory: F) -> F:
+        """Decorator: register a function or class under its own name, in lower case with dashes as written.
+
+        ``@registry.register`` uses ``factory.spec_name`` where it has one, else ``__name__``.
+        """
+        return self.register_as(getattr(factory, "spec_name", factory.__name__))(factory)
+
+    def register_as(self, name: str) -> Callable[[F], F]:
+        """Decorator: register under ``name``. A second factory of the same name is refused."""
+
+        def add(factory: F) -> F:
+            known = self._factories.get(name)
+            if known is not None and (known.__module__, known.__qualname__) != (
+                factory.__module__,
+                factory.__qualname__,
+            ):
+                raise UserError(f"{self.kind} '{name}' exists already (in {known.__module__}): choose another name")
+            self._factories[name] = factory
+            return factory
+
+        return add
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Registered names that match a shell pattern such as ``resnet*``, sorted."""
+        self._discover()
+        return sorted(name for name in self._factories if fnmatchcase(name, pattern))
+
+    def __contains__(self, name: str) -> bool:
+        self._discover()
+        return name in self._factories
+
+    def get(self, name: str) -> Callable[..., T]:
+        """The factory called ``name``; UserError with the nearest known name otherwise."""
+        self._discover()
+        if name not in self._factories:
+            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, self._factories)}")
+        return self._factories[name]
+
+    def summary(self, name: str) -> str:
+        """First line of the factory's docstring."""
+        return (inspect.getdoc(self.get(name)) or "").partition("\n")[0]
+
+    def build(self, spec: Spec | str, **context: Any) -> T:
+        """Build the component that ``spec`` names, its arguments checked against the factory's signature.
+
+        Types and ``Annotated[int, Field(ge=1)]`` ranges are checked by pydantic. Raises UserError for an unknown
+        name or argument, a missing argument, a wrong type and a value out of range.
+        """
+        spec = Spec.parse(spec) if isinstance(spec, str) else spec
+        factory = self.get(spec.name)
+        given = {key: value for key, value in context.items() if key in inspect.signature(factory).parameters}
+        return factory(**self._checked(factory, spec), **given)
+
+    def _checked(self, factory: Callable[..., T], spec: Spec) -> Mapping[str, Any]:
+        hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
+        fields: dict[str, Any] = {}
+        for name, parameter in inspect.signature(factory).parameters.items():
+            if name not in self._context:
+                default = ... if parameter.default is parameter.empty else parameter.default
+                fields[name] = (hints.get(name, Any), default)
+        if len(spec.args) > len(fields):
+            raise UserError(f"{spec}: {self.kind} '{spec.name}' takes {len(fields)} arguments, not {len(spec.args)}")
+        given = dict(zip(fields, spec.args, strict=False))
+        for key, value in spec.kwargs.items():
+            if key in given:
+                raise UserError(f"{spec}: '{key}' is given twice")
+            if key not in fields:
+                hint = did_you_mean(key, fields) if fields else ": it takes no arguments"
+                raise UserError(f"{spec}: {self.kind} '{spec.name}' has no argument '{key}'{hint}")
+            given[key] = value
+        check = create_model(spec.name, __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+        try:
+            valid = check(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"{spec}: argument '{first['loc'][0]}': {first['msg']}") from None
+        return {name: getattr(valid, name) for name in given}
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
+            importlib.import_module(module.name)

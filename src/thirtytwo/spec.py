@@ -1,0 +1,84 @@
+"""Component specifications as text: ``translate(4)``, ``flip|translate(4)|cutout(8)``.
+
+A specification is a name and literal arguments. It is parsed with :func:`ast.literal_eval`, so that no
+text that came from a recipe can run code.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from thirtytwo.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:\-]*")
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A component's name with its literal arguments; ``str(spec)`` is the text it came from."""
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def parse(cls, text: str) -> "Spec":
+        """Read ``name`` or ``name(1, key=2)``. Raises UserError naming the text when it is neither."""
+        text = text.strip()
+        match = _NAME.match(text)
+        if match is None:
+            raise UserError(f"'{text}' is no component: expected a name such as flip or translate(4)")
+        name, rest = match.group(), text[match.end() :].strip()
+        if not rest:
+            return cls(name)
+        try:
+            call = ast.parse(f"_{rest}", mode="eval").body
+            if not rest.startswith("(") or not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                raise ValueError
+            kwargs = {}
+            for keyword in call.keywords:
+                if keyword.arg is None:
+                    raise ValueError
+                kwargs[keyword.arg] = _literal(keyword.value)
+            return cls(name, tuple(_literal(arg) for arg in call.args), MappingProxyType(kwargs))
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            raise UserError(f"cannot read '{text}': expected a form such as {name}(4) or {name}(key=4)") from None
+
+    def __str__(self) -> str:
+        shown = [repr(arg) for arg in self.args] + [f"{key}={value!r}" for key, value in self.kwargs.items()]
+        return f"{self.name}({', '.join(shown)})" if shown else self.name
+
+
+def parse_chain(text: str) -> tuple[Spec, ...]:
+    """Read ``a|b(1)|c``; the empty text and ``none`` are the empty chain."""
+    if text.strip() in ("", "none"):
+        return ()
+    return tuple(Spec.parse(part) for part in _split(text))
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name) and node.id.lower() in _WORDS:
+        return _WORDS[node.id.lower()]
+    return ast.literal_eval(node)
+
+
+def _split(text: str) -> list[str]:
+    """Cut at every ``|`` that stands outside brackets and quotes."""
+    parts, start, depth, quote = [], 0, 0, ""
+    for i, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char in "([{":
+            depth += 1
+        elif char in ")]}":
+            depth -= 1
+        elif char == "|" and depth == 0:
+            parts.append(text[start:i])
+            start = i + 1
+    return [*parts, text[start:]]
