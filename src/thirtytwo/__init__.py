@@ -1,1 +1,35 @@
-"""Train, compare and explain small-image classifiers."""
+"""Train, compare and explain small-image classifiers: CIFAR-10, MNIST, or a folder of your own pictures.
+
+>>> import thirtytwo
+>>> run = thirtytwo.train("digits-cnn", epochs=3)
+>>> run.predict("seven.png")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from thirtytwo.api import Answer, TrainedRun, open_run, train
+    from thirtytwo.errors import UserError
+    from thirtytwo.recipe import Recipe
+
+_HOMES = {
+    "Answer": "thirtytwo.api",
+    "Recipe": "thirtytwo.recipe",
+    "TrainedRun": "thirtytwo.api",
+    "UserError": "thirtytwo.errors",
+    "open_run": "thirtytwo.api",
+    "train": "thirtytwo.api",
+}
+
+__all__ = ["Answer", "Recipe", "TrainedRun", "UserError", "open_run", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use, so that ``import thirtytwo`` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'thirtytwo' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

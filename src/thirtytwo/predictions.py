@@ -1,5 +1,7 @@
 """Predict once, derive every figure from the predictions."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,15 +65,24 @@ def save(path: Path, plain: Predictions, tta: Predictions | None) -> None:
 def load(path: Path) -> tuple[Predictions, Predictions | None]:
     """Read what `save` wrote: the plain predictions and those with test-time augmentation, if any.
 
-    Raises UserError when the file is missing or damaged. Pickled arrays are refused.
+    Raises UserError when the file is missing or damaged.
     """
+    arrays = read_arrays(path, "logits", "labels", "ids", "classes")
+    labels, ids, classes = arrays["labels"], arrays["ids"], tuple(arrays["classes"].tolist())
+    plain = Predictions(arrays["logits"], labels, classes, ids, path.stem)
+    if "logits_tta" not in arrays:
+        return plain, None
+    return plain, Predictions(arrays["logits_tta"], labels, classes, ids, path.stem, int(arrays["views"]))
+
+
+def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, which must have ``names``. Pickled arrays are refused; UserError for a bad file."""
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        labels, ids, classes = arrays["labels"], arrays["ids"], tuple(arrays["classes"].tolist())
-        plain = Predictions(arrays["logits"], labels, classes, ids, path.stem)
-        if "logits_tta" not in arrays:
-            return plain, None
-        return plain, Predictions(arrays["logits_tta"], labels, classes, ids, path.stem, int(arrays["views"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        missing = [name for name in names if name not in arrays]
+        if missing:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: cannot be read as predictions ({error}): score the run again") from None
+    return arrays

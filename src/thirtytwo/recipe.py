@@ -2,13 +2,14 @@
 
 import re
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.errors import UserError
 from thirtytwo.spec import Spec, parse_chain
 
 
@@ -29,7 +30,7 @@ class Data(_Section):
     """`default` cuts val from the official train split; `val-from-test` cuts val and test from the official test
     split, 65 % and 35 %."""
     val: Portion = 0.1
-    """Share, or number, of the official train split that goes to val. Unused where a source brings its own val split."""
+    """Share, or number, of the official train split that goes to val. Unused where a source has a val split."""
     test: Portion = 0.2
     """Share, or number, that goes to test where the source has no official test split."""
     split_seed: int = 0
@@ -127,9 +128,10 @@ class Recipe(_Section):
     def _is_chain(cls, text: str) -> str:
         return "|".join(map(str, parse_chain(text))) or "none"
 
-    def to_toml(self) -> str:
-        """The recipe as TOML; unset keys are left out."""
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+    def to_toml(self, *, comments: bool = False) -> str:
+        """The recipe as TOML; unset keys are left out. ``comments`` puts above each key what it means."""
+        text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return _with_comments(text) if comments else text
 
     def override(self, assignments: dict[str, Any]) -> "Recipe":
         """A copy with ``{"optim.lr": 0.2}`` applied. A key may leave its section out where its last part is unique.
@@ -157,6 +159,16 @@ def keys() -> dict[str, str]:
     return found
 
 
+def _with_comments(toml: str) -> str:
+    meanings, section, lines = keys(), "", []
+    for line in toml.splitlines():
+        if line.startswith("["):
+            section = f"{line.strip('[]')}."
+        meaning = meanings.get(section + line.partition(" = ")[0])
+        lines += [f"# {' '.join(meaning.split())}", line] if meaning else [line]
+    return "\n".join(lines) + "\n"
+
+
 def resolve_key(key: str) -> str:
     """The full dotted key that ``key`` names; UserError with the nearest one otherwise."""
     known = keys()
@@ -171,7 +183,15 @@ def resolve_key(key: str) -> str:
     if key in sections:
         inside = [full for full in known if full.startswith(f"{key}.")]
         raise UserError(f"'{key}' is a section: set one of its keys, {', '.join(inside)}")
-    raise UserError(f"unknown key '{key}'{did_you_mean(key, known)}")
+    raise _unknown(key)
+
+
+def _unknown(key: str) -> UserError:
+    known = keys()
+    ends_of = {full.rpartition(".")[2]: full for full in known}
+    close = get_close_matches(key, [*known, *ends_of], n=1)
+    hint = f": did you mean '{ends_of.get(close[0], close[0])}'?" if close else ": `thirtytwo recipes keys` lists them"
+    return UserError(f"unknown key '{key}'{hint}")
 
 
 def parse_assignments(words: list[str]) -> dict[str, Any]:
@@ -218,7 +238,7 @@ def from_values(values: dict[str, Any]) -> Recipe:
         key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
         key = re.sub(r"\.(float|int)$", "", key)
         if first["type"] == "extra_forbidden":
-            raise UserError(f"unknown key '{key}'{did_you_mean(key, keys())}") from None
+            raise _unknown(key) from None
         given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UserError(f"key '{key}': {message}{given}") from None

@@ -83,11 +83,15 @@ class Registry(Generic[T]):
         name or argument, a missing argument, a wrong type and a value out of range.
         """
         spec = Spec.parse(spec) if isinstance(spec, str) else spec
+        arguments = self.check(spec)
         factory = self.get(spec.name)
         given = {key: value for key, value in context.items() if key in inspect.signature(factory).parameters}
-        return factory(**self._checked(factory, spec), **given)
+        return factory(**arguments, **given)
 
-    def _checked(self, factory: Callable[..., T], spec: Spec) -> Mapping[str, Any]:
+    def check(self, spec: Spec | str) -> Mapping[str, Any]:
+        """The validated arguments of ``spec``, without building it. Raises UserError as `build` does."""
+        spec = Spec.parse(spec) if isinstance(spec, str) else spec
+        factory = self.get(spec.name)
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
         fields: dict[str, Any] = {}
         for name, parameter in inspect.signature(factory).parameters.items():

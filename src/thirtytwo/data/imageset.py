@@ -92,9 +92,13 @@ class ImageSet:
     def image_hashes(self) -> np.ndarray:
         """(N,) of 16-byte BLAKE2b digests, one an image, of its pixels and label."""
         digests = bytearray()
-        for image, label in zip(self.images, self.labels.tolist(), strict=True):
-            data = np.ascontiguousarray(image.numpy())
-            digests += hashlib.blake2b(data.tobytes() + label.to_bytes(8, "little"), digest_size=16).digest()
+        labels = self.labels.numpy().astype("<i8")
+        for start in range(0, len(self), 4096):  # blocks, so that a memory-mapped set stays on disk
+            block = np.ascontiguousarray(self.images[start : start + 4096].numpy())
+            for image, label in zip(block, labels[start : start + 4096], strict=True):
+                digest = hashlib.blake2b(image.data, digest_size=16)
+                digest.update(label.tobytes())
+                digests += digest.digest()
         return np.frombuffer(bytes(digests), dtype="V16")
 
 

@@ -13,8 +13,6 @@ from torch import nn
 
 from thirtytwo.registry import Registry
 
-models: Registry[nn.Module] = Registry(
-    "model", package="thirtytwo.models", context=("channels", "classes", "size")
-)
+models: Registry[nn.Module] = Registry("model", package="thirtytwo.models", context=("channels", "classes", "size"))
 
 __all__ = ["models"]

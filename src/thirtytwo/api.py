@@ -1,0 +1,173 @@
+"""What the command line and a notebook both call: train, open, test, predict, report."""
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from thirtytwo import metrics, recipes
+from thirtytwo.build import load_classifier, load_splits
+from thirtytwo.data import picture
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.evaluate import logits
+from thirtytwo.models.classifier import Classifier
+from thirtytwo.recipe import Recipe, resolve_key
+from thirtytwo.report.html import write as write_report
+from thirtytwo.run import Run
+from thirtytwo.score import require_same_split, score
+from thirtytwo.session import Session
+from thirtytwo.train import Progress, Watch
+
+Picture = str | Path | np.ndarray | Tensor | Image.Image
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says about one picture: classes with their probabilities, most probable first."""
+
+    name: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.classes[0]} ({self.probabilities[0]:.1%})"
+
+
+class TrainedRun:
+    """A run that has been trained: score it on test, predict with it, report on it."""
+
+    def __init__(self, run: Run, device: Device) -> None:
+        self.run = run
+        self.device = device
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.run.path
+
+    @cached_property
+    def model(self) -> Classifier:
+        """The trained network, in evaluation mode: float images (B, C, H, W) in 0..1 -> logits (B, K)."""
+        return load_classifier(self.run, self.device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return tuple(self.run.card["classes"])
+
+    def scores(self, split: str = "test") -> dict[str, metrics.Estimate]:
+        """The stored scores of a split without test-time augmentation, each with its interval; empty if not scored."""
+        found = self.run.predictions(split)
+        return metrics.scores(found[0]) if found else {}
+
+    def test(self) -> dict[str, metrics.Estimate]:
+        """Score the test split once more. It is a look, and is written down."""
+        splits = load_splits(self.run.recipe)
+        require_same_split(self.run, splits, "test")
+        with self.run.owned():
+            score(self.run, self.model, splits, self.device, "test", by="test")
+        return self.scores("test")
+
+    def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
+        """Classify pictures: paths, PIL images, or uint8 arrays (H, W), (H, W, C) or tensors (C, H, W).
+
+        Each is brought to the training's size and channels in the way the training did it.
+        """
+        if isinstance(pictures, str | Path | np.ndarray | Tensor | Image.Image):
+            pictures = [pictures]
+        names, images = [], []
+        for i, each in enumerate(pictures):
+            names.append(str(each) if isinstance(each, str | Path) else f"picture {i + 1}")
+            images.append(self._prepare(each, names[-1]))
+        if not images:
+            return []
+        scores, averaged = logits(self.model, torch.stack(images), self.device, views=self.run.recipe.evaluate.views)
+        probabilities, order = (averaged if averaged is not None else scores).double().softmax(1).sort(descending=True)
+        return [
+            Answer(name, tuple(self.classes[k] for k in ks[:top]), tuple(ps[:top]))
+            for name, ks, ps in zip(names, order.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def report(self) -> Path:
+        """Write report.html and figures/ anew from what the run left behind."""
+        return write_report(self.run)
+
+    def __repr__(self) -> str:
+        return f"TrainedRun({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{split}</th><td>{name}</td><td>{each.value:.4g}</td><td>[{each.low:.4g}, {each.high:.4g}]</td></tr>"
+            for split in ("val", "test")
+            for name, each in self.scores(split).items()
+        )
+        return f"<table><caption>{self.run.name}</caption>{rows}</table>"
+
+    def _prepare(self, source: Picture, name: str) -> Tensor:
+        card = self.run.card
+        wanted: dict[str, Any] = {"size": tuple(card["size"]), "channels": card["channels"], "fit": card["fit"]}
+        if isinstance(source, str | Path):
+            return picture.decode(Path(source), **wanted)
+        return picture.decode(_as_png(source, name), name=name, **wanted)
+
+
+def _as_png(source: np.ndarray | Tensor | Image.Image, name: str) -> bytes:
+    """A picture in memory as a file's bytes, so that it goes the way of every other picture."""
+    if isinstance(source, Tensor):
+        source = (source.permute(1, 2, 0) if source.ndim == 3 else source).numpy()
+    if isinstance(source, np.ndarray):
+        if source.dtype != np.uint8:
+            raise UserError(f"{name}: pixels must be uint8 in 0..255, not {source.dtype}")
+        try:
+            source = Image.fromarray(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
+        except TypeError:
+            raise UserError(f"{name}: {source.shape} is no picture's shape: expected (H, W) or (H, W, 3)") from None
+    buffer = io.BytesIO()
+    (source if source.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else source.convert("RGB")).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def train(
+    recipe: str | Recipe = "digits-cnn",
+    *,
+    out: str | Path = "runs",
+    device: str = "auto",
+    test: bool = True,
+    watch: Watch | None = None,
+    **overrides: Any,
+) -> TrainedRun:
+    """Train a recipe and score it: a name, a TOML file, an earlier run's folder, or a Recipe.
+
+    Args:
+        recipe: what to train.
+        out: where the run folder is made.
+        device: "auto", "cpu", "cuda" or another torch device.
+        test: whether to score the test split after the last step.
+        watch: told of the progress; by default nothing is shown.
+        overrides: recipe keys, ``epochs=3``; a dot is written as two underscores, ``data__source="mnist"``.
+
+    Raises UserError for a user's mistake, Interrupted when asked to stop.
+    """
+    found = recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
+    found = found.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})
+    session = Session.new(found, out=Path(out), device=device)
+    session.complete(test=test, watch=watch or _ignore)
+    return TrainedRun(session.run, session.device)
+
+
+def open_run(path: str | Path, *, device: str = "auto") -> TrainedRun:
+    """A finished run, to predict with or to report on. Raises UserError when it is none."""
+    run = Run.open(path)
+    return TrainedRun(run, Device.choose(device, run.env.get("precision", "auto")))
+
+
+def _ignore(progress: Progress) -> None:
+    pass

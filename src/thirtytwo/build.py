@@ -1,0 +1,145 @@
+"""Recipe -> components: the only place where the two meet."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from thirtytwo.augment import Chain
+from thirtytwo.checkpoint import unpack
+from thirtytwo.data.load import load
+from thirtytwo.data.split import Splits, make_splits
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.feed import Feed
+from thirtytwo.models import models
+from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.optim import averages, optimizers, schedules
+from thirtytwo.optim.averaging import Average
+from thirtytwo.optim.optimizers import Optimizer, parameter_groups
+from thirtytwo.optim.schedules import Schedule
+from thirtytwo.recipe import Recipe
+from thirtytwo.rng import derive
+from thirtytwo.run import Run
+
+INITIALISE_ON = 5000
+"""Images that a network with a data-dependent initialisation is shown."""
+
+
+@dataclass(eq=False)
+class Parts:
+    """Everything that one training needs."""
+
+    recipe: Recipe
+    device: Device
+    splits: Splits
+    feed: Feed
+    model: Classifier
+    optimizer: Optimizer
+    schedule: Schedule
+    average: Average
+    class_weights: Tensor | None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.feed.steps(self.recipe.train.epochs)
+
+
+def check(recipe: Recipe) -> None:
+    """Find every misspelt component before anything is loaded. Raises UserError for the first one."""
+    Chain.parse(recipe.augment)
+    schedules.build(recipe.schedule)
+    for registry, text in ((models, recipe.model), (averages, recipe.average), (optimizers, recipe.optim.name)):
+        registry.check(text)
+
+
+def load_splits(recipe: Recipe) -> Splits:
+    """The recipe's data, decoded and cut."""
+    data = recipe.data
+    official = load(
+        data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images
+    )
+    return make_splits(
+        official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit
+    )
+
+
+def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
+    """Everything at step 0. The same recipe and splits give the same bits.
+
+    Raises UserError when the model cannot take the images, or a component's arguments are wrong.
+    """
+    train, target = splits.train, device.torch
+    feed = Feed(
+        train,
+        batch_size=recipe.train.batch_size,
+        augment=Chain.parse(recipe.augment),
+        seed=recipe.seed,
+        device=target,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.seed, "weights"))
+        network = build_network(recipe.model, channels=train.channels, classes=len(train.classes), size=train.size)
+    mean, std = train.statistics()
+    model = Classifier(network, mean, std).to(target, memory_format=torch.channels_last)
+    _initialise(model, feed)
+    optim = recipe.optim
+    groups = parameter_groups(
+        model,
+        lr=optim.lr,
+        weight_decay=optim.weight_decay,
+        bias_lr=optim.bias_lr,
+        head_lr=optim.head_lr,
+        until={f"network.{name}": epoch for name, epoch in getattr(network, "trained_epochs", {}).items()},
+    )
+    parts = optimizers.build(
+        optim.name,
+        groups=groups,
+        lr=optim.lr,
+        momentum=optim.momentum,
+        nesterov=optim.nesterov,
+        betas=optim.betas,
+    )
+    return Parts(
+        recipe=recipe,
+        device=device,
+        splits=splits,
+        feed=feed,
+        model=model,
+        optimizer=Optimizer(parts, optim.clip),
+        schedule=schedules.build(recipe.schedule),
+        average=averages.build(recipe.average, network=model),
+        class_weights=_class_weights(splits).to(target) if recipe.train.class_weights == "balanced" else None,
+    )
+
+
+def load_classifier(run: Run, device: Device) -> Classifier:
+    """A finished run's model, ready to score. Raises UserError when the weights are missing, damaged or of another shape."""
+    tensors = unpack(run.read_weights(), run.weights)
+    card = run.card
+    network = build_network(
+        card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
+    )
+    model = Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{run.weights}: does not fit the model {card['model']} ({error})") from None
+    return model.to(device.torch, memory_format=torch.channels_last).eval()
+
+
+@torch.no_grad()
+def _initialise(model: Classifier, feed: Feed) -> None:
+    initialise = getattr(model.network, "initialise", None)
+    if initialise is not None:
+        images = feed.images[:INITIALISE_ON].float().div(255)
+        initialise(model.normalise(images))
+
+
+def _class_weights(splits: Splits) -> Tensor:
+    """float32 (K,): proportional to 1 / class count, of mean 1 over the training images."""
+    counts = splits.train.class_counts().clamp(min=1).float()
+    return counts.sum() / (len(counts) * counts)
+
+

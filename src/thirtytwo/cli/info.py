@@ -1,0 +1,24 @@
+"""``thirtytwo info``."""
+
+from thirtytwo.cli.app import DeviceName, Json, app
+
+
+@app.command()
+def info(device: DeviceName = "auto", as_json: Json = False) -> None:
+    """What this machine has: device, precision, threads, versions, cache."""
+    from importlib.metadata import version
+
+    from thirtytwo import __version__
+    from thirtytwo.cli.console import say, say_json
+    from thirtytwo.data.cache import cache_dir
+    from thirtytwo.device import Device
+
+    found = {"thirtytwo": __version__, **Device.choose(device).describe()}
+    for package in ("torchvision", "numpy", "scikit-learn", "pillow"):
+        found[package] = version(package)
+    found["cache"] = str(cache_dir())
+    if as_json:
+        say_json(found)
+        return
+    for key, value in found.items():
+        say(key, str(value))

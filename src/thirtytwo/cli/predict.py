@@ -1,0 +1,80 @@
+"""``thirtytwo predict``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thirtytwo.cli.app import DeviceName, Import, Json, RunPath, app
+from thirtytwo.errors import UserError
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    pictures: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or patterns such as 'new/*.png'.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
+    device: DeviceName = "auto",
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values instead.")] = False,
+) -> None:
+    """Say what is in a picture: the most probable classes, with their probabilities."""
+    files = find_pictures(pictures)
+
+    from thirtytwo.api import open_run
+
+    answers = open_run(run, device=device).predict(files, top=top)
+    if as_json:
+        from thirtytwo.cli.console import say_json
+
+        say_json(
+            [{"picture": each.name, "top": dict(zip(each.classes, each.probabilities, strict=True))} for each in answers]
+        )
+    elif as_csv:
+        import csv
+        import sys
+
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        ranks = range(1, len(answers[0].classes) + 1)
+        writer.writerow(["picture", *(column for rank in ranks for column in (f"class_{rank}", f"probability_{rank}"))])
+        for each in answers:
+            pairs = zip(each.classes, each.probabilities, strict=True)
+            writer.writerow([each.name, *(cell for name, share in pairs for cell in (name, f"{share:.6f}"))])
+    else:
+        from rich.table import Table
+
+        from thirtytwo.cli.console import output, percent
+
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+        for each in answers:
+            pairs = zip(each.classes, each.probabilities, strict=True)
+            table.add_row(each.name, *(f"{name}  {percent(share):>7}" for name, share in pairs))
+        output.print(table)
+
+
+def find_pictures(words: list[str]) -> list[Path]:
+    """The files that paths, folders (every picture inside, at any depth) and patterns name, sorted within each.
+
+    Raises UserError for a word that names nothing.
+    """
+    from glob import glob
+
+    from thirtytwo.data.picture import is_picture_name
+
+    found: list[Path] = []
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file() and is_picture_name(file))
+            if not inside:
+                raise UserError(f"{path}: holds no pictures")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            matches = sorted(Path(match) for match in glob(str(path), recursive=True))
+            if not matches:
+                raise UserError(f"{word}: no such picture")
+            found += matches
+    return found

@@ -1,0 +1,77 @@
+"""``thirtytwo recipes``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thirtytwo.cli.app import Import, Json, RecipeWords, app
+from thirtytwo.errors import UserError
+
+group = typer.Typer(help="List the recipes, show one as TOML, or copy one to a file.", no_args_is_help=True)
+app.add_typer(group, name="recipes")
+
+
+@group.command("list")
+def list_recipes(
+    pattern: Annotated[str, typer.Argument(help="A pattern such as 'cifar10-*'.")] = "*",
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """A line a recipe, and what it says of itself."""
+    from thirtytwo.cli.console import output, say_json
+    from thirtytwo.recipes import recipes
+
+    found = {name: recipes.summary(name) for name in recipes.names(pattern)}
+    if as_json:
+        say_json(found)
+        return
+    width = max(map(len, found), default=0)
+    for name, summary in found.items():
+        output.print(f"{name:<{width}}   {summary}", markup=False)
+
+
+@group.command("show")
+def show_recipe(words: RecipeWords = None, imports: Import = []) -> None:  # noqa: B006
+    """A recipe as TOML, overrides applied."""
+    import sys
+
+    from thirtytwo.cli.train import wanted
+
+    sys.stdout.write(wanted(words or []).to_toml())
+
+
+@group.command("copy")
+def copy_recipe(
+    name: Annotated[str, typer.Argument(help="The recipe to start from.")],
+    file: Annotated[Path, typer.Argument(help="The TOML file to make; train it with `thirtytwo train FILE`.")],
+    imports: Import = [],  # noqa: B006
+) -> None:
+    """Write a recipe to a TOML file of your own, each key with what it means."""
+    from thirtytwo import recipes
+    from thirtytwo.cli.console import say
+
+    text = recipes.find(name).override({"name": file.stem}).to_toml(comments=True)
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise UserError(f"{file}: exists already: choose another name") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror})") from None
+    say("recipe", str(file), f"thirtytwo train {file}")
+
+
+@group.command("keys")
+def list_keys(as_json: Json = False) -> None:
+    """Every key of a recipe, and what it means."""
+    from thirtytwo.cli.console import output, say_json
+    from thirtytwo.recipe import keys
+
+    found = keys()
+    if as_json:
+        say_json(found)
+        return
+    width = max(map(len, found))
+    for key, meaning in found.items():
+        output.print(f"{key:<{width}}   {' '.join(meaning.split())}", markup=False)

@@ -1,0 +1,17 @@
+"""``thirtytwo report``."""
+
+from thirtytwo.cli.app import Json, RunPath, app
+
+
+@app.command()
+def report(run: RunPath, as_json: Json = False) -> None:
+    """Write a run's report.html and figures anew from what the run left behind."""
+    from thirtytwo.cli.console import say, say_json
+    from thirtytwo.report.html import write
+    from thirtytwo.run import Run
+
+    path = write(Run.open(run))
+    if as_json:
+        say_json({"report": str(path)})
+    else:
+        say("report", str(path))

@@ -1,0 +1,108 @@
+"""``thirtytwo train``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, RecipeWords, app
+from thirtytwo.errors import UserError
+
+if TYPE_CHECKING:
+    from thirtytwo.recipe import Recipe
+    from thirtytwo.session import Session
+
+
+@app.command()
+def train(
+    words: RecipeWords = None,
+    out: Annotated[Path, typer.Option("--out", help="Where run folders are made.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run exactly where it stopped.")
+    ] = None,
+    device: DeviceName = "auto",
+    test: Annotated[bool, typer.Option("--test/--no-test", help="Score the test split after the last step.")] = True,
+    checkpoint_every: Annotated[
+        float, typer.Option("--checkpoint-every", metavar="SECONDS", help="Time between two checkpoints.", min=0)
+    ] = 30.0,
+    bad_images: Annotated[
+        str | None, typer.Option("--bad-images", help="fail or skip: what to do with pictures that cannot be read.")
+    ] = None,
+    imports: Import = [],  # noqa: B006
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Train a recipe, score it and write its report.
+
+    `thirtytwo train` trains a small network on scikit-learn's digits; `thirtytwo train cifar10-fast optim.lr=0.2`
+    starts from a recipe and overrides a key. `thirtytwo recipes` lists both.
+    """
+    recipe = None if resume else wanted(words or [], bad_images)
+    if resume and (words or bad_images):
+        raise UserError(f"--resume {resume}: a resumed run keeps its recipe: leave out '{(words or ['--bad-images'])[0]}'")
+
+    from thirtytwo.cli.console import errors, say
+    from thirtytwo.cli.progress import Display
+    from thirtytwo.cli.scores import say_run_json, say_scores
+    from thirtytwo.interrupt import Interrupted
+    from thirtytwo.report.html import write as write_report
+    from thirtytwo.session import Session
+
+    silent = quiet or as_json
+    if resume:
+        session = Session.resume(resume, device=device)
+    else:
+        assert recipe is not None
+        session = Session.new(recipe, out=out, device=device)
+    if not silent:
+        _introduce(session)
+    try:
+        with Display(session.run.recipe.train.epochs, silent=silent) as watch:
+            session.complete(test=test, watch=watch, checkpoint_every=checkpoint_every)
+    except Interrupted as interrupted:
+        path = session.run.path
+        errors.print(f"interrupted: saved at step {session.run.status['step']}; thirtytwo train --resume {path} goes on")
+        return 128 + interrupted.signal
+    report = write_report(session.run)
+    if as_json:
+        say_run_json(session.run)
+    else:
+        say_scores(session.run)
+        say("report", str(report))
+    return 0
+
+
+def wanted(words: list[str], bad_images: str | None = None) -> "Recipe":
+    """The recipe that command-line words ask for: a name first, unless it is an override, then overrides."""
+    from thirtytwo import recipes
+    from thirtytwo.recipe import parse_assignments
+
+    name, overrides = ("digits-cnn", words) if not words or "=" in words[0] else (words[0], words[1:])
+    assignments = parse_assignments(overrides)
+    if bad_images is not None:
+        assignments["data.bad_images"] = bad_images
+    return recipes.find(name).override(assignments)
+
+
+def _introduce(session: "Session") -> None:
+    from thirtytwo.cli.console import say
+
+    parts, recipe = session.parts, session.run.recipe
+    train = parts.splits.train
+    sizes = {name: len(getattr(parts.splits, name)) for name in ("train", "val", "test")}
+    height, width = train.size
+    colour = "grey" if train.channels == 1 else "RGB"
+    say(
+        parts.splits.name,
+        f"{sum(sizes.values()):,} {colour} images {height}x{width}, {len(train.classes)} classes",
+        " · ".join(f"{name} {size:,}" for name, size in sizes.items()),
+    )
+    for note in parts.splits.notes:
+        say("", note)
+    parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    say(
+        session.run.name,
+        f"{recipe.model}, {parameters:,} parameters",
+        f"{session.device.torch}, {session.device.precision}, {recipe.train.epochs:g} epochs of "
+        f"{parts.feed.steps_per_epoch:,} steps",
+    )

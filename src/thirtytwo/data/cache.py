@@ -1,0 +1,125 @@
+"""The cache folder, and decoded images in it: an .npy and a .json file a set, believed only if the hash fits."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thirtytwo.errors import UserError
+
+MEMORY_SHARE = 0.25
+"""Sets larger than this share of the memory that is free now stay on disk, memory-mapped."""
+
+
+def cache_dir() -> Path:
+    """Where downloads and decoded images are kept: ``$THIRTYTWO_CACHE``, else the platform's cache folder."""
+    if folder := os.environ.get("THIRTYTWO_CACHE"):
+        return Path(folder).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("thirtytwo"))
+
+
+def default_memory_limit() -> int:
+    """Bytes that a set may take before it is memory-mapped: `MEMORY_SHARE` of the available memory."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(int(line.split()[1]) * 1024 * MEMORY_SHARE)
+    except OSError:
+        pass
+    return 2 << 30  # no way to ask on this platform without another dependency
+
+
+def store(
+    key: str, shape: tuple[int, ...], blocks: Iterable[np.ndarray], describe: Callable[[], dict[str, Any]]
+) -> None:
+    """Write blocks of uint8 images, one after the other, under ``key``; ``shape[0]`` is their largest number.
+
+    ``describe`` is called after the last block; what it returns is stored beside the images. Both files appear whole or
+    not at all, the description last. Raises UserError when the cache folder cannot be written.
+    """
+    folder = cache_dir() / "decoded"
+    temporary = folder / f".{key}.{os.getpid()}.npy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            start = _write_header(file, shape)
+            digest, count = hashlib.blake2b(digest_size=32), 0
+            for block in blocks:
+                block = np.ascontiguousarray(block)
+                file.write(block.data)
+                digest.update(block.data)
+                count += len(block)
+            file.seek(0)
+            # NumPy pads the header so that the first axis can be corrected in place.
+            assert _write_header(file, (count, *shape[1:])) == start
+        description = {"shape": [count, *shape[1:]], "blake2b": digest.hexdigest(), **describe()}
+        temporary.replace(folder / f"{key}.npy")
+        temporary.write_text(json.dumps(description), encoding="utf-8")
+        temporary.replace(folder / f"{key}.json")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write decoded images ({error.strerror}): set THIRTYTWO_CACHE to "
+                        "a folder with room") from None  # fmt: skip
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def read(key: str, memory_limit: int) -> tuple[Tensor, dict[str, Any]] | None:
+    """The images (N, C, H, W) and the description stored under ``key``; None if they are absent or damaged.
+
+    A set of more than ``memory_limit`` bytes is memory-mapped, copy-on-write. A damaged one is named on stderr.
+    """
+    path = cache_dir() / "decoded" / f"{key}.npy"
+    try:
+        description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        mapped = path.stat().st_size > memory_limit
+        images = np.load(path, mmap_mode="c" if mapped else None, allow_pickle=False)
+        if images.dtype != np.uint8 or list(images.shape) != description["shape"]:
+            raise ValueError("another shape")
+        digest = hashlib.blake2b(digest_size=32)
+        for start in range(0, len(images), 4096):
+            digest.update(np.ascontiguousarray(images[start : start + 4096]).data)
+        if digest.hexdigest() != description["blake2b"]:
+            raise ValueError("another hash")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        print(f"{path}: damaged cache, decoding the pictures again", file=sys.stderr)
+        return None
+    return torch.from_numpy(images), description
+
+
+def gather(images: Tensor, indices: np.ndarray, memory_limit: int | None = None) -> Tensor:
+    """``images[indices]``: in memory, or, above ``memory_limit`` bytes, in a memory-mapped file of the cache."""
+    limit = default_memory_limit() if memory_limit is None else memory_limit
+    shape = (len(indices), *images.shape[1:])
+    if np.prod(shape, dtype=np.int64) <= limit:
+        return images[torch.from_numpy(indices)]
+    digest = hashlib.blake2b(indices.tobytes(), digest_size=16)
+    for block in images.split(4096):
+        digest.update(np.ascontiguousarray(block.numpy()).data)
+    key = f"split-{digest.hexdigest()}"
+    kept = read(key, limit)
+    if kept is None:
+        source = images.numpy()
+        blocks = (source[indices[start : start + 4096]] for start in range(0, len(indices), 4096))
+        store(key, shape, blocks, dict)
+        kept = read(key, limit)
+    if kept is None:
+        raise UserError(f"{cache_dir()}: decoded images do not survive being written: check this disk")
+    return kept[0]
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.tell()

@@ -1,0 +1,208 @@
+"""From encoded pictures, in files of their own or in parquet rows, to image sets: decoded once, then cached."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+
+from thirtytwo.data import cache, picture
+from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.picture import BadPicture, Fit, Header, Size
+from thirtytwo.errors import UserError
+
+T = TypeVar("T")
+Source = tuple[str, Path | bytes]
+"""What messages call a picture, and where its bytes are."""
+
+BLOCK = 256
+"""Pictures that are in memory at a time: at 224 x 224 RGB, 37 MiB of pixels."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The pictures of one split, not decoded yet.
+
+    Attributes:
+        labels: int64 (N,).
+        pictures: called, yields the N pictures in order, as often as it is asked.
+        paths: the file of each, where each has one.
+    """
+
+    labels: np.ndarray
+    pictures: Callable[[], Iterator[Source]]
+    paths: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Encoded pictures with labels: what a class-folder tree or a parquet folder holds.
+
+    Attributes:
+        name: what reports call it.
+        root: the path that the user gave.
+        classes: names, in label order.
+        splits: "train", and "val" and "test" where they exist.
+        files: (path, bytes, time of change in ns) of each file, from which the cache's key derives.
+        notes: one line each on what was ignored.
+    """
+
+    name: str
+    root: Path
+    classes: tuple[str, ...]
+    splits: Mapping[str, Encoded]
+    files: Sequence[tuple[str, int, int]]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return sum(len(split.labels) for split in self.splits.values())
+
+    def pictures(self) -> Iterator[Source]:
+        """Every picture of every split, in order."""
+        return chain.from_iterable(split.pictures() for split in self.splits.values())
+
+
+def decode_all(
+    gathered: Gathered,
+    *,
+    size: int | None = None,
+    channels: Literal[1, 3] | None = None,
+    fit: Fit = "pad",
+    bad_images: Literal["fail", "skip"] = "fail",
+    memory_limit: int | None = None,
+) -> Official:
+    """Decode every picture, or take the pixels from the cache.
+
+    Raises UserError when a picture cannot be read and ``bad_images`` is "fail", when none can be read, and when a class
+    keeps no picture to train on.
+    """
+    settings = [picture.VERSION, size, channels, fit, bad_images, str(gathered.root.resolve()), list(gathered.files)]
+    key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
+    limit = cache.default_memory_limit() if memory_limit is None else memory_limit
+    kept = cache.read(key, limit)
+    if kept is None:
+        _build(key, gathered, size, channels, fit, bad_images)
+        kept = cache.read(key, limit)
+    if kept is None:
+        raise UserError(f"{cache.cache_dir()}: decoded images do not survive being written: check this disk")
+    images, description = kept
+    bad = np.array(description["bad"], dtype=np.int64)
+    splits, first, taken = {}, 0, 0
+    for name, split in gathered.splits.items():
+        good = np.setdiff1d(np.arange(len(split.labels)), bad - first)
+        paths = None if split.paths is None else tuple(split.paths[i] for i in good.tolist())
+        labels = torch.from_numpy(split.labels[good])
+        splits[name] = ImageSet.of(images[taken : taken + len(good)], labels, gathered.classes, paths)
+        first, taken = first + len(split.labels), taken + len(good)
+    _require_every_class(gathered, splits["train"])
+    notes = (*gathered.notes, *description["notes"])
+    return Official(gathered.name, splits["train"], splits.get("val"), splits.get("test"), notes)
+
+
+def in_threads(function: Callable[[Source], T], pictures: Iterable[Source]) -> Iterator[T | BadPicture]:
+    """``function`` of each picture, in order, or the BadPicture it raised. Pillow decodes without the GIL."""
+
+    def run(part: Sequence[Source]) -> list[T | BadPicture]:
+        results: list[T | BadPicture] = []
+        for source in part:
+            try:
+                results.append(function(source))
+            except BadPicture as error:
+                results.append(error)
+        return results
+
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        for block in _blocks(pictures, BLOCK):
+            # Parts of 16: a task a picture would cost as much as decoding a small one.
+            for results in pool.map(run, [block[i : i + 16] for i in range(0, len(block), 16)]):
+                yield from results
+
+
+def _build(
+    key: str, gathered: Gathered, size: int | None, channels: Literal[1, 3] | None, fit: Fit, bad_images: str
+) -> None:
+    headers = list(in_threads(lambda source: picture.header(source[1], name=source[0]), gathered.pictures()))
+    good = [header for header in headers if isinstance(header, Header)]
+    if not good:
+        first = next(header for header in headers if isinstance(header, BadPicture))
+        raise UserError(f"none of the {len(headers):,} pictures in {gathered.root} can be read; the first is {first}")
+    target = picture.choose_size({header.size for header in good}, size)
+    depth: Literal[1, 3] = channels or (1 if all(header.grey for header in good) else 3)
+    bad: dict[int, BadPicture] = {}
+
+    def decoded() -> Iterator[np.ndarray]:
+        def decode(source: Source) -> np.ndarray:
+            return picture.decode(source[1], size=target, channels=depth, fit=fit, name=source[0]).numpy()
+
+        pixels = enumerate(in_threads(decode, gathered.pictures()))
+        for block in _blocks(pixels, BLOCK):
+            bad.update((i, result) for i, result in block if isinstance(result, BadPicture))
+            images = [result for _, result in block if not isinstance(result, BadPicture)]
+            if images:
+                yield np.stack(images)
+
+    def describe() -> dict[str, Any]:
+        _report(gathered, list(bad.values()), len(headers), bad_images)
+        return {"bad": list(bad), "notes": [*_treatments(good, target, depth, fit), *_skipped(list(bad.values()))]}
+
+    cache.store(key, (len(headers), depth, *target), decoded(), describe)
+
+
+def _report(gathered: Gathered, bad: Sequence[BadPicture], total: int, bad_images: str) -> None:
+    if len(bad) == total:
+        raise UserError(f"none of the {total:,} pictures in {gathered.root} can be read; the first is {bad[0]}")
+    if bad and bad_images == "fail":
+        count = f"{len(bad)} of {total:,} pictures cannot be read"
+        raise UserError(f"{bad[0]} ({count}): see `thirtytwo data scan {gathered.root}`, or set data.bad_images=skip")
+
+
+def _require_every_class(gathered: Gathered, train: ImageSet) -> None:
+    for name, count in zip(train.classes, train.class_counts().tolist(), strict=True):
+        if count == 0:
+            raise UserError(
+                f"{gathered.root}: class '{name}' has no picture to train on: add some, or remove the class"
+            )
+
+
+def _skipped(bad: Sequence[BadPicture]) -> list[str]:
+    if not bad:
+        return []
+    shown = "; ".join(map(str, bad[:3])) + (f"; and {len(bad) - 3} more" if len(bad) > 3 else "")
+    return [f"left out {_count(len(bad), 'picture')} that cannot be read: {shown}"]
+
+
+def _treatments(headers: Sequence[Header], size: Size, channels: int, fit: Fit) -> list[str]:
+    counts: Counter[str] = Counter()
+    for header in headers:
+        shape = f"{size[0]}x{size[1]}"
+        counts[f"resized to {shape} ({fit})"] += header.size != size
+        counts["converted from grey to RGB"] += header.grey and channels == 3
+        counts["converted from colour to grey"] += not header.grey and channels == 1
+        counts["turned upright as EXIF says"] += header.turned
+        counts["with transparency put on white"] += header.transparent
+        counts["scaled from more than 8 bits a pixel"] += header.mode.startswith("I") or header.mode == "F"
+        counts["of several frames: the first one taken"] += header.animated
+    return [f"{_count(count, 'picture')} {what}" for what, count in counts.items() if count]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    block: list[T] = []
+    for item in items:
+        block.append(item)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block

@@ -1,0 +1,135 @@
+"""Class folders: ``<root>/<class>/<picture>``, or ``<root>/train|val|test/<class>/<picture>``."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from thirtytwo.data.decoded import Encoded, Gathered, Source
+from thirtytwo.data.picture import SUFFIXES
+from thirtytwo.errors import UserError
+
+SPLITS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""Names of split folders and files, in lower case, and the split that each means."""
+
+ORDER: tuple[str, ...] = ("train", "val", "test")
+
+EXPECTED = (
+    "class folders (<folder>/<class>/<picture>, or the same below train, val and test), Hugging Face parquet, an .npz "
+    "file, MNIST's idx files or CIFAR's batches"
+)
+
+
+@dataclass
+class _Found:
+    """What a walk came across."""
+
+    ignored: int = 0
+    links: int = 0
+    files: list[tuple[str, int, int]] = field(default_factory=list)
+
+
+def gather(root: Path) -> Gathered:
+    """The pictures of a class-folder tree, classes in natural order (2 before 10), pictures in the order of paths.
+
+    Pictures may lie deeper below their class. Hidden files and files without a picture's suffix are ignored and
+    counted; a folder that links lead back to is walked once. Raises UserError when there are fewer than two classes, or
+    a class exists in val or test only.
+    """
+    found = _Found()
+    folders = {SPLITS.get(folder.name.lower(), ""): folder for folder in _subfolders(root)}
+    trees = {split: _classes(folders[split], found) for split in ORDER if split in folders}
+    outside = len(_subfolders(root)) - len(trees)
+    if not trees.get("train"):
+        found, outside = _Found(), 0
+        trees = {"train": _classes(root, found)}
+    names = sorted({name for tree in trees.values() for name in tree}, key=natural)
+    _require_classes(root, trees, names)
+    splits = {split: _encoded(tree, names) for split, tree in trees.items() if tree}
+    notes = []
+    if found.ignored:
+        notes.append(f"ignored {found.ignored} hidden or non-picture file{'s' * (found.ignored > 1)}")
+    if found.links:
+        notes.append(f"ignored {found.links} folder link{'s' * (found.links > 1)} to a folder that was read already")
+    if outside:
+        notes.append(f"ignored {outside} folder{'s' * (outside > 1)} beside train, val and test")
+    return Gathered(root.resolve().name, root, tuple(names), splits, sorted(found.files), tuple(notes))
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Sort key by which ``class2`` comes before ``class10``."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
+
+
+def _require_classes(root: Path, trees: dict[str, dict[str, list[Path]]], names: Sequence[str]) -> None:
+    if not names:
+        inside = sorted(entry.name for entry in root.iterdir())
+        shown = ", ".join(inside[:4]) + (", ..." if len(inside) > 4 else "") if inside else "nothing"
+        pictures = sum(Path(name).suffix.lower() in SUFFIXES for name in inside)
+        if pictures:
+            shown = f"{pictures} pictures, but no class folder"
+        raise UserError(f"{root} holds {shown}. Expected {EXPECTED}")
+    if len(names) == 1:
+        raise UserError(
+            f"{root} holds 1 class folder ('{names[0]}'): a classifier needs two or more. "
+            f"Expected {root.name or root}/<class>/<picture>"
+        )
+    for split, tree in trees.items():
+        for name in names:
+            if name in tree and name not in trees["train"]:
+                raise UserError(f"{root}: class '{name}' is in {split} but not in train: nothing to learn it from")
+
+
+def _encoded(tree: dict[str, list[Path]], names: Sequence[str]) -> Encoded:
+    files = [(path, label) for label, name in enumerate(names) for path in tree.get(name, [])]
+
+    def pictures() -> Iterator[Source]:
+        return ((str(path), path) for path, _ in files)
+
+    labels = np.array([label for _, label in files], dtype=np.int64)
+    return Encoded(labels, pictures, tuple(str(path) for path, _ in files))
+
+
+def _subfolders(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _classes(root: Path, found: _Found) -> dict[str, list[Path]]:
+    """Class name -> its pictures, for each subfolder that has any."""
+    found.ignored += sum(1 for entry in root.iterdir() if not entry.is_dir())
+    classes = {}
+    for folder in _subfolders(root):
+        # The root counts as read: a link back to it would make every class part of this one.
+        pictures = sorted(_pictures(folder, {_identity(root), _identity(folder)}, found))
+        if pictures:
+            classes[folder.name] = pictures
+    return classes
+
+
+def _pictures(folder: Path, seen: set[tuple[int, int]], found: _Found) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.is_dir():
+                if (identity := _identity(path)) in seen:
+                    found.links += 1
+                elif not entry.name.startswith("."):
+                    seen.add(identity)
+                    yield from _pictures(path, seen, found)
+            elif entry.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                found.ignored += 1
+            elif entry.is_file() or entry.is_symlink():
+                status = entry.stat() if entry.is_file() else entry.stat(follow_symlinks=False)
+                found.files.append((entry.path, status.st_size, status.st_mtime_ns))
+                yield path
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino

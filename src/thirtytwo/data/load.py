@@ -1,0 +1,141 @@
+"""Any data source, by name or path, as image sets of one size."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, sources
+from thirtytwo.data.decoded import Gathered
+from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.picture import Fit, Size
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.spec import Spec
+
+Layout = Literal["parquet", "npz", "idx", "cifar", "folder"]
+
+
+def load(
+    source: str,
+    *,
+    size: int | None = None,
+    channels: Literal[1, 3] | None = None,
+    fit: Fit = "pad",
+    bad_images: Literal["fail", "skip"] = "fail",
+    memory_limit: int | None = None,
+) -> Official:
+    """Load a source in its own official splits.
+
+    Args:
+        source: a registered name, with arguments where it takes some (``emnist(split="letters")``), or a path.
+        size: height and width in pixels. None keeps the images' own size if it is one and at most 64, else takes 32.
+        channels: 1 (grey) or 3 (RGB). None keeps what the source has; pictures in files are grey if all of them are.
+        fit: how a picture that is not square becomes square.
+        bad_images: what a picture that cannot be read leads to: UserError, or a set without it and a note.
+        memory_limit: bytes of decoded pictures above which they are memory-mapped; None is a quarter of what is free.
+
+    Raises UserError, in one line, for a name that is not known, a path without a known layout, and damaged files.
+    """
+    path = as_path(source)
+    if _is_name(source):
+        settings = {"size": size, "channels": channels, "fit": fit, "bad_images": bad_images}
+        official = sources.build(source, **settings)
+    elif not path.exists():
+        raise _unknown(source, path)
+    else:
+        try:
+            layout = recognise(path)
+            if layout in ("folder", "parquet"):
+                official = decoded.decode_all(
+                    gather(path, layout), size=size, channels=channels, fit=fit, bad_images=bad_images,
+                    memory_limit=memory_limit,
+                )  # fmt: skip
+            else:
+                official = _read_arrays(path, layout)
+        except OSError as error:
+            raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
+    if len(official.train.classes) < 2:
+        raise UserError(f"{source} holds 1 class ('{official.train.classes[0]}'): a classifier needs two or more")
+    return _fitted(official, size, channels, fit)
+
+
+def as_path(source: str | Path) -> Path:
+    """``source`` as a path, ``~`` expanded."""
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        raise UserError(f"{source}: no such home folder") from None
+
+
+def recognise(path: Path) -> Layout:
+    """The layout of a file or folder, by its content. Raises UserError for a file of none that is known."""
+    if cifar.find(path):
+        return "cifar"
+    if path.is_dir():
+        return "idx" if idx.find(path) else "parquet" if parquet.find(path) else "folder"
+    if path.suffix in (".npz", ".parquet"):
+        return "npz" if path.suffix == ".npz" else "parquet"
+    if idx.find(path.parent) and "ubyte" in path.name:
+        return "idx"
+    raise UserError(f"{path} is one file of no known layout. Expected {folder.EXPECTED}")
+
+
+def gather(path: Path, layout: Layout | None = None) -> Gathered:
+    """The pictures of class folders or parquet files, not decoded yet. Raises UserError for sources of arrays."""
+    layout = layout or recognise(path)
+    if layout == "parquet":
+        return parquet.gather(path)
+    if layout == "folder":
+        return folder.gather(path)
+    raise UserError(f"{path} holds arrays ({layout}), not pictures: nothing to scan")
+
+
+def _read_arrays(path: Path, layout: Layout) -> Official:
+    if layout == "npz":
+        return npz.read(path)
+    if layout == "idx":
+        return idx.read(path if path.is_dir() else path.parent)
+    return cifar.read(cifar.find(path) or path)
+
+
+def _is_name(source: str) -> bool:
+    """Names win over folders of the same name: ``./digits`` is the folder."""
+    if any(mark in source.partition("(")[0] for mark in "/\\~."):
+        return False
+    return source.partition("(")[0].strip() in sources
+
+
+def _unknown(source: str, path: Path) -> UserError:
+    if any(mark in source for mark in "/\\~."):
+        return UserError(f"{path}: no such file or folder")
+    name = Spec.parse(source).name
+    return UserError(f"'{source}' is neither a data source nor a folder here{did_you_mean(name, sources.names())}")
+
+
+def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:
+    """The same images in one size and depth; what was changed is noted. What fits already is left alone."""
+    sets = [image_set for image_set in (official.train, official.val, official.test) if image_set is not None]
+    target = picture.choose_size({image_set.size for image_set in sets}, size)
+    depth = channels or max(image_set.channels for image_set in sets)
+    notes = list(official.notes)
+    if any(image_set.size != target for image_set in sets):
+        own = " and ".join(sorted({f"{h}x{w}" for h, w in (image_set.size for image_set in sets)}))
+        notes.append(f"all images resized from {own} to {target[0]}x{target[1]} ({fit})")
+    if any(image_set.channels != depth for image_set in sets):
+        notes.append(f"all images converted {'from RGB to grey' if depth == 1 else 'from grey to RGB'}")
+
+    def change(image_set: ImageSet) -> ImageSet:
+        return _changed(image_set, target, 1 if depth == 1 else 3, fit)
+
+    return Official(
+        official.name,
+        change(official.train),
+        None if official.val is None else change(official.val),
+        None if official.test is None else change(official.test),
+        tuple(notes),
+    )
+
+
+def _changed(image_set: ImageSet, size: Size, channels: Literal[1, 3], fit: Fit) -> ImageSet:
+    """Channels first, as `picture.decode` does, so that the pixels are those of the same picture in a file."""
+    images = picture.convert_channels(image_set.images, channels)
+    return replace(image_set, images=images if image_set.size == size else picture.resize(images, size, fit))

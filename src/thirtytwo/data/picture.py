@@ -1,0 +1,268 @@
+"""Pictures of every kind as 8-bit pixels: what a person sees in a viewer, upright, in grey or RGB.
+
+Resampling is Pillow's bilinear filter, whose support grows with the scale (antialiased). It never leaves the range of
+the pixels it averages; Lanczos is sharper, but draws halos around the strokes of digits and icons.
+"""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from thirtytwo.errors import UserError
+
+Fit = Literal["pad", "crop", "stretch"]
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+SUFFIXES = frozenset({
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".jp2",
+})  # fmt: skip
+"""Names that end in one of these are taken for pictures."""
+
+MAX_PIXELS = 89_478_485
+"""Larger pictures are refused before they are decoded: Pillow's own threshold, a quarter of a GiB as RGB."""
+
+VERSION = 1
+"""Raised whenever `decode` gives other pixels for the same file, so that no cache of the older ones is used."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+# What Pillow's readers raise on damaged files, beside OSError (found by flipping bytes in files of each format).
+_BROKEN = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError, ArithmeticError,
+    AttributeError, RuntimeError, MemoryError, AssertionError,
+)  # fmt: skip
+
+
+class BadPicture(UserError):
+    """A picture that cannot be read. The message is ``name: reason``."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a picture's header says of it.
+
+    Attributes:
+        size: (height, width) once upright.
+        mode: Pillow's name for the pixel format.
+        grey: whether it has no colour, by its mode or by its palette.
+        turned: whether EXIF says that it lies on its side, stands on its head or is mirrored.
+        transparent: whether it has an alpha channel or a transparent colour.
+        animated: whether it has more frames than the one that is taken.
+    """
+
+    size: Size
+    mode: str
+    grey: bool
+    turned: bool
+    transparent: bool
+    animated: bool
+
+
+def decode(
+    source: Path | bytes,
+    *,
+    size: Size | None = None,
+    channels: Literal[1, 3] | None = None,
+    fit: Fit = "pad",
+    name: str | None = None,
+) -> Tensor:
+    """Read a picture as uint8 (C, H, W). The same file gives the same pixels every time.
+
+    Args:
+        source: a file, or an encoded picture's bytes.
+        size: (height, width) to resize to, antialiased; None keeps the picture's own.
+        channels: 1 is grey (ITU-R 601 luma), 3 is RGB; None is grey for grey pictures and RGB for others.
+        fit: how a picture of another shape gets this one: black bars, cut edges, or distortion.
+        name: what messages call it; the file's path by default.
+
+    EXIF rotation is applied. Transparency is put on white. 16-bit pixels are scaled from 0..65535, float pixels from
+    0..1 or 0..255 or, failing both, from their own range. Of an animation the first frame is taken.
+
+    Raises BadPicture, a UserError, for a file that is missing, empty, truncated, damaged, no picture, or larger than
+    `MAX_PIXELS`. Never writes to the file.
+    """
+    with _opened(source, name) as image:
+        if size is not None:
+            # A JPEG decoder can halve the sides as it goes; twice the target leaves the filter enough to average.
+            image.draft(None, (2 * max(size), 2 * max(size)))
+        image.load()
+        upright = _UPRIGHT.get(_orientation(image))
+        pixels = _eight_bit_image(image, channels)
+        if upright is not None:
+            pixels = pixels.transpose(upright)
+    if size is not None:
+        pixels = _fitted(pixels, size, fit)
+    return _tensor(pixels)
+
+
+def header(source: Path | bytes, *, name: str | None = None) -> Header:
+    """Read a picture's header only. Raises BadPicture as `decode` does, but does not see damaged pixels."""
+    with _opened(source, name) as image:
+        # A PNG's EXIF may follow its pixels, where looking would decode them; a TIFF's size is upright already.
+        known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        orientation = _orientation(image) if known else 1
+        size = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
+        return Header(
+            size=size,
+            mode=image.mode,
+            grey=_is_grey(image),
+            turned=orientation in _UPRIGHT,
+            transparent=image.has_transparency_data,
+            animated=bool(getattr(image, "is_animated", False)),
+        )
+
+
+def resize(images: Tensor, size: Size, fit: Fit = "pad") -> Tensor:
+    """Resize uint8 (N, C, H, W) to (N, C, *size): the same pixels as `decode` gives for the same picture in a file."""
+    resized = np.empty((len(images), images.shape[1], *size), dtype=np.uint8)
+    for i, image in enumerate(images.numpy()):
+        pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
+        fitted = np.asarray(_fitted(Image.fromarray(pixels), size, fit))
+        resized[i] = fitted if fitted.ndim == 2 else fitted.transpose(2, 0, 1)
+    return torch.from_numpy(resized)
+
+
+def convert_channels(images: Tensor, channels: Literal[1, 3]) -> Tensor:
+    """uint8 (N, 1 or 3, H, W) as grey (1) or RGB (3): the same pixels as `decode` gives."""
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1).contiguous()
+    grey = torch.empty(len(images), 1, *images.shape[2:], dtype=torch.uint8)
+    # Pillow's fixed-point weights of ITU-R 601, a block at a time: the sums need 32 bits.
+    for start in range(0, len(images), 4096):
+        red, green, blue = images[start : start + 4096].to(torch.int32).unbind(1)
+        grey[start : start + 4096, 0] = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8)
+    return grey
+
+
+def choose_size(sizes: set[Size], size: int | None) -> Size:
+    """The (height, width) of a set: the one asked for, else the images' own if it is one and small, else 32 x 32."""
+    if size is not None:
+        return size, size
+    own = next(iter(sizes))
+    return own if len(sizes) == 1 and max(own) <= 64 else (32, 32)
+
+
+def eight_bit(array: np.ndarray) -> np.ndarray:
+    """Pixels of any number type as uint8, scaled as `decode` documents. Raises ValueError for NaN and infinity."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * 255
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("has pixels that are no finite numbers")
+    low, high = float(array.min()), float(array.max())
+    if array.dtype.kind == "f":
+        usual = 1.0 if high <= 1 else 255.0
+    else:
+        usual = 65535.0
+    if low >= 0 and high <= usual:
+        low, high = 0.0, usual
+    return np.rint((array - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
+
+
+@contextmanager
+def _opened(source: Path | bytes, name: str | None) -> Iterator[Image.Image]:
+    """Open a picture; whatever goes wrong before the block ends becomes BadPicture."""
+    name = name or (str(source) if isinstance(source, Path) else "picture")
+    _silence_pillow()
+    try:
+        with Image.open(source if isinstance(source, Path) else BytesIO(source)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+    except Image.DecompressionBombError:
+        raise BadPicture(name, f"larger than {MAX_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        empty = (source.stat().st_size if isinstance(source, Path) else len(source)) == 0
+        raise BadPicture(name, "empty (0 bytes)" if empty else "not a picture") from None
+    except FileNotFoundError:
+        raise BadPicture(name, "no such file") from None
+    except PermissionError:
+        raise BadPicture(name, "no permission to read it") from None
+    except _BROKEN as error:
+        text = str(error) or type(error).__name__
+        raise BadPicture(name, "truncated" if "truncated" in text.lower() else f"damaged ({text})") from None
+
+
+@cache
+def _silence_pillow() -> None:
+    """Pillow warns of what `decode` handles or refuses. Once and for all, since filters are shared by threads."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except _BROKEN:  # damaged EXIF does not make the pixels bad
+        return 1
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode in ("P", "PA") and (palette := image.getpalette("RGB")):
+        return palette[0::3] == palette[1::3] == palette[2::3]
+    return image.mode in _GREY_MODES or image.mode.startswith("I;16")
+
+
+def _eight_bit_image(image: Image.Image, channels: int | None) -> Image.Image:
+    """Mode L or RGB, transparency put on white."""
+    mode = "L" if channels == 1 or (channels is None and _is_grey(image)) else "RGB"
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = Image.fromarray(eight_bit(np.asarray(image)))
+    elif image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
+    height, width = size
+    if image.size == (width, height):
+        return image
+    filter_ = Image.Resampling.BILINEAR
+    if fit == "stretch":
+        return image.resize((width, height), filter_)
+    scales = width / image.width, height / image.height
+    if fit == "crop":
+        cut_width = min(width / max(scales), image.width)
+        cut_height = min(height / max(scales), image.height)
+        left, top = (image.width - cut_width) / 2, (image.height - cut_height) / 2
+        return image.resize((width, height), filter_, box=(left, top, left + cut_width, top + cut_height))
+    inner = max(1, round(image.width * min(scales))), max(1, round(image.height * min(scales)))
+    framed = Image.new(image.mode, (width, height))
+    framed.paste(image.resize(inner, filter_), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return framed
+
+
+def _tensor(image: Image.Image) -> Tensor:
+    pixels = torch.from_numpy(np.array(image))
+    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()

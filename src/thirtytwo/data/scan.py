@@ -1,0 +1,125 @@
+"""Look at every picture of a folder before training on it: which are bad, which are there twice, and what they are."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from thirtytwo.data import picture
+from thirtytwo.data.decoded import Source, in_threads
+from thirtytwo.data.load import as_path, gather
+from thirtytwo.data.picture import BadPicture, Header, Size
+from thirtytwo.errors import UserError
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A picture that cannot be read, and why."""
+
+    name: str
+    split: str
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pictures with the very same pixels.
+
+    Attributes:
+        names: two or more.
+        splits: where they lie; more than one, and a model is scored on what it was trained on.
+        labels: their classes; more than one, and at least one label is wrong.
+    """
+
+    names: tuple[str, ...]
+    splits: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """What `scan` found.
+
+    Attributes:
+        name: what reports call the set.
+        total: pictures, good and bad.
+        class_counts: split -> class -> pictures that can be read.
+        bad: every picture that cannot be read.
+        duplicates: every group of pictures with the same pixels.
+        sizes: (height, width) -> pictures, the commonest first.
+        modes: Pillow's mode -> pictures, the commonest first.
+        notes: files that were ignored.
+    """
+
+    name: str
+    total: int
+    class_counts: Mapping[str, Mapping[str, int]]
+    bad: Sequence[Bad]
+    duplicates: Sequence[Duplicates]
+    sizes: Mapping[Size, int]
+    modes: Mapping[str, int]
+    notes: Sequence[str]
+
+    @property
+    def leaks(self) -> list[Duplicates]:
+        """Duplicates that lie in more than one split."""
+        return [group for group in self.duplicates if len(group.splits) > 1]
+
+    @property
+    def conflicts(self) -> list[Duplicates]:
+        """Duplicates that have more than one class."""
+        return [group for group in self.duplicates if len(group.labels) > 1]
+
+
+def scan(source: str | Path) -> ScanReport:
+    """Decode every picture of class folders or parquet files at its own size. Changes nothing and caches nothing.
+
+    Raises UserError for a path that is missing or holds no pictures; bad pictures are reported, not raised.
+    """
+    root = as_path(source)
+    if not root.exists():
+        raise UserError(f"{root}: no such file or folder")
+    try:
+        gathered = gather(root)
+    except OSError as error:
+        raise UserError(f"{error.filename or root}: cannot be read ({error.strerror or error})") from None
+    bad: list[Bad] = []
+    counts: dict[str, dict[str, int]] = {}
+    headers: list[Header] = []
+    same: dict[bytes, list[tuple[str, str, str]]] = defaultdict(list)
+    for split, encoded in gathered.splits.items():
+        labels = [gathered.classes[label] for label in encoded.labels]
+        counts[split] = dict.fromkeys(gathered.classes, 0)
+        for label, result in zip(labels, in_threads(_look, encoded.pictures()), strict=True):
+            if isinstance(result, BadPicture):
+                bad.append(Bad(result.name, split, label, result.reason))
+                continue
+            name, header, digest = result
+            headers.append(header)
+            counts[split][label] += 1
+            same[digest].append((name, split, label))
+    groups = [tuple(zip(*group, strict=True)) for group in same.values() if len(group) > 1]
+    return ScanReport(
+        name=gathered.name,
+        total=len(gathered),
+        class_counts=counts,
+        bad=bad,
+        duplicates=[
+            Duplicates(names, tuple(dict.fromkeys(splits)), tuple(dict.fromkeys(labels)))
+            for names, splits, labels in groups
+        ],
+        sizes=dict(Counter(header.size for header in headers).most_common()),
+        modes=dict(Counter(header.mode for header in headers).most_common()),
+        notes=gathered.notes,
+    )
+
+
+def _look(source: Source) -> tuple[str, Header, bytes]:
+    """A picture's name, its header and the digest of its pixels."""
+    name, content = source
+    header = picture.header(content, name=name)
+    pixels = picture.decode(content, channels=3, name=name)
+    shape = "x".join(map(str, pixels.shape)).encode()
+    return name, header, hashlib.blake2b(shape + pixels.numpy().tobytes(), digest_size=16).digest()

@@ -1,0 +1,41 @@
+"""Street View House Numbers, the cropped digits (Netzer et al., 2011), from their MATLAB files."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from thirtytwo.data import sources
+from thirtytwo.data.fetch import Remote, fetch
+from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.errors import UserError
+
+_FILES = [
+    Remote(f"svhn/{name}", f"sha256:{digest}", (f"https://ufldl.stanford.edu/housenumbers/{name}",))
+    for name, digest in (
+        ("train_32x32.mat", "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+        ("test_32x32.mat", "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
+    )
+]
+
+
+@sources.register
+def svhn() -> Official:
+    """SVHN: 99,289 house-number digits from street photographs, RGB 32x32 (Netzer et al., 2011). 246 MB."""
+    train, test = fetch("SVHN", _FILES)
+    return Official("SVHN", read(train), test=read(test))
+
+
+def read(path: Path) -> ImageSet:
+    """A file's ``X`` (32, 32, 3, N) and ``y`` (N, 1), where 10 stands for the digit 0. Raises UserError if damaged."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(path, variable_names=["X", "y"])
+        images, labels = content["X"], content["y"].reshape(-1).astype(np.int64) % 10
+    except (MatReadError, OSError, ValueError, TypeError, KeyError, NotImplementedError, zlib.error) as error:
+        raise UserError(f"{path}: truncated, or no file of X and y ({error}): fetch it again") from None
+    upright = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1)))
+    return ImageSet.of(upright, torch.from_numpy(labels), tuple("0123456789"))

@@ -1,0 +1,97 @@
+"""Where and how a training computes: device, precision, threads. Chosen once, printed, stored in the run."""
+
+import ctypes
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thirtytwo.errors import UserError
+
+_MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_MAX = -1, -4  # glibc's mallopt parameters
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device with the precision of its forward passes.
+
+    Attributes:
+        torch: the torch device.
+        precision: "bf16" (autocast, weights stay float32) or "float32".
+    """
+
+    torch: torch.device
+    precision: str
+
+    @classmethod
+    def choose(cls, name: str = "auto", precision: str = "auto") -> "Device":
+        """``auto`` is the first GPU, else the processor; and bf16 where the hardware computes in it.
+
+        Raises UserError when ``name`` is no device of this machine.
+        """
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            device = torch.device(name)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError):
+            raise UserError(f"device '{name}' is not to be had here: use auto, cpu or cuda") from None
+        if device.type == "cpu":
+            _keep_freed_memory()
+        if precision == "auto":
+            precision = "bf16" if _computes_in_bf16(device) else "float32"
+        return cls(device, precision)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context of a forward pass."""
+        return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def describe(self) -> dict[str, Any]:
+        """What decides the bits and the speed of a training here, for the run's env.json."""
+        index = self.torch.index or 0
+        return {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "platform": platform.platform(),
+            "processor": processor_name(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "device": torch.cuda.get_device_name(index) if self.torch.type == "cuda" else self.torch.type,
+            "precision": self.precision,
+        }
+
+
+def processor_name() -> str:
+    """The processor's model name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16") or able.get("amx_tile") or able.get("avx512_bf16"))
+    return False
+
+
+def _keep_freed_memory() -> None:
+    """Ask glibc to keep freed memory for the next step instead of handing it back to the kernel.
+
+    A training step frees and takes the same few hundred megabytes again; by default each large tensor is mapped,
+    zeroed page by page and unmapped.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MALLOC_MMAP_MAX, 0)
+        mallopt(_MALLOC_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,75 @@
+"""A network with its normalisation, and building a network that fits the images."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from thirtytwo.errors import UserError
+from thirtytwo.models import models
+
+
+class Classifier(nn.Module):
+    """A network that takes images as they are: normalisation is part of the model and of its weights file.
+
+    Args:
+        network: normalised images (B, C, H, W) -> logits (B, K).
+        mean: (C,), channel means of the training images, in 0..1.
+        std: (C,), their standard deviations. A channel that never varies (0) is not scaled.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("std", torch.where(std > 0, std, 1).float())
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Images in 0..1, float (B, C, H, W), with mean 0 and standard deviation 1 over the training images."""
+        return (images - self.mean[:, None, None]) / self.std[:, None, None]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of images in 0..1, float (B, C, H, W)."""
+        return self.network(self.normalise(images))
+
+
+def build_network(spec: str, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
+    """Build the model that ``spec`` names and try it on a black image.
+
+    Raises:
+        UserError: unknown model or argument, images that do not fit the model, or an output that is not (B, classes).
+    """
+    height, width = size
+    try:
+        network = models.build(spec, channels=channels, classes=classes, size=size)
+        with evaluating(network), torch.no_grad():
+            logits = network(torch.zeros(1, channels, *size))
+    except (RuntimeError, ValueError) as error:
+        remedy = "set data.size=32" if min(size) < 32 else "choose another data.size or another model"
+        reason = str(error).partition("\n")[0].rstrip(". ")
+        raise UserError(
+            f"model '{spec}' does not fit images of {height} x {width} pixels with {channels} channel"
+            f"{'s' if channels > 1 else ''}: {remedy} ({reason})"
+        ) from error
+    if logits.shape != (1, classes):
+        raise UserError(
+            f"model '{spec}' gives an output of shape {tuple(logits.shape)} for one image, "
+            f"not (1, {classes}): it must return logits (B, classes)"
+        )
+    return network
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode, and afterwards in the mode that it had."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,153 @@
+"""Optimizers over parameter groups that know what they hold.
+
+An optimizer is a function of the groups and the recipe's settings that returns torch optimizers, which step together.
+Every group is a dict with ``params``, its peak ``lr``, its ``weight_decay``, its ``role`` ("filters", "weights",
+"head" or "biases") and ``until``, the epoch from which on it is frozen.
+"""
+
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from thirtytwo.optim import optimizers
+from thirtytwo.optim.muon import Muon
+
+Group = dict[str, Any]
+
+
+def parameter_groups(
+    network: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    bias_lr: float | None = None,
+    head_lr: float | None = None,
+    until: dict[str, float] | None = None,
+) -> list[Group]:
+    """Sort the trainable parameters by what they are.
+
+    Filters and weights get ``lr`` and ``weight_decay``; norms and biases (anything of fewer than two dimensions) get
+    ``bias_lr`` and no decay; the last linear layer's weights get ``head_lr``. ``until`` maps parameter names to the epoch
+    at which their learning rate has fallen to zero.
+    """
+    until = until or {}
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    head = f"{linear[-1]}.weight" if linear else None
+    groups: dict[tuple[str, float], Group] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim < 2:
+            role, peak, decay = "biases", bias_lr or lr, 0.0
+        elif name == head:
+            role, peak, decay = "head", head_lr or lr, weight_decay
+        else:
+            role, peak, decay = "filters" if parameter.ndim == 4 else "weights", lr, weight_decay
+        end = until.get(name, float("inf"))
+        group = groups.setdefault(
+            (role, end), {"params": [], "lr": peak, "peak": peak, "weight_decay": decay, "role": role, "until": end}
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+@optimizers.register
+def sgd(groups: list[Group], lr: float, momentum: float, nesterov: bool) -> list[torch.optim.Optimizer]:
+    """Stochastic gradient descent with (Nesterov) momentum; decay is added to the gradient."""
+    return [torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov and momentum > 0)]
+
+
+@optimizers.register
+def adam(groups: list[Group], lr: float, betas: tuple[float, float]) -> list[torch.optim.Optimizer]:
+    """Adam (arXiv 1412.6980); decay is added to the gradient, as its authors' code does."""
+    return [torch.optim.Adam(groups, lr=lr, betas=betas)]
+
+
+@optimizers.register
+def adamw(groups: list[Group], lr: float, betas: tuple[float, float]) -> list[torch.optim.Optimizer]:
+    """Adam with decoupled weight decay (arXiv 1711.05101)."""
+    return [torch.optim.AdamW(groups, lr=lr, betas=betas)]
+
+
+@optimizers.register
+def rmsprop(
+    groups: list[Group], lr: float, momentum: float, betas: tuple[float, float]
+) -> list[torch.optim.Optimizer]:
+    """RMSprop (Tieleman and Hinton 2012) with momentum; its decay is ``betas[1]``."""
+    return [torch.optim.RMSprop(groups, lr=lr, alpha=betas[1], momentum=momentum)]
+
+
+@optimizers.register
+def muon(
+    groups: list[Group],
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    *,
+    sgd_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.85,
+    steps: Annotated[int, Field(ge=1, le=10)] = 3,
+) -> list[torch.optim.Optimizer]:
+    """Muon for the convolutions' filters, SGD for the rest (Jordan et al. 2024)."""
+    filters = [group for group in groups if group["role"] == "filters"]
+    rest = [group for group in groups if group["role"] != "filters"]
+    return [
+        *([Muon(filters, lr=lr, momentum=momentum, nesterov=nesterov, steps=steps)] if filters else []),
+        *sgd(rest, lr, sgd_momentum, nesterov),
+    ]
+
+
+class Optimizer:
+    """The torch optimizers of a training, stepped together at a multiple of each group's peak learning rate."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer], clip: float | None = None) -> None:
+        self.parts = parts
+        self.clip = clip
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups of all parts."""
+        return [group for part in self.parts for group in part.param_groups]
+
+    def step(self, multiplier: float, epoch: float) -> None:
+        """Update once and drop the gradients.
+
+        Args:
+            multiplier: of the peak learning rates, from the schedule.
+            epoch: passes finished; a group with an end falls linearly to zero there and is then frozen.
+        """
+        for group in self.groups:
+            if group["until"] == float("inf"):
+                group["lr"] = group["peak"] * multiplier
+            else:
+                group["lr"] = group["peak"] * max(0.0, 1 - epoch / group["until"])
+                if epoch >= group["until"]:
+                    for parameter in group["params"]:
+                        parameter.requires_grad_(False)
+                        parameter.grad = None
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_([p for group in self.groups for p in group["params"]], self.clip)
+        for part in self.parts:
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The optimizers' state, flat: ``part.parameter.key`` -> tensor."""
+        return {
+            f"{i}.{j}.{key}": torch.as_tensor(value)
+            for i, part in enumerate(self.parts)
+            for j, state in part.state_dict()["state"].items()
+            for key, value in state.items()
+            if value is not None
+        }
+
+    def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Put back what `tensors` gave."""
+        for i, part in enumerate(self.parts):
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for name, tensor in tensors.items():
+                index, parameter, key = name.split(".", 2)
+                if int(index) == i:
+                    state.setdefault(int(parameter), {})[key] = tensor
+            part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})

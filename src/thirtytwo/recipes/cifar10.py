@@ -1,0 +1,48 @@
+"""Recipes for CIFAR-10 (32 x 32 RGB). The figures are for CIFAR-10 (JPEG), which is harder than the original."""
+
+from thirtytwo.recipe import Data, Evaluate, Optim, Recipe, Train
+from thirtytwo.recipes import recipes
+
+
+@recipes.register_as("cifar10-cnn2")
+def cifar10_cnn2() -> Recipe:
+    """Two convolutions of 32 filters on CIFAR-10, by SGD: the smallest network that is worth its name."""
+    return Recipe(
+        name="cifar10-cnn2",
+        model="cnn2",
+        augment="flip|translate(4)",
+        schedule="one_cycle",
+        data=Data(source="cifar10"),
+        optim=Optim(name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4),
+        train=Train(epochs=20, batch_size=256),
+    )
+
+
+@recipes.register_as("cifar10-resnet18")
+def cifar10_resnet18() -> Recipe:
+    """ResNet-18 with the 3x3 stem on CIFAR-10: the training that most papers compare with."""
+    return Recipe(
+        name="cifar10-resnet18",
+        model="resnet18",
+        augment="flip|translate(4, padding='zero')",
+        schedule="one_cycle",
+        data=Data(source="cifar10"),
+        optim=Optim(name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4),
+        train=Train(epochs=30, batch_size=128, label_smoothing=0.1),
+        evaluate=Evaluate(views="flip"),
+    )
+
+
+@recipes.register_as("cifar10-fast")
+def cifar10_fast() -> Recipe:
+    """The speedruns' network on CIFAR-10, trained by Muon."""
+    return Recipe(
+        name="cifar10-fast",
+        model="speednet",
+        augment="flip_alternating|translate(2)",
+        schedule="triangular(start=1, peak=0, end=0)",
+        data=Data(source="cifar10", val=1000),
+        optim=Optim(name="muon", lr=0.24, momentum=0.6, bias_lr=26.5, head_lr=0.0051, weight_decay=0.195),
+        train=Train(epochs=8, batch_size=500, label_smoothing=0.2),
+        evaluate=Evaluate(views="flip+shift"),
+    )

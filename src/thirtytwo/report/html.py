@@ -1,0 +1,206 @@
+"""Write a run's report: one HTML file that needs nothing else, and its figures as PNG files."""
+
+import base64
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thirtytwo.checkpoint import write_atomic
+from thirtytwo.metrics import Estimate
+from thirtytwo.report import figures
+from thirtytwo.report.view import Closeup, Curves, Picture, Scored, View, view
+from thirtytwo.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SCORES = {
+    "accuracy": ("Accuracy", "Wilson"),
+    "top5": ("Top-5 accuracy", "Wilson"),
+    "macro_f1": ("Macro F1", "bootstrap, percentile"),
+    "nll": ("Negative log-likelihood, nats", "normal"),
+    "ece": ("Calibration error, 15 bins", "bootstrap, basic"),
+}
+"""The rows of the scores table: what each is called, and how its interval is made."""
+
+
+def write(run: Run) -> Path:
+    """Write ``report.html`` and ``figures/*.png`` into the run's folder, replacing earlier ones; the page's path."""
+    seen = view(run)
+    folder = run.path / "figures"
+    folder.mkdir(exist_ok=True)
+    drawn = _figures(seen)
+    for name, (figure, _) in drawn.items():
+        figures.png(figure, folder / f"{name}.png")
+    for stale in {path.stem for path in folder.glob("*.png")} - set(drawn):
+        (folder / f"{stale}.png").unlink()
+    inline = {name: figures.svg(figure, label) for name, (figure, label) in drawn.items() if label}
+    path = run.path / "report.html"
+    write_atomic(path, render(seen, inline).encode())
+    return path
+
+
+def render(seen: View, inline: dict[str, str]) -> str:
+    """The page as text. ``inline`` holds the figures as ``<svg>`` elements by name; all else is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("thirtytwo.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "value": value,
+        "interval": interval,
+        "percent": _percent,
+        "thousands": lambda number: f"{number:,}",
+        "duration": duration,
+        "data_uri": data_uri,
+    }
+    return environment.get_template("report.html.j2").render(
+        view=seen,
+        close=seen.closeup,
+        figure={name: Markup(text) for name, text in inline.items()},
+        score_names=SCORES,
+        bars_shown=figures.BARS_SHOWN,
+        axis=_axis(seen.scored),
+        header=_header(seen),
+    )
+
+
+def value(estimate: Estimate, unit: str = "%") -> str:
+    """``98.9 %``, with two decimals from 2,000 images on; ``0.0412`` in another unit; a dash for nan."""
+    if math.isnan(estimate.value):
+        return "–"
+    return _percent(estimate.value, _decimals(estimate.n)) if unit == "%" else f"{estimate.value:.4f}"
+
+
+def interval(estimate: Estimate, unit: str = "%") -> str:
+    """``[97.2, 99.6]``, in the unit and with the decimals of `value`; nothing for nan."""
+    if math.isnan(estimate.value) or math.isnan(estimate.low):
+        return ""
+    if unit != "%":
+        return f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+    decimals = _decimals(estimate.n)
+    return f"[{100 * estimate.low:.{decimals}f}, {100 * estimate.high:.{decimals}f}]"
+
+
+def _decimals(n: int) -> int:
+    return 2 if n >= 2000 else 1
+
+
+def _percent(share: float, decimals: int = 1) -> str:
+    return f"{100 * share:.{decimals}f} %"
+
+
+def duration(seconds: float) -> str:
+    """``4.2 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def data_uri(image: np.ndarray) -> str:
+    """An image (uint8 (C, H, W)) as a PNG inside a URI."""
+    from PIL import Image
+
+    pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "png")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _axis(scored: list[Scored]) -> dict[str, float] | None:
+    """The scale of the strip that shows all accuracies with their intervals: its ends, as round shares."""
+    if not scored:
+        return None
+    accuracies = [s.scores["accuracy"] for s in scored]
+    low, high = min(a.low for a in accuracies), max(a.high for a in accuracies)
+    unit = next((u for u in (0.01, 0.02, 0.05, 0.1) if high - low <= 8 * u), 0.2)
+    return {
+        "low": max(0.0, math.floor(low / unit - 1e-9) * unit),
+        "high": min(1.0, math.ceil(high / unit + 1e-9) * unit),
+    }
+
+
+def _header(seen: View) -> list[str]:
+    """What was trained, on what, in a few words each."""
+    model, data, status = seen.model, seen.data, seen.status
+    words = []
+    if "model" in model:
+        parameters = f", {model['parameters']:,} parameters" if "parameters" in model else ""
+        words.append(f"{model['model']}{parameters}")
+    if "sizes" in data:
+        height, width = model.get("size", (0, 0))
+        kind = {1: "grey ", 3: "colour "}.get(model.get("channels", 0), "") if height else ""
+        pixels = f", {kind}{width}×{height}" if height else ""
+        images = f"{data['sizes']['train']:,} training images of {data['name']}"
+        words.append(f"{images}, {len(seen.classes)} classes{pixels}")
+    if status.get("seconds"):
+        machine = [str(seen.env[key]) for key in ("device", "precision") if seen.env.get(key)]
+        words.append(f"{status.get('step', 0):,} steps in {duration(status['seconds'])} on {', '.join(machine)}")
+    return words
+
+
+def _figures(seen: View) -> dict[str, "tuple[Figure, str]"]:
+    """Every figure with what to read out in its place; without a text it is not drawn inline."""
+    drawn = _curve_figures(seen.curves)
+    if seen.closeup:
+        drawn |= _closeup_figures(seen.closeup, seen.classes)
+    if counts := seen.data.get("class_counts"):
+        drawn["class-counts"] = (figures.class_counts(counts, seen.classes), "")
+    return drawn
+
+
+def _curve_figures(curves: Curves) -> dict[str, "tuple[Figure, str]"]:
+    drawn = {}
+    for what, lines in (
+        ("loss", curves.loss),
+        ("accuracy", curves.accuracy),
+        ("learning rate", curves.learning_rate),
+    ):
+        measured = [line for line in lines if line.values]
+        if measured:
+            ends = ", ".join(f"{line.name} ends at {line.values[-1]:.4g}" for line in measured)
+            drawn[what.replace(" ", "-")] = (figures.curves(measured, what), f"{what} by epoch: {ends}")
+    return drawn
+
+
+def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, "tuple[Figure, str]"]:
+    split, scores = close.scored.split, close.scored.scores
+    drawn = {
+        "confusion": (
+            figures.confusion(close.confusion, classes),
+            f"confusion matrix of {split}, {len(classes)} classes; the most frequent confusions are listed beside it",
+        ),
+        "reliability": (
+            figures.reliability(close.bins, close.scored.n),
+            f"accuracy by confidence on {split}; the calibration error is {value(scores['ece'])}",
+        ),
+    }
+    if close.worst:
+        drawn["classes"] = (
+            figures.class_bars(close.worst, scores["accuracy"].value),
+            f"recall and precision by class on {split}, lowest recall first; the table below has the figures",
+        )
+    for name, pictures in (("wrong", close.wrong), ("right", close.right)):
+        if pictures:
+            images = np.stack([picture.image for picture in pictures])
+            drawn[name] = (figures.sample_grid(images, [_title(picture) for picture in pictures], 6), "")
+    return drawn
+
+
+def _title(picture: Picture) -> str:
+    said = f"{figures.short(picture.predicted, 12)}  {_percent(picture.probability)}"
+    if picture.truth == picture.predicted:
+        return said
+    return f"{said}\nis {figures.short(picture.truth, 16)}"

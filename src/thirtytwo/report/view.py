@@ -1,0 +1,277 @@
+"""What a report says about a run, as plain data: no HTML, no drawing."""
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from thirtytwo import metrics
+from thirtytwo.metrics import ClassScores, Estimate, ReliabilityBin
+from thirtytwo.predictions import Predictions
+from thirtytwo.run import Run
+
+WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN = 30, 18, 12
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One scoring of one split: all its scores, with intervals."""
+
+    split: str
+    views: int
+    n: int
+    right: int
+    scores: dict[str, Estimate]
+
+    @property
+    def name(self) -> str:
+        """``test``, or ``test, 6 views`` with test-time augmentation."""
+        return self.split if self.views == 1 else f"{self.split}, {self.views} views"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over the epochs; steps at which it was not measured are left out."""
+
+    name: str
+    epochs: list[float]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The course of the training."""
+
+    loss: list[Curve]
+    accuracy: list[Curve]
+    learning_rate: list[Curve]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``count`` images of class ``truth`` were called ``predicted``: ``share`` of that class."""
+
+    truth: str
+    predicted: str
+    count: int
+    share: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image (uint8 (C, H, W)), its class, the predicted class and the probabilities of both."""
+
+    image: np.ndarray
+    id: int
+    truth: str
+    predicted: str
+    probability: float
+    truth_probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Closeup:
+    """One split, predicted without test-time augmentation, class by class and picture by picture."""
+
+    scored: Scored
+    classes: list[ClassScores]
+    confusion: np.ndarray
+    pairs: list[Pair]
+    bins: list[ReliabilityBin]
+    confidence: float
+    calibrated: Estimate
+    wrong: list[Picture]
+    right: list[Picture]
+
+    @property
+    def worst(self) -> list[ClassScores]:
+        """The classes of this split, lowest recall first."""
+        present = (c for c in self.classes if c.support)
+        return sorted(present, key=lambda c: (c.recall.value, c.precision.value if c.predicted else 0.0))
+
+    @property
+    def calibration(self) -> str:
+        """What the calibration error shows: "calibrated" (nothing), "overconfident" or "underconfident"."""
+        if self.scored.scores["ece"].value <= self.calibrated.high:
+            return "calibrated"
+        return "overconfident" if self.confidence > self.scored.scores["accuracy"].value else "underconfident"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Everything that a report shows.
+
+    Attributes:
+        name: the run's.
+        status: state, step, steps, seconds, message, as the run left them.
+        model: what model.json says (network, size, channels, parameters); empty before training began.
+        data: what split.json says (name, sizes, class counts, hashes, notes).
+        classes: their names, in label order.
+        scored: one a scoring: test before val, each without test-time augmentation first.
+        latest: val's accuracy at the last evaluation in training, while nothing has been scored.
+        closeup: the split that the figures are about: test where it was scored, else val.
+        looks: every scoring of the test split, oldest first.
+        caveats: what a reader must know before trusting a figure, one sentence each.
+        recipe: as TOML.
+        env: what the run ran on.
+        commands: how to reproduce the run.
+    """
+
+    name: str
+    status: dict[str, Any]
+    model: dict[str, Any]
+    data: dict[str, Any]
+    classes: tuple[str, ...]
+    scored: list[Scored]
+    latest: Estimate | None
+    closeup: Closeup | None
+    curves: Curves
+    looks: list[dict[str, Any]]
+    caveats: list[str]
+    recipe: str
+    env: dict[str, Any]
+    commands: list[str]
+
+
+def view(run: Run) -> View:
+    """Read a run folder into a `View`. Works on a run that is unfinished, interrupted, failed or not scored on test."""
+    found = {split: run.predictions(split) for split in ("test", "val")}
+    scored = [
+        _scored(predictions) for both in found.values() if both for predictions in both if predictions is not None
+    ]
+    close = next((both[0] for both in found.values() if both), None)
+    looks = [look for look in run.looks() if look.get("split", "test") == "test"]
+    return View(
+        name=run.name,
+        status=run.status,
+        model=run.card,
+        data=run.split,
+        classes=tuple(run.split.get("classes", ())),
+        scored=scored,
+        latest=None if scored else _latest(run),
+        closeup=None if close is None else _closeup(scored[0], close, run.pictures(close.split)),
+        curves=_curves(run.metrics()),
+        looks=looks,
+        caveats=_caveats(run, scored, looks),
+        recipe=run.recipe.to_toml(),
+        env=run.env,
+        commands=_commands(run),
+    )
+
+
+def _scored(predictions: Predictions) -> Scored:
+    right = int(predictions.correct.sum())
+    return Scored(predictions.split, predictions.views, len(predictions), right, metrics.scores(predictions))
+
+
+def _latest(run: Run) -> Estimate | None:
+    lines, n = run.metrics(), run.split.get("sizes", {}).get("val", 0)
+    return metrics.wilson(round(lines[-1]["val_accuracy"] * n), n) if lines and n else None
+
+
+def _closeup(scored: Scored, predictions: Predictions, pictures: tuple[np.ndarray, np.ndarray] | None) -> Closeup:
+    matrix = metrics.confusion(predictions)
+    shown = [] if pictures is None else _pictures(predictions, *pictures)
+    wrong = sorted((p for p in shown if p.truth != p.predicted), key=lambda p: -p.probability)
+    return Closeup(
+        scored=scored,
+        classes=metrics.per_class(predictions),
+        confusion=matrix,
+        pairs=_pairs(matrix, predictions.classes),
+        bins=metrics.reliability(predictions),
+        confidence=float(predictions.probabilities.max(axis=1).mean()),
+        calibrated=metrics.calibrated_ece(predictions),
+        wrong=wrong[:WRONG_SHOWN],
+        right=[p for p in shown if p.truth == p.predicted][:RIGHT_SHOWN],
+    )
+
+
+def _pairs(matrix: np.ndarray, classes: tuple[str, ...]) -> list[Pair]:
+    """The most frequent confusions, most frequent first."""
+    support = matrix.sum(axis=1).tolist()
+    errors = matrix - np.diag(matrix.diagonal())
+    order = np.argsort(-errors, axis=None, kind="stable")[:PAIRS_SHOWN]
+    cells = [(int(cell) // len(classes), int(cell) % len(classes)) for cell in order]
+    return [
+        Pair(classes[t], classes[p], int(errors[t, p]), metrics.wilson(int(errors[t, p]), support[t]))
+        for t, p in cells
+        if errors[t, p]
+    ]
+
+
+def _pictures(predictions: Predictions, images: np.ndarray, ids: np.ndarray) -> list[Picture]:
+    """The stored images that were predicted, in stored order."""
+    rows = {id_: row for row, id_ in enumerate(predictions.ids.tolist())}
+    probabilities, predicted, labels = predictions.probabilities, predictions.predicted, predictions.labels
+    classes = predictions.classes
+    return [
+        Picture(
+            image,
+            id_,
+            classes[labels[row]],
+            classes[predicted[row]],
+            float(probabilities[row, predicted[row]]),
+            float(probabilities[row, labels[row]]),
+        )
+        for image, id_ in zip(images, ids.tolist(), strict=True)
+        if (row := rows.get(id_)) is not None
+    ]
+
+
+def _curves(lines: list[dict[str, Any]]) -> Curves:
+    def curve(name: str, key: str) -> Curve:
+        measured = [line for line in lines if line.get(key) is not None]
+        return Curve(name, [line["epoch"] for line in measured], [line[key] for line in measured])
+
+    return Curves(
+        loss=[curve("train", "train_loss"), curve("val", "val_loss")],
+        accuracy=[curve("train", "train_accuracy"), curve("val", "val_accuracy")],
+        learning_rate=[curve("learning rate", "lr")],
+    )
+
+
+def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> list[str]:
+    sentences = _state(run.status)
+    if run.split.get("plan") == "val-from-test":
+        sentences.append(
+            "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
+            "compare with those of others, who score the whole of it."
+        )
+    if scored and scored[0].split != "test":
+        sentences.append(
+            "The test split has not been scored: the figures are val's. "
+            "'thirtytwo test RUN' scores it, and writes the look down."
+        )
+    if run.recipe.train.patience is not None:
+        sentences.append("Val chose when to stop, so its own figures are a little too good; test's are not.")
+    if len(looks) > 1:
+        sentences.append(
+            f"The test split was looked at {len(looks)} times. If anything was changed between two looks, its score "
+            "is too good."
+        )
+    sentences.append(
+        "One run of one seed. Each interval is about the images that happened to be in the split; it says nothing "
+        "about the spread over seeds."
+    )
+    return sentences
+
+
+def _state(status: dict[str, Any]) -> list[str]:
+    """What a run that is not finished is to be told apart by."""
+    state, step, steps = status.get("state"), status.get("step", 0), status.get("steps", 0)
+    if state == "finished":
+        return []
+    if not steps:
+        return ["This run has not begun to train."]
+    where = {"running": "is still training, at", "interrupted": "was interrupted at"}.get(str(state), "failed at")
+    message = f" ({status['message']})" if status.get("message") else ""
+    return [f"This run {where} step {step:,} of {steps:,}{message}: what is shown is not its final result."]
+
+
+def _commands(run: Run) -> list[str]:
+    packages = [f"{name}=={run.env[name]}" for name in ("thirtytwo", "torch") if run.env.get(name)]
+    return [
+        *([f"pip install {' '.join(shlex.quote(package) for package in packages)}"] if packages else []),
+        "thirtytwo train recipe.toml",
+    ]

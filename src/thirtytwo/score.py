@@ -1,0 +1,69 @@
+"""Score a trained run on a split, and write down all that a report will need. Test is looked at here alone."""
+
+from typing import Any
+
+import numpy as np
+
+from thirtytwo import metrics
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.split import Splits
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.evaluate import predict
+from thirtytwo.models.classifier import Classifier
+from thirtytwo.predictions import Predictions
+from thirtytwo.rng import numpy_generator
+from thirtytwo.run import Run
+
+PICTURES = 36
+"""Pictures of each kind, right and confidently wrong, that a run keeps for its report."""
+
+
+def score(run: Run, model: Classifier, splits: Splits, device: Device, split: str, *, by: str) -> None:
+    """Predict ``split`` ("val" or "test") and store predictions, examples and scores in the run.
+
+    Scoring test is a look: it is written down, with who asked for it (``by``: "train" or "test").
+    """
+    images: ImageSet = getattr(splits, split)
+    plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
+    if split == "test":
+        accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}
+        run.record_look(by, len(plain), accuracies)
+    run.write_predictions(plain, averaged)
+    chosen = _examples(plain, run.recipe.seed)
+    run.write_pictures(split, images.images[chosen].numpy(), plain.ids[chosen])
+    run.write_results([_row(run, each) for each in (plain, averaged) if each is not None])
+
+
+def require_same_split(run: Run, splits: Splits, split: str) -> None:
+    """Raises UserError when the images of ``split`` are not those that the run was made with."""
+    then, now = run.split.get("sha256", {}).get(split), splits.record["sha256"][split]
+    if then != now:
+        raise UserError(
+            f"{run.path}: the {split} images of '{run.recipe.data.source}' are not those that this run was made with "
+            f"(sha256 {now[:12]}, not {str(then)[:12]}): bring the data back, or train again"
+        )
+
+
+def _examples(predictions: Predictions, seed: int) -> np.ndarray:
+    """Positions of the most confident mistakes, most confident first, then of a random sample of right answers."""
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(~predictions.correct)
+    right = np.flatnonzero(predictions.correct)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:PICTURES]
+    sample = numpy_generator(seed, "examples").permutation(right)[:PICTURES]
+    return np.concatenate([worst, sample])
+
+
+def _row(run: Run, predictions: Predictions) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "run": run.name,
+        "seed": run.recipe.seed,
+        "split": predictions.split,
+        "views": predictions.views,
+        "n": len(predictions),
+    }
+    for name, estimate in metrics.scores(predictions).items():
+        ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+        row |= {f"{name}{end}": f"{value:.6g}" for end, value in ends.items()}
+    return row

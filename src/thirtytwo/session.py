@@ -1,0 +1,75 @@
+"""A run being worked on by this process: begun, resumed, trained to its end and scored."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from thirtytwo import __version__
+from thirtytwo.build import Parts, build, check, load_classifier, load_splits
+from thirtytwo.device import Device
+from thirtytwo.recipe import Recipe
+from thirtytwo.run import Run
+from thirtytwo.score import require_same_split, score
+from thirtytwo.train import CHECKPOINT_EVERY, Watch, train
+
+log = logging.getLogger("thirtytwo")
+
+
+@dataclass(eq=False)
+class Session:
+    """A run folder that this process owns, with the parts to train it."""
+
+    run: Run
+    parts: Parts
+
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
+        return self.parts.device
+
+    @classmethod
+    def new(cls, recipe: Recipe, *, out: Path, device: str = "auto") -> "Session":
+        """Check the recipe, load its data, build its parts, then make the run folder: a mistake leaves nothing behind."""
+        check(recipe)
+        chosen = Device.choose(device, recipe.train.precision)
+        splits = load_splits(recipe)
+        parts = build(recipe, chosen, splits)
+        run = Run.create(out, recipe)
+        run.lock()
+        run.write_split(splits.record)
+        run.write_env({"thirtytwo": __version__, **chosen.describe()})
+        return cls(run, parts)
+
+    @classmethod
+    def resume(cls, path: Path, *, device: str = "auto") -> "Session":
+        """Take up a run where its newest valid checkpoint left it, with the precision and threads that it began with.
+
+        Raises UserError when it is owned by another process, its images have changed, or no checkpoint is valid.
+        """
+        run = Run.open(path)
+        run.lock()
+        env = run.env
+        if env.get("device") == "cpu" and "threads" in env:
+            # The number of threads decides the order of sums, and so the bits.
+            torch.set_num_threads(env["threads"])
+        chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
+        now = chosen.describe()
+        for key in ("torch", "processor", "device"):
+            if key in env and env[key] != now[key]:
+                log.warning("%s: began with %s %s, goes on with %s: the bits may differ", path, key, env[key], now[key])
+        splits = load_splits(run.recipe)
+        for split in ("train", "val", "test"):
+            require_same_split(run, splits, split)
+        return cls(run, build(run.recipe, chosen, splits))
+
+    def complete(self, *, test: bool, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
+        """Train to the end, score val and, unless withheld, test; the folder is given back whatever happens."""
+        with torch.random.fork_rng(), self.run.owned():
+            if not self.run.card:
+                train(self.parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
+            model = load_classifier(self.run, self.device)
+            for split in ("val", "test") if test else ("val",):
+                score(self.run, model, self.parts.splits, self.device, split, by="train")
+            self.run.set_status("finished")

@@ -1,0 +1,92 @@
+import json
+import shutil
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thirtytwo import checkpoint
+from thirtytwo.errors import UserError
+
+
+def tensors(step=0):
+    draw = torch.Generator().manual_seed(step)
+    return {
+        "filters": torch.randn(4, 3, 3, 3, generator=draw).to(memory_format=torch.channels_last),
+        "half": torch.randn(5, generator=draw).bfloat16(),
+        "count": torch.tensor(step),
+        "empty": torch.zeros(0, 2),
+    }
+
+
+def test_saving_and_loading_is_identity_strides_included(tmp_path):
+    checkpoint.save(tmp_path, 7, tensors(7), {"seconds": 1.5, "best": {"loss": float("inf")}})
+    found, state, damaged = checkpoint.newest(tmp_path)
+    assert damaged == [] and state == {"seconds": 1.5, "best": {"loss": float("inf")}}
+    for name, tensor in tensors(7).items():
+        assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype
+        assert found[name].stride() == tensor.stride()
+
+
+def test_two_are_kept_and_the_newest_wins(tmp_path):
+    for step in (1, 20, 300, 4000):
+        checkpoint.save(tmp_path, step, tensors(step), {"step": step})
+    assert checkpoint.steps(tmp_path) == [300, 4000]
+    assert checkpoint.newest(tmp_path)[1] == {"step": 4000}
+
+
+def test_nothing_yet(tmp_path):
+    assert checkpoint.newest(tmp_path / "none") is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_anywhere_is_found_and_the_older_checkpoint_wins(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("run")
+    checkpoint.save(folder, 1, tensors(1), {"step": 1})
+    checkpoint.save(folder, 2, tensors(2), {"step": 2})
+    path = folder / "step-000002" / data.draw(st.sampled_from(["tensors.safetensors", "state.json", "MANIFEST.json"]))
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    if path.name == "MANIFEST.json" and json_or_none(content) == {**json_or_none(content), **manifest(folder)}:
+        return  # the flip changed white space or the step, which nothing reads
+    found, state, damaged = checkpoint.newest(folder)
+    assert state == {"step": 1} and torch.equal(found["half"], tensors(1)["half"])
+    assert len(damaged) == 1 and "step-000002" in damaged[0] and "damaged" in damaged[0]
+
+
+def json_or_none(content):
+    try:
+        return json.loads(content)
+    except ValueError:
+        return {}
+
+
+def manifest(folder):
+    files = {name: (folder / "step-000002" / name).read_bytes() for name in ("tensors.safetensors", "state.json")}
+    return {"sha256": {name: checkpoint.sha256(content) for name, content in files.items()}}
+
+
+def test_when_none_is_valid_it_is_one_line(tmp_path):
+    checkpoint.save(tmp_path, 1, tensors(), {})
+    (tmp_path / "step-000001" / "state.json").unlink()
+    with pytest.raises(UserError, match="step-000001.*no valid checkpoint is left"):
+        checkpoint.newest(tmp_path)
+
+
+def test_a_write_that_was_cut_short_is_never_taken_for_a_checkpoint(tmp_path):
+    checkpoint.save(tmp_path, 1, tensors(1), {"step": 1})
+    shutil.copytree(tmp_path / "step-000001", tmp_path / ".step-000002.tmp")
+    assert checkpoint.steps(tmp_path) == [1]
+    checkpoint.save(tmp_path, 2, tensors(2), {"step": 2})
+    assert checkpoint.steps(tmp_path) == [1, 2] and not list(tmp_path.glob(".*"))
+
+
+def test_truncated_and_foreign_weights_are_one_line(tmp_path):
+    data = checkpoint.pack(tensors())
+    for content in (data[: len(data) // 2], b"", b"\x80\x04cos\nsystem\n(S'true'\ntR.", data[:8] + b"x" * 100):
+        with pytest.raises(UserError, match="damaged"):
+            checkpoint.unpack(content, tmp_path)

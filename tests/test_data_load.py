@@ -1,0 +1,485 @@
+"""Every layout that is documented loads; everything else gets one clear line."""
+
+import gzip
+import io
+import json
+import os
+import pickle
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+from sklearn.datasets import load_digits
+
+from thirtytwo.data import cifar, idx, parquet, sources, svhn
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.load import load
+from thirtytwo.errors import UserError
+
+DIGITS = load_digits()
+PIXELS = np.rint(DIGITS.images * 255 / 16).astype(np.uint8)
+LABELS = DIGITS.target.astype(np.int64)
+TRAIN, TEST = slice(0, 100), slice(100, 150)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("THIRTYTWO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def check(image_set: ImageSet | None, part: slice, images: np.ndarray = PIXELS) -> None:
+    assert image_set is not None
+    assert np.array_equal(image_set.images[:, 0].numpy(), images[part])
+    assert np.array_equal(image_set.labels.numpy(), LABELS[part])
+    assert image_set.ids.tolist() == list(range(part.stop - part.start))
+
+
+def one_line(source: object, **settings: object) -> str:
+    with pytest.raises(UserError) as error:
+        load(str(source), **settings)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- by name ---------------------------------------------------------------------------------------------------------
+
+
+def test_names() -> None:
+    known = {"digits", "mnist", "fashion-mnist", "kmnist", "emnist", "cifar10", "cifar100", "svhn"}
+    assert known <= set(sources.names())
+    assert all(sources.summary(name).endswith(".") for name in known)
+
+
+def test_digits_are_scaled_to_the_full_range() -> None:
+    official = load("digits")
+    assert len(official.train) == 1797 and official.test is None and official.notes == ()
+    check(official.train.select(torch.arange(100)), TRAIN)
+    assert official.train.images.max() == 255
+
+
+def test_a_name_with_a_typo_and_a_wrong_argument() -> None:
+    assert "neither a data source nor a folder here: did you mean 'mnist'?" in one_line("mnits")
+    assert "emnist" in one_line('emnist(split="greek")')
+    assert "has no argument 'part'" in one_line("emnist(part=1)")
+
+
+def test_size_and_channels_apply_to_every_source_and_are_noted() -> None:
+    official = load("digits", size=16, channels=3)
+    assert official.train.images.shape == (1797, 3, 16, 16)
+    assert official.notes == ("all images resized from 8x8 to 16x16 (pad)", "all images converted from grey to RGB")
+
+
+def test_emnist_stands_upright_and_its_letters_begin_at_a(cache: Path) -> None:
+    turned = np.ascontiguousarray(PIXELS[:20].transpose(0, 2, 1))
+    official = idx.emnist_official("letters", [turned, LABELS[:20] + 1, turned, LABELS[:20] + 1])
+    check(official.train, slice(0, 20))
+    assert official.train.classes[:3] == ("A", "B", "C") and official.name == "EMNIST letters"
+
+
+def test_svhn_calls_its_ten_a_zero(tmp_path: Path) -> None:
+    images = np.repeat(PIXELS[:20, :, :, None], 3, axis=3).transpose(1, 2, 3, 0)
+    labels = np.where(LABELS[:20] == 0, 10, LABELS[:20])[:, None].astype(np.uint8)
+    savemat(tmp_path / "train_32x32.mat", {"X": images, "y": labels})
+    check(svhn.read(tmp_path / "train_32x32.mat"), slice(0, 20))
+    (tmp_path / "bad.mat").write_bytes((tmp_path / "train_32x32.mat").read_bytes()[:900])
+    with pytest.raises(UserError, match="truncated"):
+        svhn.read(tmp_path / "bad.mat")
+
+
+# --- idx -------------------------------------------------------------------------------------------------------------
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    data = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def write_idx_set(folder: Path, end: str = "", labels: np.ndarray = LABELS) -> None:
+    for stem, part in (("train", TRAIN), ("t10k", TEST)):
+        write_idx(folder / f"{stem}-images-idx3-ubyte{end}", PIXELS[part])
+        write_idx(folder / f"{stem}-labels-idx1-ubyte{end}", labels[part])
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("below", [".", "raw", "MNIST/raw"])
+def test_idx_folders(tmp_path: Path, end: str, below: str) -> None:
+    write_idx_set(tmp_path / "mine" / below, end)
+    official = load(str(tmp_path / "mine"))
+    assert official.name == "mine"
+    check(official.train, TRAIN)
+    check(official.test, TEST)
+
+
+def test_mnist_as_published_is_called_so(shared_data: Path) -> None:
+    official = load(str(shared_data / "MNIST"))
+    assert official.name == "MNIST" and official.train.classes == tuple("0123456789")
+    assert len(official.train) == 60_000 and official.test is not None and len(official.test) == 10_000
+    assert official.train.class_counts().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def test_mnist_by_name_is_what_its_folder_holds(shared_data: Path, cache: Path) -> None:
+    cache.mkdir()
+    (cache / "mnist").symlink_to(shared_data / "MNIST" / "raw")
+    named, found = load("mnist"), load(str(shared_data / "MNIST" / "raw"))
+    assert named.name == found.name and torch.equal(named.train.images, found.train.images)
+
+
+def test_damaged_idx_files(tmp_path: Path) -> None:
+    write_idx_set(tmp_path)
+    images = tmp_path / "train-images-idx3-ubyte"
+    whole = images.read_bytes()
+    images.write_bytes(whole[:-1])
+    assert f"{images}: truncated or damaged" in one_line(tmp_path)
+    images.write_bytes(b"\x01" + whole[1:])
+    assert "not an idx file" in one_line(tmp_path)
+    images.unlink()
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(whole)[:-30])
+    assert "truncated or damaged" in one_line(tmp_path)
+    write_idx_set(tmp_path, labels=np.where(np.arange(len(LABELS)) == 120, 77, LABELS))
+    assert "label 77 of test image 20 is out of range: train has labels 0 to 9" in one_line(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    assert "t10k-images-idx3-ubyte has no partner" in one_line(tmp_path)
+
+
+# --- npz -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("images", "labels"), [("x_{}", "y_{}"), ("{}_images", "{}_labels")])
+@pytest.mark.parametrize("form", [
+    lambda x: x, lambda x: x[..., None], lambda x: x[:, None], lambda x: x / 255.0, lambda x: x.astype(np.float64),
+    lambda x: (x / 255.0).astype(np.float32), lambda x: x.astype(np.int64), lambda x: x.astype(np.uint16) * 257,
+])  # fmt: skip
+def test_npz_of_keras_and_medmnist(
+    tmp_path: Path, images: str, labels: str, form: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    arrays = {}
+    for split, part in (("train", TRAIN), ("val", slice(200, 250)), ("test", TEST)):
+        arrays |= {images.format(split): form(PIXELS[part]), labels.format(split): LABELS[part][:, None]}
+    np.savez_compressed(tmp_path / "mine.npz", **arrays)
+    official = load(str(tmp_path / "mine.npz"))
+    check(official.train, TRAIN)
+    check(official.val, slice(200, 250))
+    check(official.test, TEST)
+    assert official.name == "mine"
+
+
+def test_npz_names_as_labels_and_colour(tmp_path: Path) -> None:
+    names = np.where(LABELS[TRAIN] % 2, "odd", "even")
+    np.savez(tmp_path / "x.npz", images=np.repeat(PIXELS[TRAIN][..., None], 3, axis=3), labels=names)
+    official = load(str(tmp_path / "x.npz"))
+    assert official.train.classes == ("even", "odd") and official.train.channels == 3
+    assert official.train.labels.tolist() == (LABELS[TRAIN] % 2).tolist()
+
+
+@pytest.mark.parametrize(("arrays", "message"), [
+    ({"a": PIXELS}, "holds a: expected x_train and y_train"),
+    ({"images": PIXELS, "labels": LABELS[:5]}, "1797 train images but 5 labels"),
+    ({"images": PIXELS, "labels": LABELS - 1}, "label -1 of train image 0 is out of range"),
+    ({"images": PIXELS, "labels": LABELS * 2}, "no training image has label 1"),
+    ({"images": PIXELS, "labels": np.eye(10)[LABELS]}, "expected one label an image"),
+    ({"images": PIXELS, "labels": LABELS + 0.5}, "expected whole numbers or names"),
+    ({"images": PIXELS.reshape(1797, 64), "labels": LABELS}, "have shape (1797, 64)"),
+    ({"images": PIXELS / 64 - 2, "labels": LABELS}, "hold numbers from -2 to 1.98438"),
+    ({"images": PIXELS.astype(int) * 300, "labels": LABELS}, "whole numbers from 0 to 76500"),
+    ({"images": np.where(PIXELS > 9, np.nan, 0.0), "labels": LABELS}, "hold numbers from nan to nan"),
+    ({"images": PIXELS, "labels": LABELS * 0}, "holds 1 class ('0')"),
+    ({"images": PIXELS.astype(object), "labels": LABELS}, "no .npz file of plain arrays"),
+])  # fmt: skip
+def test_npz_mistakes(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "x.npz", allow_pickle=True, **arrays)
+    assert message in one_line(tmp_path / "x.npz")
+
+
+def test_a_truncated_npz(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", images=PIXELS, labels=LABELS)
+    whole = (tmp_path / "x.npz").read_bytes()
+    for end in (0, 10, len(whole) // 2):
+        (tmp_path / "x.npz").write_bytes(whole[:end])
+        assert "truncated, or no .npz file" in one_line(tmp_path / "x.npz")
+
+
+# --- CIFAR -----------------------------------------------------------------------------------------------------------
+
+ROWS = np.random.default_rng(0).integers(0, 256, (60, 3072), dtype=np.uint8)
+ROW_LABELS = [int(label) for label in LABELS[:60]]
+NAMES = tuple("abcdefghij")
+
+
+def cifar10_files(binary: bool) -> dict[str, bytes]:
+    parts = {"data_batch_1": slice(0, 20), "data_batch_2": slice(20, 40), "test_batch": slice(40, 60)}
+    if binary:
+        records = {
+            f"{name}.bin": b"".join(bytes([ROW_LABELS[i]]) + ROWS[i].tobytes() for i in range(part.start, part.stop))
+            for name, part in parts.items()
+        }
+        return records | {"batches.meta.txt": "\n".join(NAMES).encode() + b"\n\n"}
+    batches = {
+        name: pickle.dumps({b"data": ROWS[part], b"labels": ROW_LABELS[part], b"batch_label": b"x"}, protocol=2)
+        for name, part in parts.items()
+    }
+    return batches | {"batches.meta": pickle.dumps({"label_names": list(NAMES), "num_vis": 3072}, protocol=2)}
+
+
+def cifar100_files(binary: bool) -> dict[str, bytes]:
+    if binary:
+        records = {
+            name: b"".join(bytes([0, ROW_LABELS[i]]) + ROWS[i].tobytes() for i in range(part.start, part.stop))
+            for name, part in {"train.bin": slice(0, 40), "test.bin": slice(40, 60)}.items()
+        }
+        return records | {"fine_label_names.txt": "\n".join(NAMES).encode()}
+    batches = {
+        name: pickle.dumps({"data": ROWS[part], "fine_labels": ROW_LABELS[part], "coarse_labels": [0] * 40}, protocol=2)
+        for name, part in {"train": slice(0, 40), "test": slice(40, 60)}.items()
+    }
+    return batches | {"meta": pickle.dumps({"fine_label_names": list(NAMES), "coarse_label_names": ["x"]})}
+
+
+@pytest.mark.parametrize("files", [cifar10_files, cifar100_files])
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("place", ["folder", "parent", "tar"])
+def test_cifar_batches(tmp_path: Path, files: Callable[[bool], dict[str, bytes]], binary: bool, place: str) -> None:
+    below = {cifar10_files: "cifar-10-batches-", cifar100_files: "cifar-100-"}[files] + (
+        "bin"
+        if binary and files is cifar10_files
+        else "binary"
+        if binary
+        else "py"
+        if files is cifar10_files
+        else "python"
+    )
+    folder = tmp_path / "mine" / below
+    folder.mkdir(parents=True)
+    for name, data in files(binary).items():
+        (folder / name).write_bytes(data)
+    path = {"folder": folder, "parent": tmp_path / "mine", "tar": tmp_path / "mine.tar.gz"}[place]
+    if place == "tar":
+        with tarfile.open(path, "w:gz") as archive:
+            archive.add(folder, below)
+    official = load(str(path))
+    assert official.train.classes == NAMES and official.test is not None
+    assert np.array_equal(official.train.images.numpy().reshape(40, 3072), ROWS[:40])
+    assert np.array_equal(official.test.images.numpy().reshape(20, 3072), ROWS[40:])
+    assert official.train.labels.tolist() == ROW_LABELS[:40] and official.test.labels.tolist() == ROW_LABELS[40:]
+
+
+def test_batches_that_python_2_wrote(tmp_path: Path) -> None:
+    """CIFAR's own are such: protocol 2, str for bytes, dtype by its short name."""
+    data = ROWS[:2]
+    raw = data.tobytes()
+    written = (
+        b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02M\x00\x0c\x86"
+        b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        b"T" + struct.pack("<I", len(raw)) + raw + b"tbU\x06labels](K\x03K\x01eu."
+    )
+    batch = cifar.unpickle(written, "data_batch_1")
+    assert np.array_equal(batch["data"], data) and batch["labels"] == [3, 1]
+
+
+class Attack:
+    """Runs a command when it is unpickled by the ordinary reader."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (f"touch {self.mark}",)
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_never_runs(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    attack = pickle.dumps({"data": Attack(mark), "labels": [0]})
+    files = cifar10_files(binary=False)
+    for name in ("data_batch_2", "batches.meta"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for other, data in (files | {name: attack}).items():
+            (folder / other).write_bytes(data)
+        message = one_line(folder)
+        assert f"{folder}/{name}: refused" in message and "system, which could run code" in message
+    assert not mark.exists()
+    pickle.loads(attack)  # noqa: S301  (the attack is real: the ordinary reader does run it)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("target", [
+    b"cbuiltins\neval\n", b"cbuiltins\ngetattr\n", b"cnumpy\nload\n", b"cnumpy.core.multiarray\nscalar\n",
+    b"cthirtytwo.data.cifar\nread\n", b"ccopyreg\n_reconstructor\n", b"c_codecs\ndecode\n",
+])  # fmt: skip
+def test_no_other_name_is_looked_up(target: bytes) -> None:
+    with pytest.raises(UserError, match="could run code"):
+        cifar.unpickle(target + b"(tR.", "batch")
+
+
+@pytest.mark.parametrize("array", [
+    np.array([object], dtype=object), np.zeros(3), np.zeros(3, dtype=[("a", "u1")]), np.zeros(3, dtype=complex),
+])  # fmt: skip
+def test_arrays_of_anything_but_whole_numbers_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(UserError, match="refused"):
+        cifar.unpickle(pickle.dumps({"data": array}, protocol=2), "batch")
+
+
+def test_five_bytes_cannot_ask_for_all_memory() -> None:
+    with pytest.raises(UserError, match="damaged"):
+        cifar.unpickle(b"\x80\x02}r\xff\xff\xff\x7f.", "batch")
+
+
+def test_damaged_batches(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    whole = cifar10_files(binary=False)["data_batch_1"]
+    for _ in range(300):
+        damaged = bytearray(whole[: generator.integers(0, len(whole) + 1)])
+        for position in generator.integers(0, max(1, min(len(damaged), 300)), 3):
+            if damaged:
+                damaged[position] = generator.integers(0, 256)
+        try:
+            cifar.unpickle(bytes(damaged), "batch")
+        except UserError as error:
+            assert "\n" not in str(error)
+    for name, data in cifar10_files(binary=True).items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "data_batch_2.bin").write_bytes(b"\0" * 5000)
+    assert "data_batch_2.bin: truncated" in one_line(tmp_path)
+    (tmp_path / "data_batch_2.bin").write_bytes(b"\x63" * 3073)
+    assert "label 99 of image 20 is out of range: 10 classes need labels 0 to 9" in one_line(tmp_path)
+    (tmp_path / "half.tar.gz").write_bytes(gzip.compress(b"x" * 4000)[:20])
+    assert "truncated, or no tar archive" in one_line(tmp_path / "half.tar.gz")
+
+
+def test_a_missing_batch_is_noted(tmp_path: Path) -> None:
+    for name, data in cifar10_files(binary=False).items():
+        (tmp_path / name).write_bytes(data)
+    assert load(str(tmp_path)).notes == (f"data_batch_3, data_batch_4, data_batch_5 missing from {tmp_path}",)
+
+
+# --- parquet ---------------------------------------------------------------------------------------------------------
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_parquet(
+    path: Path, part: slice, labels: object = None, names: list[str] | None = None, key: str = "label"
+) -> None:
+    images = [{"bytes": png(image), "path": None} for image in PIXELS[part]]
+    labels = LABELS[part] if labels is None else labels
+    table = pa.table({"image": images, key: labels})
+    if names:
+        features = {"image": {"_type": "Image"}, key: {"_type": "ClassLabel", "names": names}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=30)
+
+
+WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+@pytest.mark.parametrize("layout", [
+    ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet"), ("data/train-0.parquet", "data/test-0.parquet"),
+    ("default/train/0000.parquet", "default/test/0000.parquet"),
+])  # fmt: skip
+def test_hugging_face_folders(tmp_path: Path, layout: tuple[str, str]) -> None:
+    write_parquet(tmp_path / "mine" / layout[0], TRAIN, names=WORDS)
+    write_parquet(tmp_path / "mine" / layout[1], TEST, names=WORDS)
+    official = load(str(tmp_path / "mine"))
+    assert official.name == "mine" and official.train.classes == tuple(WORDS)
+    check(official.train, TRAIN)
+    check(official.test, TEST)
+
+
+def test_shards_are_joined_in_order_and_one_file_is_a_train_split(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "train-00000-of-00002.parquet", slice(0, 60), names=WORDS)
+    write_parquet(tmp_path / "train-00001-of-00002.parquet", slice(60, 100), names=WORDS)
+    check(load(str(tmp_path)).train, TRAIN)
+    write_parquet(tmp_path / "one" / "mine.parquet", TRAIN)
+    official = load(str(tmp_path / "one" / "mine.parquet"))
+    check(official.train, TRAIN)
+    assert official.name == "mine" and official.train.classes == tuple("0123456789")
+
+
+def test_text_labels_and_fine_labels(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a" / "x.parquet", TRAIN, [WORDS[label] for label in LABELS[TRAIN]])
+    official = load(str(tmp_path / "a"))
+    assert official.train.classes == tuple(sorted(WORDS))
+    assert [official.train.classes[label] for label in official.train.labels] == [WORDS[i] for i in LABELS[TRAIN]]
+    write_parquet(tmp_path / "b" / "x.parquet", TRAIN, names=WORDS, key="fine_label")
+    check(load(str(tmp_path / "b")).train, TRAIN)
+
+
+def test_parquet_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    write_parquet(path, TRAIN, names=WORDS[:5])
+    assert "label 5 of row 5 is out of range: 5 classes need labels 0 to 4" in one_line(path)
+    write_parquet(path, TRAIN, [None, *LABELS[1:100].tolist()], names=WORDS)
+    assert "1 rows of 'label' have no label" in one_line(path)
+    write_parquet(path, TRAIN, key="answer")
+    assert "no column of labels" in one_line(path)
+    pq.write_table(pa.table({"label": [1, 2]}), path)
+    assert "no column of pictures" in one_line(path)
+    write_parquet(path, TRAIN, names=WORDS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert f"{path}: truncated, or no parquet file" in one_line(path)
+    path.write_bytes(whole[:100] + bytes(len(whole) - 1200) + whole[-1100:])
+    assert f"{path}" in one_line(path)
+    path.rename(tmp_path / "test.parquet")
+    (tmp_path / "test.parquet").write_bytes(whole)
+    assert "expected train-*.parquet" in one_line(tmp_path)
+
+
+def test_several_sets_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "cropped" / "train-0.parquet", TRAIN, names=WORDS)
+    write_parquet(tmp_path / "full" / "train-0.parquet", TRAIN, names=WORDS)
+    assert "holds several sets" in one_line(tmp_path)
+
+
+def test_the_jpeg_cifar10_is_called_what_it_is(shared_data: Path) -> None:
+    gathered = parquet.gather(shared_data / "cifar10-jpeg")
+    assert gathered.name == "CIFAR-10 (JPEG)" and gathered.classes == parquet.CIFAR10
+    assert {split: len(part.labels) for split, part in gathered.splits.items()} == {"train": 50_000, "test": 10_000}
+    assert all(np.bincount(part.labels).tolist() == [len(part.labels) // 10] * 10 for part in gathered.splits.values())
+
+
+def test_a_part_of_the_jpeg_cifar10_loads_and_is_called_after_its_folder(shared_data: Path, tmp_path: Path) -> None:
+    source = next((shared_data / "cifar10-jpeg").rglob("test-*.parquet"))
+    rows = pq.ParquetFile(source).read_row_group(0).slice(0, 200)
+    pq.write_table(rows, tmp_path / "train-0.parquet")
+    official = load(str(tmp_path))
+    assert official.name == tmp_path.name and official.train.images.shape == (200, 3, 32, 32)
+    first = Image.open(io.BytesIO(rows["img"][0]["bytes"].as_py()))
+    assert np.array_equal(official.train.images[0].permute(1, 2, 0).numpy(), np.asarray(first))
+
+
+# --- what is none of these -------------------------------------------------------------------------------------------
+
+
+def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one_line(tmp_path / "none") == f"{tmp_path / 'none'}: no such file or folder"
+    (tmp_path / "notes.txt").write_text("hello")
+    assert "no known layout. Expected class folders" in one_line(tmp_path / "notes.txt")
+    assert "holds notes.txt. Expected class folders" in one_line(tmp_path)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a", "b")
+    assert "no known layout" in one_line(tmp_path / "x.zip")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert one_line("~/none") == f"{tmp_path / 'none'}: no such file or folder"
+    assert "no such home folder" in one_line("~nobody-of-that-name/x")
+
+
+def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    np.savez(tmp_path / "x.npz", images=PIXELS[TRAIN], labels=LABELS[TRAIN])
+    check(load("~/x.npz").train, TRAIN)

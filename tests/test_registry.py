@@ -1,0 +1,63 @@
+from typing import Annotated
+
+import pytest
+from pydantic import Field
+
+from thirtytwo.errors import UserError
+from thirtytwo.registry import Registry
+
+
+@pytest.fixture
+def shapes():
+    registry = Registry("shape", package="thirtytwo.recipes", context=("canvas",))
+
+    @registry.register
+    def square(canvas: str, side: Annotated[int, Field(ge=1)] = 3, colour: str = "red"):
+        """A square.
+
+        More about it.
+        """
+        return canvas, side, colour
+
+    @registry.register_as("dot")
+    def point():
+        return "dot"
+
+    return registry
+
+
+def test_built_with_checked_arguments_and_what_the_program_supplies(shapes):
+    assert shapes.build("square(5, colour='blue')", canvas="wall") == ("wall", 5, "blue")
+    assert shapes.build("square", canvas="wall") == ("wall", 3, "red")
+    assert shapes.build("dot", canvas="wall") == "dot"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("sqare", "unknown shape 'sqare': did you mean 'square'"),
+        ("triangle", "unknown shape 'triangle'. Known: dot, square"),
+        ("square(0)", "argument 'side': Input should be greater than or equal to 1"),
+        ("square('big')", "argument 'side'"),
+        ("square(1, 'red', 2)", "takes 2 arguments, not 3"),
+        ("square(1, side=2)", "'side' is given twice"),
+        ("square(colr='red')", "has no argument 'colr': did you mean 'colour'"),
+        ("square(canvas='mine')", "has no argument 'canvas'"),
+        ("dot(x=1)", "has no argument 'x': it takes no arguments"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(shapes, text, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(")) as error:
+        shapes.build(text, canvas="wall")
+    assert "\n" not in str(error.value)
+
+
+def test_listing_and_summaries(shapes):
+    assert shapes.names() == ["dot", "square"]
+    assert shapes.names("s*") == ["square"]
+    assert shapes.summary("square") == "A square."
+
+
+def test_a_name_is_taken_once(shapes):
+    with pytest.raises(UserError, match="exists already"):
+        shapes.register_as("dot")(lambda: "another")

@@ -1,0 +1,336 @@
+"""The report of real run folders: what it says is what the predictions say, and nothing in it can run or fetch."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from thirtytwo import metrics
+from thirtytwo.predictions import Predictions
+from thirtytwo.recipe import Data, Recipe, Train
+from thirtytwo.report import figures, html
+from thirtytwo.report.view import view
+from thirtytwo.run import Run
+
+DIGITS = tuple("0123456789")
+VOID = {"meta", "link", "img", "br", "hr", "input", "path", "rect", "use", "image"}
+
+
+class Page(HTMLParser):
+    """The tags, the tables (as rows of text) and the text of a page; fails on a tag that is not closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.tables: list[list[list[str]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if {"td", "th"} & set(self._open):
+            self.tables[-1][-1][-1] += data
+
+    def table(self, first: str) -> list[list[str]]:
+        """The rows below the heading of the table whose first heading is ``first``, blanks joined."""
+        rows = [[" ".join(cell.split()) for cell in row] for t in self.tables if t[0][0] == first for row in t]
+        return rows[1:]
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def scored() -> tuple[np.ndarray, Predictions, Predictions, Predictions]:
+    """The digits' pictures; what a regression says of test, of test with 2 views, and of val."""
+    digits = load_digits()
+    images = np.minimum(digits.images * 16, 255).astype(np.uint8)[:, None]
+    pixels, labels = digits.data / 16, digits.target.astype(np.int64)
+    model = LogisticRegression(C=0.05, max_iter=500).fit(pixels[:400], labels[:400])
+
+    def said(start: int, stop: int, split: str, shift: int = 0) -> Predictions:
+        rows = np.arange(start, stop)
+        seen = np.roll(images[rows], shift, axis=3).reshape(len(rows), -1) / 256
+        return Predictions(model.decision_function(seen).astype(np.float32), labels[rows], DIGITS, rows, split)
+
+    test, shifted = said(1437, 1797, "test"), said(1437, 1797, "test", shift=1)
+    views = Predictions((3 * test.logits + shifted.logits) / 4, test.labels, DIGITS, test.ids, "test", views=2)
+    return images, test, views, said(1293, 1437, "val")
+
+
+Maker = Callable[..., Run]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Maker:
+    """A run folder as the training leaves it, written by `Run` itself."""
+
+    def make_run(
+        classes: tuple[str, ...],
+        images: np.ndarray,
+        *scorings: tuple[Predictions, Predictions | None],
+        recipe: Recipe | None = None,
+        state: str = "finished",
+        looks: int = 1,
+    ) -> Run:
+        recipe = recipe or Recipe(name="digits-cnn")
+        run = Run.create(tmp_path, recipe)
+        run.write_env({"thirtytwo": "0.1.0", "torch": "2.15.0", "device": "cpu", "precision": "bf16", "threads": 1})
+        record = {
+            "name": "digits",
+            "classes": list(classes),
+            "plan": recipe.data.plan,
+            "split_seed": 0,
+            "sizes": {"train": 1293, "val": 144, "test": 360},
+            "class_counts": dict.fromkeys(("train", "val", "test"), [12] * (len(classes) - 1) + [7]),
+            "sha256": {"train": "a1" * 32, "val": "b2" * 32, "test": "c3" * 32},
+            "notes": ["<b>3</b> pictures were resized"],
+        }
+        run.write_split(record)
+        for epoch in (1, 2, 3):
+            progress = {"train_loss": 2 / epoch, "train_accuracy": 1 - 0.5 / epoch, "lr": 0.1 / epoch}
+            validation = {"val_loss": 1.5 / epoch, "val_accuracy": 1 - 0.25 / epoch, "seconds": 1.0 * epoch}
+            run.log({"step": 21 * epoch, "epoch": float(epoch), **progress, **validation})
+        if state == "finished":
+            card = {"model": "cnn2", "channels": images.shape[1], "size": list(images.shape[2:])}
+            run.write_model(b"weights", {**card, "classes": list(classes), "parameters": 12810})
+        for plain, views in scorings:
+            run.write_predictions(plain, views)
+            wrong, right = np.flatnonzero(~plain.correct)[:36], np.flatnonzero(plain.correct)[:36]
+            ids = plain.ids[np.concatenate([wrong, right])]
+            run.write_pictures(plain.split, images[ids], ids)
+            for look in range(looks if plain.split == "test" else 0):
+                accuracies = {p.views: float(p.correct.mean()) for p in (plain, views) if p is not None}
+                run.record_look("test" if look else "train", len(plain), accuracies)
+        run.set_status(state, step=63, steps=63 if state == "finished" else 840, seconds=75.0)
+        return run
+
+    return make_run
+
+
+def page_of(run: Run) -> Page:
+    """The written page, after the checks that hold for every report."""
+    text = html.write(run).read_text(encoding="utf-8")
+    assert len(text) < 3_000_000
+    page = Page(text)
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "iframe", "object", "link", "base", "form")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "xlink:href"):
+                assert re.match(r"#|data:image/png;base64,", value or "")
+        if tag == "img":
+            assert attributes["alt"]
+        if tag == "svg":
+            assert attributes["role"] == "img" and attributes["aria-label"]
+    assert not re.search(r"url\((?!#)|@import", text)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(set(ids) & {"scores", "data", "recipe"}) == len([i for i in ids if i in ("scores", "data", "recipe")])
+    links = {str(a["href"]).removeprefix("#") for a in page.attributes("a")}
+    assert links <= set(ids)
+    for path in (run.path / "figures").iterdir():
+        with Image.open(path) as image:
+            image.load()
+            assert image.format == "PNG"
+            assert min(image.size) > 80
+    return page
+
+
+def shown(estimate: metrics.Estimate) -> str:
+    return f"{html.value(estimate)} {html.interval(estimate)}"
+
+
+def test_every_score_in_the_page_is_that_of_the_predictions(make: Maker, scored: tuple) -> None:
+    images, test, views, val = scored
+    run = make(DIGITS, images, (test, views), (val, None))
+    page = page_of(run)
+    expected = [metrics.scores(p) for p in (test, views, val)]
+    rows = {row[0]: row[1:4] for row in page.table("Score")}
+    for key, name in (("accuracy", "Accuracy"), ("top5", "Top-5 accuracy"), ("macro_f1", "Macro F1")):
+        assert rows[name] == [shown(scores[key]) for scores in expected]
+    assert rows["Calibration error, 15 bins"] == [shown(scores["ece"]) for scores in expected]
+    nll = [scores["nll"] for scores in expected]
+    assert rows["Negative log-likelihood, nats"] == [f"{e.value:.4f} [{e.low:.4f}, {e.high:.4f}]" for e in nll]
+
+    right = int(test.correct.sum())
+    assert f"{100 * right / 360:.1f} %" in page.text
+    assert f"{right} of 360 images right" in " ".join(page.text.split())
+    assert page.table("Class") == [
+        [c.name, f"{c.support}", shown(c.recall), shown(c.precision), shown(c.f1)] for c in metrics.per_class(test)
+    ]
+    matrix = metrics.confusion(test)
+    for truth, predicted, count, share in page.table("Truth"):
+        row, column = int(truth), int(predicted)
+        assert int(count) == matrix[row, column] and row != column
+        assert share == shown(metrics.wilson(int(count), int(matrix[row].sum())))
+    assert page.table("Split") == [
+        ["train", "1,293", "7 to 12", "a1" * 32],
+        ["val", "144", "7 to 12", "b2" * 32],
+        ["test", "360", "7 to 12", "c3" * 32],
+    ]
+    assert [row[1:4] for row in page.table("Time")] == [["train", "360", "2"]]
+    assert run.recipe.to_toml().strip() in page.text
+
+
+def test_pictures_are_the_confident_mistakes_with_their_own_probabilities(make: Maker, scored: tuple) -> None:
+    images, test, _, _ = scored
+    close = view(make(DIGITS, images, (test, None))).closeup
+    assert close is not None
+    said = [picture.probability for picture in close.wrong]
+    assert said == sorted(said, reverse=True)
+    for picture in close.wrong + close.right:
+        row = picture.id - 1437
+        assert (picture.image == images[picture.id]).all()
+        assert picture.truth == DIGITS[test.labels[row]]
+        assert picture.predicted == DIGITS[test.predicted[row]]
+        assert picture.probability == test.probabilities[row].max()
+        assert picture.truth_probability == test.probabilities[row, test.labels[row]]
+    assert all(picture.truth != picture.predicted for picture in close.wrong)
+
+
+def test_a_report_is_the_same_each_time_and_leaves_no_figure_of_an_earlier_one(make: Maker, scored: tuple) -> None:
+    images, test, _, _ = scored
+    run = make(DIGITS, images, (test, None))
+    first = html.write(run).read_bytes()
+    (run.path / "figures" / "old.png").write_bytes(b"")
+    assert html.write(run).read_bytes() == first
+    drawn = {path.stem for path in (run.path / "figures").iterdir()}
+    curves = {"loss", "accuracy", "learning-rate"}
+    assert drawn == curves | {"classes", "confusion", "reliability", "wrong", "right", "class-counts"}
+
+
+def test_looks_and_plans_that_spoil_a_figure_are_said(make: Maker, scored: tuple) -> None:
+    images, test, _, val = scored
+    recipe = Recipe(data=Data(plan="val-from-test"), train=Train(patience=3))
+    text = page_of(make(DIGITS, images, (test, None), (val, None), recipe=recipe, looks=3)).text
+    assert "looked at 3 times" in text
+    assert "cut from the official test split" in text
+    assert "Val chose when to stop" in text
+    assert "says nothing about the spread over seeds" in text
+    usual = page_of(make(DIGITS, images, (test, None), (val, None))).text
+    assert "Test looked at once, after the last step." in usual
+    assert "official test split" not in usual
+
+
+def test_a_run_without_test_shows_val_and_says_so(make: Maker, scored: tuple) -> None:
+    images, _, _, val = scored
+    page = page_of(make(DIGITS, images, (val, None)))
+    assert "The test split has not been scored" in page.text
+    assert "Test not looked at." in page.text
+    assert html.value(metrics.accuracy(val)) in page.text
+    assert [row[1] for row in page.table("Score")][0] == shown(metrics.accuracy(val))
+
+
+@pytest.mark.parametrize(("state", "word"), [("running", "still training"), ("interrupted", "was interrupted")])
+def test_an_unfinished_run_shows_how_far_it_came(make: Maker, scored: tuple, state: str, word: str) -> None:
+    page = page_of(make(DIGITS, scored[0], state=state))
+    assert f"{word}" in page.text and "step 63 of 840" in page.text
+    latest = metrics.wilson(round((1 - 0.25 / 3) * 144), 144)
+    assert html.value(latest) in page.text and html.interval(latest) in page.text
+    assert len(page.attributes("svg")) == 3
+
+
+def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path: Path) -> None:
+    page = page_of(Run.create(tmp_path, Recipe(name="new")))
+    assert "has not begun to train" in page.text
+
+
+def test_names_from_a_users_folders_are_text_and_nothing_else(make: Maker) -> None:
+    names = (
+        "<script>alert(1)</script>",
+        '" onload="alert(2)',
+        "$\\frac{1}{$ & {{ 7*7 }}",
+        "猫 кот\n\x07",
+        "x" * 300,
+    )
+    draw = np.random.default_rng(0)
+    labels = draw.integers(5, size=60)
+    logits = np.eye(5)[labels] + draw.normal(size=(60, 5)) * 0.6
+    said = Predictions(logits.astype(np.float32), labels, names, np.arange(60), "test")
+    run = make(names, draw.integers(256, size=(60, 3, 9, 5), dtype=np.uint8), (said, None))
+    page = page_of(run)
+    assert "<script>" not in (run.path / "report.html").read_text(encoding="utf-8")
+    assert "{{ 7*7 }}" in page.text and "<b>3</b> pictures" in page.text
+    assert [row[0] for row in page.table("Class")] == [" ".join(name.split()) for name in names]
+
+
+@pytest.mark.parametrize(("k", "channels", "side"), [(2, 3, 96), (100, 1, 8), (200, 3, 32)])
+def test_few_and_many_classes_and_any_picture(make: Maker, k: int, channels: int, side: int) -> None:
+    draw = np.random.default_rng(k)
+    labels = draw.integers(k - k // 100, size=400)
+    logits = 4 * np.eye(k)[labels] + draw.normal(size=(400, k)) * 1.5
+    names = tuple(f"class {i}" for i in range(k))
+    said = Predictions(logits.astype(np.float32), labels, names, np.arange(400), "test")
+    images = draw.integers(256, size=(400, channels, side, side), dtype=np.uint8)
+    page = page_of(make(names, images, (said, None)))
+    assert len(page.table("Class")) == k
+    assert ("Top-5 accuracy" in page.text) == (k > 5)
+    assert {(a["width"], a["height"]) for a in page.attributes("img")} == {(str(side), str(side))}
+
+
+def test_nothing_wrong_is_said_with_what_could_be(make: Maker, scored: tuple) -> None:
+    images, test, _, _ = scored
+    sure = Predictions(np.eye(10, dtype=np.float32)[test.labels] * 9, test.labels, DIGITS, test.ids, "test")
+    text = " ".join(page_of(make(DIGITS, images, (sure, None))).text.split())
+    assert "Nothing in test. On other images, up to 1.1 % could be." in text
+    assert "No image of test was called a wrong class." in text
+
+
+def test_an_inline_figure_follows_the_pages_colours(scored: tuple) -> None:
+    text = figures.svg(figures.confusion(metrics.confusion(scored[1]), DIGITS), 'a "matrix"')
+    assert 'aria-label="a &quot;matrix&quot;"' in text
+    assert "var(--ink)" in text and figures.INK not in text
+    assert "http" not in text.replace('xmlns:xlink="http://www.w3.org/1999/xlink"', "")
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 8), (7, 3), (0, 4)])
+def test_a_sample_grid_holds_any_number_of_pictures(tmp_path: Path, count: int, columns: int) -> None:
+    images = np.full((count, 1, 4, 6), 128, dtype=np.uint8)
+    figure = figures.sample_grid(images, ["$one"] * count, columns)
+    figures.png(figure, tmp_path / "grid.png")
+    assert len(figure.axes[0].images) == count
+    with Image.open(tmp_path / "grid.png") as drawn:
+        assert drawn.width > 50
+
+
+@pytest.mark.parametrize("k", [2, 120])
+def test_class_counts_show_every_split(tmp_path: Path, k: int) -> None:
+    counts = {"train": list(range(k)), "val": [1] * k, "test": [0] * k}
+    figure = figures.class_counts(counts, [f"class {i}" for i in range(k)])
+    bars = [bar for bar in figure.axes[0].patches]
+    sizes = sorted(bar.get_width() if k == 2 else bar.get_height() for bar in bars)
+    assert sizes == sorted(n for split in counts.values() for n in split)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(counts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.21, "4.2 s"), (59.96, "1 min 00 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert html.duration(seconds) == text

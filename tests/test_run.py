@@ -1,0 +1,140 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from thirtytwo.errors import UserError
+from thirtytwo.predictions import Predictions
+from thirtytwo.recipe import Recipe
+from thirtytwo.run import Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.create(tmp_path, Recipe(name="mine"))
+
+
+def test_folders_are_numbered_and_never_overwritten(tmp_path):
+    names = [Run.create(tmp_path, Recipe(name="mine")).name for _ in range(3)]
+    (tmp_path / "mine-7").mkdir()
+    assert [*names, Run.create(tmp_path, Recipe(name="mine")).name] == ["mine-1", "mine-2", "mine-3", "mine-8"]
+    assert Run.create(tmp_path, Recipe(name="mine-2")).name == "mine-2-1"
+
+
+def test_what_is_written_is_read(run):
+    run.write_env({"threads": 2})
+    run.write_split({"sizes": {"train": 3}})
+    run.log({"step": 1, "val_loss": 0.1})
+    run.log({"step": 2, "val_loss": float("inf")})
+    run.write_model(b"weights", {"model": "cnn2"})
+    run.set_status("running", step=2)
+    again = Run.open(run.path)
+    assert again.recipe == Recipe(name="mine") and again.env == {"threads": 2} and again.split["sizes"] == {"train": 3}
+    assert [record["step"] for record in again.metrics()] == [1, 2] and again.metrics()[1]["val_loss"] == float("inf")
+    assert again.read_weights() == b"weights" and again.card["model"] == "cnn2"
+    assert again.status["state"] == "running" and again.status["step"] == 2 and again.status["started"]
+
+
+def test_predictions_survive(run):
+    draw = np.random.default_rng(0)
+    plain = Predictions(draw.normal(size=(5, 3)).astype(np.float32), np.arange(5) % 3, ("a", "b", "<c>"), np.arange(5), "val")
+    tta = Predictions(plain.logits * 2, plain.labels, plain.classes, plain.ids, "val", views=6)
+    run.write_predictions(plain, tta)
+    found, averaged = Run.open(run.path).predictions("val")
+    assert found.classes == plain.classes and averaged.views == 6 and found.split == "val"
+    assert np.array_equal(found.logits, plain.logits) and np.array_equal(averaged.logits, tta.logits)
+    assert Run.open(run.path).predictions("test") is None
+
+
+def test_damaged_predictions_and_pickles_are_one_line(run):
+    path = run.path / "predictions" / "val.npz"
+    path.parent.mkdir()
+    np.savez(path, logits=np.array([{"a": 1}], dtype=object), labels=[0], ids=[0], classes=["a"])
+    for content in (path.read_bytes(), b"PK\x03\x04 cut short", b""):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read as predictions"):
+            run.predictions("val")
+
+
+def test_each_look_is_appended(run):
+    run.record_look("train", 10, {1: 0.5, 6: 0.6})
+    run.record_look("test", 10, {1: 0.5})
+    looks = run.looks()
+    assert [look["by"] for look in looks] == ["train", "test"]
+    assert looks[0]["accuracy_tta"] == 0.6 and looks[0]["views"] == 6 and looks[1]["accuracy_tta"] is None
+
+
+def test_results_replace_the_rows_of_their_split_only(run):
+    run.write_results([{"split": "val", "accuracy": "0.5"}, {"split": "val", "accuracy": "0.6"}])
+    run.write_results([{"split": "test", "accuracy": "0.4"}])
+    run.write_results([{"split": "val", "accuracy": "0.7"}])
+    assert run.results() == [{"split": "test", "accuracy": "0.4"}, {"split": "val", "accuracy": "0.7"}]
+
+
+def test_a_line_that_a_kill_cut_short_is_left_out_and_later_ones_are_forgotten(run):
+    for step in (10, 20, 30):
+        run.log({"step": step})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4')
+    assert [record["step"] for record in run.metrics()] == [10, 20, 30]
+    run.forget_after(20)
+    run.log({"step": 30})
+    assert [record["step"] for record in run.metrics()] == [10, 20, 30]
+
+
+@pytest.mark.parametrize("name", ["status.json", "model.json", "split.json"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe"])
+def test_a_damaged_file_is_one_line_that_names_it(run, name, content):
+    (run.path / name).write_bytes(content)
+    with pytest.raises(UserError, match=name.replace(".", r"\.")) as error:
+        opened = Run.open(run.path)
+        _ = opened.card, opened.split
+    assert "\n" not in str(error.value)
+
+
+def test_a_later_format_is_refused(run):
+    path = run.path / "status.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    with pytest.raises(UserError, match="format 2, this version reads format 1: upgrade"):
+        Run.open(run.path)
+
+
+def test_weights_with_a_flipped_byte_are_refused(run):
+    with pytest.raises(UserError, match="not trained to its end yet"):
+        run.read_weights()
+    run.write_model(b"weights", {})
+    run.weights.write_bytes(b"weighty")
+    with pytest.raises(UserError, match="damaged, its sha256 differs"):
+        run.read_weights()
+
+
+def test_no_run_here(tmp_path):
+    for path, message in ((tmp_path, "not a run folder"), (tmp_path / "none", "no such run folder")):
+        with pytest.raises(UserError, match=message):
+            Run.open(path)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match="choose another --out"):
+        Run.create(file, Recipe())
+
+
+HOLD = """
+import sys
+from thirtytwo.run import Run
+with Run.open(sys.argv[1]).owned():
+    print("mine", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_process_owns_a_folder_and_a_dead_one_does_not(run):
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"mine\n"
+    with pytest.raises(UserError, match="another process is working on this run"):
+        run.lock()
+    other.kill()
+    other.wait()
+    with run.owned():
+        pass
