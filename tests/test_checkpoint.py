@@ -73,7 +73,7 @@ def manifest(folder):
 def test_when_none_is_valid_it_is_one_line(tmp_path):
     checkpoint.save(tmp_path, 1, tensors(), {})
     (tmp_path / "step-000001" / "state.json").unlink()
-    with pytest.raises(UserError, match="step-000001.*no valid checkpoint is left"):
+    with pytest.raises(UserError, match=r"step-000001.*no valid checkpoint is left"):
         checkpoint.newest(tmp_path)
 
 

@@ -133,7 +133,7 @@ def test_folders_that_are_no_class_folders(tmp_path: Path) -> None:
     root.mkdir()
     assert one_line(root).startswith(f"{root} holds nothing. Expected class folders (<folder>/<class>/<picture>")
     save(root / "a.png", PIXELS[0])
-    assert one_line(root).startswith(f"{root} holds 1 pictures, but no class folder. Expected")
+    assert one_line(root).startswith(f"{root} holds 1 picture, but no class folder. Expected")
     (root / "a.png").unlink()
     save(root / "cats" / "a.png", PIXELS[0])
     assert one_line(root) == (

@@ -1,6 +1,7 @@
 """Every layout that is documented loads; everything else gets one clear line."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,7 @@ from scipy.io import savemat
 from sklearn.datasets import load_digits
 
 from thirtytwo.data import cifar, idx, parquet, sources, svhn
+from thirtytwo.data.fetch import Remote
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
 from thirtytwo.errors import UserError
@@ -86,6 +89,38 @@ def test_emnist_stands_upright_and_its_letters_begin_at_a(cache: Path) -> None:
     assert official.train.classes[:3] == ("A", "B", "C") and official.name == "EMNIST letters"
 
 
+def put_in_cache(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, path: str, data: bytes) -> None:
+    """Stand ``data`` in for what its publisher would send: the same file name, its own digest, no mirror."""
+    remote = Remote(path, f"sha256:{hashlib.sha256(data).hexdigest()}", ())
+    monkeypatch.setattr(module, name, remote)
+    remote.here.parent.mkdir(parents=True, exist_ok=True)
+    remote.here.write_bytes(data)
+
+
+def test_emnist_by_name_reads_its_split_from_the_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for stem, part in (("train", TRAIN), ("test", TEST)):
+            turned = np.ascontiguousarray(PIXELS[part].transpose(0, 2, 1))
+            archive.writestr(f"gzip/emnist-digits-{stem}-images-idx3-ubyte.gz", gzip.compress(idx_bytes(turned)))
+            archive.writestr(f"gzip/emnist-digits-{stem}-labels-idx1-ubyte.gz", gzip.compress(idx_bytes(LABELS[part])))
+    put_in_cache(monkeypatch, idx, "_EMNIST_ZIP", "emnist/gzip.zip", file.getvalue())
+    official = load('emnist(split="digits")')
+    check(official.train, TRAIN)
+    check(official.test, TEST)
+
+
+def test_cifar10_by_name_takes_the_archive_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for name, data in cifar10_files(binary=False).items():
+            member = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    put_in_cache(monkeypatch, cifar, "_ARCHIVE_10", "cifar10/cifar-10-python.tar.gz", file.getvalue())
+    assert np.array_equal(load("cifar10").train.images.numpy().reshape(40, 3072), ROWS[:40])
+
+
 def test_svhn_calls_its_ten_a_zero(tmp_path: Path) -> None:
     images = np.repeat(PIXELS[:20, :, :, None], 3, axis=3).transpose(1, 2, 3, 0)
     labels = np.where(LABELS[:20] == 0, 10, LABELS[:20])[:, None].astype(np.uint8)
@@ -99,8 +134,12 @@ def test_svhn_calls_its_ten_a_zero(tmp_path: Path) -> None:
 # --- idx -------------------------------------------------------------------------------------------------------------
 
 
+def idx_bytes(array: np.ndarray) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+
+
 def write_idx(path: Path, array: np.ndarray) -> None:
-    data = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    data = idx_bytes(array)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 

@@ -159,7 +159,7 @@ def test_channels_as_asked() -> None:
 def test_pictures_in_memory_become_the_same_as_pictures_in_files(
     fit: str, size: tuple[int, int], channels: int
 ) -> None:
-    batch = torch.from_numpy(PHOTO).permute(2, 0, 1)[None]
+    batch = torch.tensor(PHOTO).permute(2, 0, 1)[None]
     in_memory = resize(convert_channels(batch, channels), size, fit)  # type: ignore[arg-type]
     in_file = decode(encoded(Image.fromarray(PHOTO)), size=size, channels=channels, fit=fit)  # type: ignore[arg-type]
     assert torch.equal(in_memory[0], in_file)

@@ -17,9 +17,7 @@ from thirtytwo.predictions import Predictions
 
 def predictions_of(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | None = None) -> Predictions:
     names = classes or tuple(f"c{k}" for k in range(logits.shape[1]))
-    return Predictions(
-        logits.astype(np.float32), labels.astype(np.int64), names, np.arange(len(labels)), split="test"
-    )
+    return Predictions(logits.astype(np.float32), labels.astype(np.int64), names, np.arange(len(labels)), split="test")
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,10 @@ def test_clipping_bounds_the_step():
     for parameter in net.parameters():
         parameter.grad = torch.full_like(parameter, 10.0)
     optimizer.step(1.0, epoch=0)
-    moved = sum(float(((a - b).detach() ** 2).sum()) for a, b in zip(net.parameters(), before.parameters(), strict=True)) ** 0.5
+    moved = (
+        sum(float(((a - b).detach() ** 2).sum()) for a, b in zip(net.parameters(), before.parameters(), strict=True))
+        ** 0.5
+    )
     assert moved == pytest.approx(0.5, rel=1e-3)
 
 
@@ -136,7 +139,9 @@ def test_every_schedule_stays_between_zero_and_its_peak(name):
     assert max(values) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("text", ["constant(warmup=0.2)", "cosine(warmup=0.2)", "step(warmup=0.2)", "plateau(warmup=0.2)"])
+@pytest.mark.parametrize(
+    "text", ["constant(warmup=0.2)", "cosine(warmup=0.2)", "step(warmup=0.2)", "plateau(warmup=0.2)"]
+)
 def test_warm_up_is_a_straight_line_from_zero(text):
     schedule = schedules.build(text)
     assert [schedule(t) for t in (0, 0.05, 0.1)] == pytest.approx([0, 0.25, 0.5])
@@ -165,7 +170,9 @@ def test_plateau_falls_when_val_stops_improving_and_remembers():
     assert again(0.6) == schedule(0.6) == 0.25
 
 
-@pytest.mark.parametrize("text", ["cosine(warmup=2)", "step(gamma=1.5)", "plateau(patience=0)", "ema(1.5)", "lookahead(0)"])
+@pytest.mark.parametrize(
+    "text", ["cosine(warmup=2)", "step(gamma=1.5)", "plateau(patience=0)", "ema(1.5)", "lookahead(0)"]
+)
 def test_settings_out_of_range_are_refused(text):
     registry = schedules if text.split("(")[0] in schedules else averages
     with pytest.raises(UserError, match="argument"):

@@ -71,7 +71,7 @@ def test_found_by_name_file_and_run_folder(tmp_path):
     recipe = recipes.find("digits-cnn").override({"optim.lr": 0.07})
     (tmp_path / "recipe.toml").write_text(recipe.to_toml(), encoding="utf-8")
     assert recipes.find(str(tmp_path)) == recipes.find(str(tmp_path / "recipe.toml")) == recipe
-    with pytest.raises(UserError, match="unknown recipe 'digit-cnn': did you mean 'digits-cnn'"):
+    with pytest.raises(UserError, match=r"unknown recipe 'digit-cnn': did you mean 'digits-cnn'"):
         recipes.find("digit-cnn")
 
 
@@ -79,13 +79,15 @@ def test_found_by_name_file_and_run_folder(tmp_path):
 def test_a_broken_file_is_one_line_that_names_it(tmp_path, text):
     file = tmp_path / "mine.toml"
     file.write_bytes(text.encode("latin1"))
-    with pytest.raises(UserError, match="mine.toml") as error:
+    with pytest.raises(UserError, match=r"mine\.toml") as error:
         from_toml(file)
     assert "\n" not in str(error.value)
 
 
 def test_recipes_need_no_torch():
-    code = "import sys; from thirtytwo import recipes; recipes.find('digits-cnn').to_toml(); print('torch' in sys.modules)"
+    code = (
+        "import sys; from thirtytwo import recipes; recipes.find('digits-cnn').to_toml(); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -39,7 +39,9 @@ def test_what_is_written_is_read(run):
 
 def test_predictions_survive(run):
     draw = np.random.default_rng(0)
-    plain = Predictions(draw.normal(size=(5, 3)).astype(np.float32), np.arange(5) % 3, ("a", "b", "<c>"), np.arange(5), "val")
+    plain = Predictions(
+        draw.normal(size=(5, 3)).astype(np.float32), np.arange(5) % 3, ("a", "b", "<c>"), np.arange(5), "val"
+    )
     tta = Predictions(plain.logits * 2, plain.labels, plain.classes, plain.ids, "val", views=6)
     run.write_predictions(plain, tta)
     found, averaged = Run.open(run.path).predictions("val")

@@ -50,7 +50,7 @@ def stop_at(step: int):
 
 @pytest.fixture(autouse=True)
 def watch_every_step(monkeypatch):
-    monkeypatch.setattr("thirtytwo.train.TICK", 0.0)
+    monkeypatch.setattr("thirtytwo.training.TICK", 0.0)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):
@@ -182,7 +182,7 @@ def test_images_that_changed_are_refused(tmp_path):
 
 def test_a_mistake_leaves_no_folder_behind(tmp_path):
     for words in (["augment=flop"], ["model=cnn3"], ["schedule=cosin"], ["average=emo"], ["optim.name=sgdd"],
-                  ["data.source=digitz"], ["model=speednet(widths=(0, 1, 1))"], ["data.plan=val-from-test"]):  # fmt: skip
+                  ["data.source=digitz"], ["model=cnn2(width=0)"], ["data.plan=val-from-test"]):  # fmt: skip
         with pytest.raises(UserError):
             train(small(*words), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

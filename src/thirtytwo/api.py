@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from thirtytwo.report.html import write as write_report
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
 from thirtytwo.session import Session
-from thirtytwo.train import Progress, Watch
+from thirtytwo.training import Progress, Watch
 
 Picture = str | Path | np.ndarray | Tensor | Image.Image
 
@@ -105,11 +106,12 @@ class TrainedRun:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th>{split}</th><td>{name}</td><td>{each.value:.4g}</td><td>[{each.low:.4g}, {each.high:.4g}]</td></tr>"
+            f"<tr><th>{split}</th><td>{name}</td><td>{each.value:.4g}</td>"
+            f"<td>[{each.low:.4g}, {each.high:.4g}]</td></tr>"
             for split in ("val", "test")
             for name, each in self.scores(split).items()
         )
-        return f"<table><caption>{self.run.name}</caption>{rows}</table>"
+        return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
     def _prepare(self, source: Picture, name: str) -> Tensor:
         card = self.run.card
@@ -126,12 +128,13 @@ def _as_png(source: np.ndarray | Tensor | Image.Image, name: str) -> bytes:
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
             raise UserError(f"{name}: pixels must be uint8 in 0..255, not {source.dtype}")
-        try:
-            source = Image.fromarray(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
-        except TypeError:
-            raise UserError(f"{name}: {source.shape} is no picture's shape: expected (H, W) or (H, W, 3)") from None
+        if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (1, 3, 4)):
+            raise UserError(f"{name}: {source.shape} is no picture's shape: expected (H, W) or (H, W, 3)")
+        source = Image.fromarray(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
     buffer = io.BytesIO()
-    (source if source.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else source.convert("RGB")).save(buffer, "PNG")
+    (source if source.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else source.convert("RGB")).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()
 
 

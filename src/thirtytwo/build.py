@@ -57,9 +57,7 @@ def check(recipe: Recipe) -> None:
 def load_splits(recipe: Recipe) -> Splits:
     """The recipe's data, decoded and cut."""
     data = recipe.data
-    official = load(
-        data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images
-    )
+    official = load(data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
     return make_splits(
         official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit
     )
@@ -82,7 +80,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         torch.manual_seed(derive(recipe.seed, "weights"))
         network = build_network(recipe.model, channels=train.channels, classes=len(train.classes), size=train.size)
     mean, std = train.statistics()
-    model = Classifier(network, mean, std).to(target, memory_format=torch.channels_last)
+    model = Classifier(network, mean, std).to(target).to(memory_format=torch.channels_last)
     _initialise(model, feed)
     optim = recipe.optim
     groups = parameter_groups(
@@ -115,7 +113,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
 
 
 def load_classifier(run: Run, device: Device) -> Classifier:
-    """A finished run's model, ready to score. Raises UserError when the weights are missing, damaged or of another shape."""
+    """A finished run's model, ready to score. UserError when its weights are missing, damaged or of another shape."""
     tensors = unpack(run.read_weights(), run.weights)
     card = run.card
     network = build_network(
@@ -126,7 +124,7 @@ def load_classifier(run: Run, device: Device) -> Classifier:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(f"{run.weights}: does not fit the model {card['model']} ({error})") from None
-    return model.to(device.torch, memory_format=torch.channels_last).eval()
+    return model.to(device.torch).to(memory_format=torch.channels_last).eval()
 
 
 @torch.no_grad()
@@ -141,5 +139,3 @@ def _class_weights(splits: Splits) -> Tensor:
     """float32 (K,): proportional to 1 / class count, of mean 1 over the training images."""
     counts = splits.train.class_counts().clamp(min=1).float()
     return counts.sum() / (len(counts) * counts)
-
-

@@ -14,8 +14,8 @@ from thirtytwo.rng import generator
 class Feed:
     """Every batch of a training by its step alone: order and augmentation are drawn from (seed, epoch or step).
 
-    The images lie on the device as uint8, a quarter of their size as float32; each batch is gathered, scaled to 0..1 and
-    augmented there. The last, smaller batch of an epoch is left out unless it is the only one.
+    The images lie on the device as uint8, a quarter of their size as float32; each batch is gathered, scaled to 0..1
+    and augmented there. The last, smaller batch of an epoch is left out unless it is the only one.
     """
 
     def __init__(

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from thirtytwo.errors import UserError
 from thirtytwo.spec import Spec, parse_chain
 
-
 Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Field(ge=1, strict=True)]
 """A share of a set (a fraction below 1) or a number of images (a whole number)."""
 

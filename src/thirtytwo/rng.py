@@ -16,9 +16,7 @@ def derive(seed: int, purpose: str, *at: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
-def generator(
-    seed: int, purpose: str, *at: int, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def generator(seed: int, purpose: str, *at: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A torch generator on ``device`` for one purpose at one moment."""
     return torch.Generator(device).manual_seed(derive(seed, purpose, *at))
 

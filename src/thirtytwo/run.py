@@ -75,7 +75,7 @@ class Run:
         return self.path.name
 
     def lock(self) -> None:
-        """Own the folder until the process ends or `owned` gives it back. Raises UserError when another process owns it."""
+        """Own the folder until the process ends or `owned` gives it back. UserError when another process owns it."""
         try:
             self._lock.acquire()
         except Timeout:

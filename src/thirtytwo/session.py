@@ -12,7 +12,7 @@ from thirtytwo.device import Device
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
-from thirtytwo.train import CHECKPOINT_EVERY, Watch, train
+from thirtytwo.training import CHECKPOINT_EVERY, Watch, train
 
 log = logging.getLogger("thirtytwo")
 
@@ -31,7 +31,7 @@ class Session:
 
     @classmethod
     def new(cls, recipe: Recipe, *, out: Path, device: str = "auto") -> "Session":
-        """Check the recipe, load its data, build its parts, then make the run folder: a mistake leaves nothing behind."""
+        """Check the recipe, load its data, build its parts, then make the folder: a mistake leaves nothing behind."""
         check(recipe)
         chosen = Device.choose(device, recipe.train.precision)
         splits = load_splits(recipe)

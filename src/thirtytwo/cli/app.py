@@ -18,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
 def _import(files: list[Path]) -> list[Path]:
     """Run the user's own files, so that what they register is found by name."""
     for file in files:

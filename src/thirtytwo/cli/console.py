@@ -19,7 +19,9 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def say(label: str, text: str, note: str = "") -> None:
     """One aligned line: what it is about, what it says, and a dimmer note."""
-    shown = f"{escape(label):<{LABEL - 1}} {escape(text):<38}" if note else f"{escape(label):<{LABEL - 1}} {escape(text)}"
+    shown = (
+        f"{escape(label):<{LABEL - 1}} {escape(text):<38}" if note else f"{escape(label):<{LABEL - 1}} {escape(text)}"
+    )
     output.print(f"{shown}  [dim]{escape(note)}[/dim]" if note else shown)
 
 

@@ -12,7 +12,9 @@ from thirtytwo.errors import UserError
 @app.command()
 def predict(
     run: RunPath,
-    pictures: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or patterns such as 'new/*.png'.")],
+    pictures: Annotated[
+        list[str], typer.Argument(help="Pictures, folders of pictures, or patterns such as 'new/*.png'.")
+    ],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
@@ -29,7 +31,10 @@ def predict(
         from thirtytwo.cli.console import say_json
 
         say_json(
-            [{"picture": each.name, "top": dict(zip(each.classes, each.probabilities, strict=True))} for each in answers]
+            [
+                {"picture": each.name, "top": dict(zip(each.classes, each.probabilities, strict=True))}
+                for each in answers
+            ]
         )
     elif as_csv:
         import csv
@@ -66,14 +71,14 @@ def find_pictures(words: list[str]) -> list[Path]:
     for word in words:
         path = Path(word).expanduser()
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file() and is_picture_name(file))
+            inside = sorted(file for file in path.rglob("*") if is_picture_name(file))
             if not inside:
                 raise UserError(f"{path}: holds no pictures")
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            matches = sorted(Path(match) for match in glob(str(path), recursive=True))
+            matches = sorted(Path(match) for match in glob(str(path), recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
             if not matches:
                 raise UserError(f"{word}: no such picture")
             found += matches

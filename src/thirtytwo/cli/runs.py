@@ -73,7 +73,11 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
         say("data", f"{split['name']}, {len(split['classes'])} classes", sizes)
     say("model", found.recipe.model, f"augment {found.recipe.augment}")
     if env:
-        say("computed", f"{env['device']}, {env['precision']}, {env['threads']} threads", clock(status.get("seconds", 0)))
+        say(
+            "computed",
+            f"{env['device']}, {env['precision']}, {env['threads']} threads",
+            clock(status.get("seconds", 0)),
+        )
     if status.get("message"):
         say("message", status["message"])
     say_scores(found)

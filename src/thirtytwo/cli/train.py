@@ -39,7 +39,9 @@ def train(
     """
     recipe = None if resume else wanted(words or [], bad_images)
     if resume and (words or bad_images):
-        raise UserError(f"--resume {resume}: a resumed run keeps its recipe: leave out '{(words or ['--bad-images'])[0]}'")
+        raise UserError(
+            f"--resume {resume}: a resumed run keeps its recipe: leave out '{(words or ['--bad-images'])[0]}'"
+        )
 
     from thirtytwo.cli.console import errors, say
     from thirtytwo.cli.progress import Display
@@ -61,7 +63,9 @@ def train(
             session.complete(test=test, watch=watch, checkpoint_every=checkpoint_every)
     except Interrupted as interrupted:
         path = session.run.path
-        errors.print(f"interrupted: saved at step {session.run.status['step']}; thirtytwo train --resume {path} goes on")
+        errors.print(
+            f"interrupted: saved at step {session.run.status['step']}; thirtytwo train --resume {path} goes on"
+        )
         return 128 + interrupted.signal
     report = write_report(session.run)
     if as_json:

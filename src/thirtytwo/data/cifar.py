@@ -193,7 +193,7 @@ def unpickle(data: bytes, name: str) -> dict[str, Any]:
     try:
         for opcode, argument, _ in pickletools.genops(data):
             # The reader makes room for twice this index, so that five bytes could ask for 64 GB.
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
                 raise pickle.UnpicklingError("is damaged")
         batch = _BatchReader(io.BytesIO(data), encoding="bytes").load()
         plain = {_text(key): value.value if isinstance(value, _Array) else value for key, value in batch.items()}

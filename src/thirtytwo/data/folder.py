@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from thirtytwo.data.decoded import Encoded, Gathered, Source
-from thirtytwo.data.picture import SUFFIXES
+from thirtytwo.data.picture import is_picture_name
 from thirtytwo.errors import UserError
 
 SPLITS = {
@@ -71,9 +71,9 @@ def _require_classes(root: Path, trees: dict[str, dict[str, list[Path]]], names:
     if not names:
         inside = sorted(entry.name for entry in root.iterdir())
         shown = ", ".join(inside[:4]) + (", ..." if len(inside) > 4 else "") if inside else "nothing"
-        pictures = sum(Path(name).suffix.lower() in SUFFIXES for name in inside)
+        pictures = sum(is_picture_name(Path(name)) for name in inside)
         if pictures:
-            shown = f"{pictures} pictures, but no class folder"
+            shown = f"{pictures} picture{'s' * (pictures > 1)}, but no class folder"
         raise UserError(f"{root} holds {shown}. Expected {EXPECTED}")
     if len(names) == 1:
         raise UserError(
@@ -122,7 +122,7 @@ def _pictures(folder: Path, seen: set[tuple[int, int]], found: _Found) -> Iterat
                 elif not entry.name.startswith("."):
                     seen.add(identity)
                     yield from _pictures(path, seen, found)
-            elif entry.name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+            elif not is_picture_name(path):
                 found.ignored += 1
             elif entry.is_file() or entry.is_symlink():
                 status = entry.stat() if entry.is_file() else entry.stat(follow_symlinks=False)

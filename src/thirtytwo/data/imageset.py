@@ -74,16 +74,18 @@ class ImageSet:
         """int64 (K,): images per class."""
         return torch.bincount(self.labels, minlength=len(self.classes))
 
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        """Channel mean and standard deviation of the pixels, each float32 (C,) in units of 0..1.
-
-        Exact: from integer histograms, a block of images at a time, so that a memory-mapped set stays on disk.
-        """
-        levels = torch.arange(256, dtype=torch.float64)
-        counts = torch.zeros(self.channels, 256, dtype=torch.float64)
+    def pixel_counts(self) -> Tensor:
+        """int64 (C, 256): how often each pixel value occurs. A block at a time: a mapped set stays on disk."""
+        counts = torch.zeros(self.channels, 256, dtype=torch.int64)
         for block in self.images.split(4096):
             for c in range(self.channels):
                 counts[c] += torch.from_numpy(np.bincount(block[:, c].reshape(-1).numpy(), minlength=256))
+        return counts
+
+    def statistics(self) -> tuple[Tensor, Tensor]:
+        """Channel mean and standard deviation of the pixels, each float32 (C,) in units of 0..1; exact."""
+        levels = torch.arange(256, dtype=torch.float64)
+        counts = self.pixel_counts().double()
         weights = counts / counts.sum(1, keepdim=True)
         mean = weights @ levels
         std = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()

@@ -140,6 +140,11 @@ def header(source: Path | bytes, *, name: str | None = None) -> Header:
         )
 
 
+def is_picture_name(path: Path) -> bool:
+    """Whether a file in a folder is taken for a picture: by its suffix, and unless it is hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def resize(images: Tensor, size: Size, fit: Fit = "pad") -> Tensor:
     """Resize uint8 (N, C, H, W) to (N, C, *size): the same pixels as `decode` gives for the same picture in a file."""
     resized = np.empty((len(images), images.shape[1], *size), dtype=np.uint8)

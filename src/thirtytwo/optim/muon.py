@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrix is orthogonalised before each step (Jordan et al. 2024, kellerjordan.github.io/posts/muon)."""
+"""Muon: momentum whose matrix is orthogonalised before each step (Jordan et al. 2024)."""
 
 from collections.abc import Callable
 from typing import Any

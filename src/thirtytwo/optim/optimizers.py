@@ -29,8 +29,8 @@ def parameter_groups(
     """Sort the trainable parameters by what they are.
 
     Filters and weights get ``lr`` and ``weight_decay``; norms and biases (anything of fewer than two dimensions) get
-    ``bias_lr`` and no decay; the last linear layer's weights get ``head_lr``. ``until`` maps parameter names to the epoch
-    at which their learning rate has fallen to zero.
+    ``bias_lr`` and no decay; the last linear layer's weights get ``head_lr``. ``until`` maps parameter names to the
+    epoch at which their learning rate has fallen to zero.
     """
     until = until or {}
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
@@ -72,9 +72,7 @@ def adamw(groups: list[Group], lr: float, betas: tuple[float, float]) -> list[to
 
 
 @optimizers.register
-def rmsprop(
-    groups: list[Group], lr: float, momentum: float, betas: tuple[float, float]
-) -> list[torch.optim.Optimizer]:
+def rmsprop(groups: list[Group], lr: float, momentum: float, betas: tuple[float, float]) -> list[torch.optim.Optimizer]:
     """RMSprop (Tieleman and Hinton 2012) with momentum; its decay is ``betas[1]``."""
     return [torch.optim.RMSprop(groups, lr=lr, alpha=betas[1], momentum=momentum)]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec
 
 import numpy as np
 
@@ -47,7 +47,6 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
-    "svg.hashsalt": "thirtytwo",
 }
 BARS_SHOWN, COUNTED_CLASSES, NAMED_CLASSES = 30, 20, 100
 
@@ -55,10 +54,10 @@ P = ParamSpec("P")
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def _style(**more: str) -> Iterator[None]:
     import matplotlib
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE | more):
         yield
 
 
@@ -301,11 +300,29 @@ def class_counts(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) ->
     return figure
 
 
+@_drawn
+def pixel_histogram(counts: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> "Figure":
+    """How often each pixel value occurs, int (C, 256), with each channel's mean and standard deviation in 0..1."""
+    figure, axes = _axes(7.0, 2.4)
+    names = ("grey",) if len(counts) == 1 else ("red", "green", "blue")
+    colors = (INK,) if len(counts) == 1 else (VERMILION, "#009e73", BLUE)
+    for channel, name, color, centre, spread in zip(counts, names, colors, mean, std, strict=True):
+        shares = channel / channel.sum()
+        label = f"{name}: mean {centre:.3f}, std {spread:.3f}"
+        axes.plot(np.arange(256) / 255, shares, color=color, linewidth=1.2, label=label)
+        axes.axvline(centre, color=color, linewidth=0.8, linestyle=(0, (3, 2)))
+    axes.set(xlabel="pixel value", ylabel="share of pixels", xlim=(0, 1), yscale="log")
+    axes.yaxis.set_major_formatter(_percent)
+    axes.yaxis.set_minor_formatter("")
+    figure.legend(loc="outside upper left", ncols=len(names), columnspacing=1.2)
+    return figure
+
+
 def _rgb(color: str) -> list[float]:
     return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
-def png(figure: "Figure", path: Path) -> None:
+def png(figure: "Figure", path: "Path | BinaryIO") -> None:
     """Write a figure as a PNG file, on white, at 110 dots an inch."""
     with _style(), _glyphs_may_miss():
         figure.savefig(path, format="png", dpi=110)
@@ -321,7 +338,8 @@ def svg(figure: "Figure", label: str) -> str:
 
     buffer = io.StringIO()
     nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with _style(), _glyphs_may_miss():
+    # Salted with the label, ids are the same each time and differ between the figures of a page.
+    with _style(**{"svg.hashsalt": label}), _glyphs_may_miss():
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]

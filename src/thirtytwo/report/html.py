@@ -96,12 +96,12 @@ def _decimals(n: int) -> int:
 
 
 def _percent(share: float, decimals: int = 1) -> str:
-    return f"{100 * share:.{decimals}f} %"
+    return f"{100 * share:.{decimals}f}\u00a0%"
 
 
 def duration(seconds: float) -> str:
     """``4.2 s``, ``3 min 20 s`` or ``2 h 05 min``."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -1,0 +1,134 @@
+"""``thirtytwo data``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thirtytwo.cli.app import Import, Json, app
+
+if TYPE_CHECKING:
+    from thirtytwo.data.imageset import ImageSet
+
+data = typer.Typer(help="List data sources; describe, check or draw one.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Source = Annotated[str, typer.Argument(help="A source's name, or the path of a folder or file.", show_default=False)]
+
+
+@data.command("list")
+def list_sources(imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
+    """The sources that have a name. A path to images of your own is one as well."""
+    from thirtytwo.cli.console import output, say_json
+    from thirtytwo.data import sources
+
+    found = {name: sources.summary(name) for name in sources.names()}
+    if as_json:
+        say_json(found)
+        return
+    width = max(map(len, found))
+    for name, summary in found.items():
+        output.print(f"{name:<{width}}   {summary}", markup=False)
+
+
+@data.command("info")
+def info(source: Source, imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
+    """What a source holds: splits, classes, sizes, channel statistics, and what was done to its pictures."""
+    from thirtytwo.cli.console import say, say_json
+    from thirtytwo.data.load import load
+
+    official = load(source)
+    sets = {
+        name: each for name, each in vars(official).items() if name in ("train", "val", "test") and each is not None
+    }
+    mean, std = official.train.statistics()
+    if as_json:
+        say_json(
+            {
+                "name": official.name,
+                "size": official.train.size,
+                "channels": official.train.channels,
+                "classes": official.train.classes,
+                "counts": {name: each.class_counts().tolist() for name, each in sets.items()},
+                "mean": mean.tolist(),
+                "std": std.tolist(),
+                "notes": official.notes,
+            }
+        )
+        return
+    height, width = official.train.size
+    colour = "grey" if official.train.channels == 1 else "RGB"
+    say(official.name, f"{colour} images {height}x{width}, {len(official.train.classes)} classes")
+    for name, each in sets.items():
+        say(name, f"{len(each):,} images", _counts(each))
+    say("mean", "  ".join(f"{value:.4f}" for value in mean.tolist()), "channels of train, in 0..1")
+    say("std", "  ".join(f"{value:.4f}" for value in std.tolist()))
+    say("classes", ", ".join(official.train.classes))
+    for note in official.notes:
+        say("note", note)
+
+
+@data.command("scan")
+def scan(source: Source, as_json: Json = False) -> int:
+    """Look at every picture: which cannot be read, which are there twice, in which sizes and modes they come.
+
+    Exits with 1 when a picture cannot be read, or lies in two splits or classes.
+    """
+    from dataclasses import asdict
+
+    from thirtytwo.cli.console import output, say, say_json
+    from thirtytwo.data.scan import scan as look
+
+    found = look(source)
+    code = int(bool(found.bad or found.leaks or found.conflicts))
+    if as_json:
+        sizes = {f"{height}x{width}": count for (height, width), count in found.sizes.items()}
+        say_json({**asdict(found), "sizes": sizes})
+        return code
+    say(found.name, f"{found.total:,} pictures", f"{len(found.bad):,} cannot be read")
+    for split, counts in found.class_counts.items():
+        say(split, ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    shown = [f"{height}x{width} ({count:,})" for (height, width), count in found.sizes.items()]
+    say("sizes", ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else ""))
+    say("modes", ", ".join(f"{mode} ({count:,})" for mode, count in found.modes.items()))
+    for note in found.notes:
+        say("note", note)
+    for bad in found.bad:
+        output.print(f"[red]bad[/red]           {bad.name}: {bad.reason}", markup=True)
+    for group in found.duplicates:
+        problem = "in two classes" if len(group.labels) > 1 else "in two splits" if len(group.splits) > 1 else "twice"
+        say(problem, " = ".join(group.names))
+    return code
+
+
+@data.command("show")
+def show(
+    source: Source,
+    augment: Annotated[
+        str | None,
+        typer.Option("--augment", help="A recipe's name or augmentations as text: draw the pictures after it as well."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="The PNG file to make.")] = Path("data.png"),
+    seed: Annotated[int, typer.Option("--seed", help="Which pictures, and which draws of the augmentation.")] = 0,
+    imports: Import = [],  # noqa: B006
+) -> None:
+    """Draw a labelled sample of the training images with class counts and channel statistics, as a PNG file."""
+    from thirtytwo.augment import Chain
+    from thirtytwo.cli.console import say
+    from thirtytwo.data.load import load
+    from thirtytwo.recipes import find, recipes
+    from thirtytwo.report.sheet import draw_sheet
+
+    text = augment
+    if augment is not None and (augment in recipes or Path(augment).exists()):
+        text = find(augment).augment
+    chain = None if text is None else Chain.parse(text)
+    official = load(source)
+    draw_sheet(official, out, chain=chain, caption=text, seed=seed)
+    say("drawn", str(out), official.name)
+
+
+def _counts(images: "ImageSet") -> str:
+    counts = images.class_counts()
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,} a class" if low == high else f"{low:,} to {high:,} a class"

@@ -1,0 +1,85 @@
+"""A sheet about an image set, as one PNG file: labelled pictures, the same after augmentation, counts, statistics."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn.functional import one_hot
+
+from thirtytwo.augment import Augmentation, Batch
+from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.errors import UserError
+from thirtytwo.report import figures
+from thirtytwo.rng import generator, numpy_generator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS, SHOWN = 8, 32
+
+
+def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, caption: str | None, seed: int) -> None:
+    """Draw the training images of ``official`` to the PNG file ``path``.
+
+    Args:
+        official: the source.
+        path: the file to make.
+        chain: an augmentation, after which the same pictures are drawn again.
+        caption: what that part is called.
+        seed: decides which pictures are drawn, and the augmentation's draws.
+    """
+    train = official.train
+    chosen = train.select(_sample(train, seed))
+    titles = [figures.short(train.classes[label], 14) for label in chosen.labels.tolist()]
+    parts = [figures.sample_grid(chosen.images.numpy(), titles, COLUMNS)]
+    if chain is not None:
+        images = _augmented(chosen, chain, seed)
+        heading = [figures.short(caption or "", 100), *[""] * (len(titles) - 1)]
+        parts.append(figures.sample_grid(images, heading, COLUMNS))
+    sets = {"train": train, "val": official.val, "test": official.test}
+    counts = {name: each.class_counts().tolist() for name, each in sets.items() if each is not None}
+    parts.append(figures.class_counts(counts, train.classes))
+    mean, std = train.statistics()
+    parts.append(figures.pixel_histogram(train.pixel_counts().numpy(), mean.tolist(), std.tolist()))
+    try:
+        _stack(parts, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}): choose another --out") from None
+
+
+def _sample(images: ImageSet, seed: int) -> np.ndarray:
+    """Positions of `SHOWN` pictures: the classes in turn, each time another picture of the class."""
+    order = numpy_generator(seed, "sheet").permutation(len(images))
+    labels = images.labels.numpy()[order]
+    turn = np.empty(len(order), dtype=np.int64)
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange((labels == label).sum())
+    return order[np.lexsort((labels, turn))][:SHOWN]
+
+
+def _augmented(images: ImageSet, chain: Augmentation, seed: int) -> np.ndarray:
+    """uint8 (N, C, H, W): the pictures as a training batch would show them."""
+    targets = one_hot(images.labels, len(images.classes)).float()
+    batch = chain(Batch(images.images.float() / 255, targets, images.ids, 0, seed), generator(seed, "augment"))
+    return (batch.images.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+
+
+def _stack(parts: "list[Figure]", path: Path) -> None:
+    """Figures below each other in one PNG file."""
+    from PIL import Image
+
+    pictures = []
+    for part in parts:
+        buffer = io.BytesIO()
+        figures.png(part, buffer)
+        pictures.append(Image.open(buffer).convert("RGB"))
+    gap = 24
+    width = max(picture.width for picture in pictures) + 2 * gap
+    sheet = Image.new("RGB", (width, sum(picture.height + gap for picture in pictures) + gap), "white")
+    top = gap
+    for picture in pictures:
+        sheet.paste(picture, (gap, top))
+        top += picture.height + gap
+    sheet.save(path, "PNG")
