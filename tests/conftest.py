@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs real images in {folder} (or THIRTYTWO_TEST_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The suite decodes and downloads into a folder of its own, never into the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THIRTYTWO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,9 @@ def test_train_predict_report_from_start_to_end(cli, tmp_path):
                      "360 images, look 1", "accuracy %", str(run / "report.html")):  # fmt: skip
         assert expected in done.out
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    files = "recipe.toml env.json split.json metrics.jsonl results.csv looks.jsonl status.json model.safetensors model.json"
+    files = (
+        "recipe.toml env.json split.json metrics.jsonl results.csv looks.jsonl status.json model.safetensors model.json"
+    )
     assert {*files.split(), "predictions/val.npz", "predictions/test.npz", "report.html"} <= names
     assert any(name.startswith("figures/") and name.endswith(".png") for name in names)
     assert "finished" in cli("runs", "show", run).out

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from thirtytwo import metrics, recipes
-from thirtytwo.build import load_classifier, load_splits
+from thirtytwo.build import load_classifier, load_splits, own_components
 from thirtytwo.data import picture
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
@@ -71,7 +71,8 @@ class TrainedRun:
 
     def test(self) -> dict[str, metrics.Estimate]:
         """Score the test split once more. It is a look, and is written down."""
-        splits = load_splits(self.run.recipe)
+        with own_components(self.run):
+            splits = load_splits(self.run.recipe)
         require_same_split(self.run, splits, "test")
         with self.run.owned():
             score(self.run, self.model, splits, self.device, "test", by="test")

@@ -1,5 +1,7 @@
 """Recipe -> components: the only place where the two meet."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +12,7 @@ from thirtytwo.checkpoint import unpack
 from thirtytwo.data.load import load
 from thirtytwo.data.split import Splits, make_splits
 from thirtytwo.device import Device
-from thirtytwo.errors import UserError
+from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.feed import Feed
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
@@ -116,15 +118,28 @@ def load_classifier(run: Run, device: Device) -> Classifier:
     """A finished run's model, ready to score. UserError when its weights are missing, damaged or of another shape."""
     tensors = unpack(run.read_weights(), run.weights)
     card = run.card
-    network = build_network(
-        card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
-    )
+    with own_components(run):
+        network = build_network(
+            card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
+        )
     model = Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(f"{run.weights}: does not fit the model {card['model']} ({error})") from None
     return model.to(device.torch).to(memory_format=torch.channels_last).eval()
+
+
+@contextmanager
+def own_components(run: Run) -> Iterator[None]:
+    """Within this context an unknown component's message names the files that the run was trained with."""
+    try:
+        yield
+    except UnknownName as error:
+        files = " ".join(f"--import {file}" for file in run.env.get("imports", ()))
+        if files:
+            raise UserError(f"{error} ({run.path} was trained with {files}: pass it again)") from None
+        raise
 
 
 @torch.no_grad()

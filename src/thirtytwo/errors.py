@@ -14,6 +14,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class UnknownName(UserError):
+    """A component that is not registered under this name."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'flip'?"``, or a list of what is known when nothing is close."""
     known = sorted(known)

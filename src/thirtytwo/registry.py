@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.errors import UnknownName, UserError, did_you_mean
 from thirtytwo.spec import Spec
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Registry(Generic[T]):
         """The factory called ``name``; UserError with the nearest known name otherwise."""
         self._discover()
         if name not in self._factories:
-            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, self._factories)}")
+            raise UnknownName(f"unknown {self.kind} '{name}'{did_you_mean(name, self._factories)}")
         return self._factories[name]
 
     def summary(self, name: str) -> str:

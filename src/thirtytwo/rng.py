@@ -5,9 +5,12 @@ whether the run came there in one go or was resumed at step 390.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, purpose: str, *at: int) -> int:
@@ -16,8 +19,10 @@ def derive(seed: int, purpose: str, *at: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 
-def generator(seed: int, purpose: str, *at: int, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(seed: int, purpose: str, *at: int, device: "torch.device | str" = "cpu") -> "torch.Generator":
     """A torch generator on ``device`` for one purpose at one moment."""
+    import torch  # here, so that what only reads a run (`thirtytwo report`) starts without it
+
     return torch.Generator(device).manual_seed(derive(seed, purpose, *at))
 
 

@@ -1,13 +1,14 @@
 """A run being worked on by this process: begun, resumed, trained to its end and scored."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from thirtytwo import __version__
-from thirtytwo.build import Parts, build, check, load_classifier, load_splits
+from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components
 from thirtytwo.device import Device
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
@@ -30,8 +31,11 @@ class Session:
         return self.parts.device
 
     @classmethod
-    def new(cls, recipe: Recipe, *, out: Path, device: str = "auto") -> "Session":
-        """Check the recipe, load its data, build its parts, then make the folder: a mistake leaves nothing behind."""
+    def new(cls, recipe: Recipe, *, out: Path, device: str = "auto", imports: Sequence[Path] = ()) -> "Session":
+        """Check the recipe, load its data, build its parts, then make the folder: a mistake leaves nothing behind.
+
+        ``imports`` are the user's files that registered components, which the run names when it lacks them later.
+        """
         check(recipe)
         chosen = Device.choose(device, recipe.train.precision)
         splits = load_splits(recipe)
@@ -39,7 +43,7 @@ class Session:
         run = Run.create(out, recipe)
         run.lock()
         run.write_split(splits.record)
-        run.write_env({"thirtytwo": __version__, **chosen.describe()})
+        run.write_env({"thirtytwo": __version__, **chosen.describe(), "imports": [str(path) for path in imports]})
         return cls(run, parts)
 
     @classmethod
@@ -59,7 +63,9 @@ class Session:
         for key in ("torch", "processor", "device"):
             if key in env and env[key] != now[key]:
                 log.warning("%s: began with %s %s, goes on with %s: the bits may differ", path, key, env[key], now[key])
-        splits = load_splits(run.recipe)
+        with own_components(run):
+            check(run.recipe)
+            splits = load_splits(run.recipe)
         for split in ("train", "val", "test"):
             require_same_split(run, splits, split)
         return cls(run, build(run.recipe, chosen, splits))

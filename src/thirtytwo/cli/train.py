@@ -55,7 +55,7 @@ def train(
         session = Session.resume(resume, device=device)
     else:
         assert recipe is not None
-        session = Session.new(recipe, out=out, device=device)
+        session = Session.new(recipe, out=out, device=device, imports=imports)
     if not silent:
         _introduce(session)
     try:

@@ -23,9 +23,9 @@ def cache_dir() -> Path:
     """Where downloads and decoded images are kept: ``$THIRTYTWO_CACHE``, else the platform's cache folder."""
     if folder := os.environ.get("THIRTYTWO_CACHE"):
         return Path(folder).expanduser()
-    import pooch
+    import platformdirs
 
-    return Path(pooch.os_cache("thirtytwo"))
+    return Path(platformdirs.user_cache_dir("thirtytwo", appauthor=False))
 
 
 def default_memory_limit() -> int:

@@ -174,16 +174,20 @@ def _transfer(session: "requests.Session", url: str, part: Path) -> None:
 
 
 def _save(response: "requests.Response", part: Path, have: int, total: int | None) -> None:
-    from tqdm import tqdm
+    from rich import progress
+    from rich.console import Console
 
-    bar = tqdm(
-        total=total, initial=have, unit="B", unit_scale=True, desc=part.name.removesuffix(".part"),
-        leave=False, disable=not sys.stderr.isatty(),
+    columns = (
+        progress.TextColumn("{task.description}"), progress.BarColumn(20), progress.DownloadColumn(),
+        progress.TransferSpeedColumn(), progress.TimeRemainingColumn(),
     )  # fmt: skip
+    console = Console(stderr=True)
+    bar = progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with bar, part.open("ab" if have else "wb") as file:
+        task = bar.add_task(part.name.removesuffix(".part"), total=total, completed=have)
         for chunk in response.raw.stream(CHUNK, decode_content=False):
             file.write(chunk)
-            bar.update(len(chunk))
+            bar.advance(task, len(chunk))
     if total is not None and part.stat().st_size != total:
         raise _Failed("the transfer broke off", again=True)
 

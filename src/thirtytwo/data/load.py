@@ -8,7 +8,7 @@ from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, s
 from thirtytwo.data.decoded import Gathered
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import Fit, Size
-from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.errors import UnknownName, UserError, did_you_mean
 from thirtytwo.spec import Spec
 
 Layout = Literal["parquet", "npz", "idx", "cifar", "folder"]
@@ -108,7 +108,7 @@ def _unknown(source: str, path: Path) -> UserError:
     if any(mark in source for mark in "/\\~."):
         return UserError(f"{path}: no such file or folder")
     name = Spec.parse(source).name
-    return UserError(f"'{source}' is neither a data source nor a folder here{did_you_mean(name, sources.names())}")
+    return UnknownName(f"'{source}' is neither a data source nor a folder here{did_you_mean(name, sources.names())}")
 
 
 def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:
