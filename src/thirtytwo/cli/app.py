@@ -14,7 +14,7 @@ app = typer.Typer(
     help="Train, compare and explain small-image classifiers: CIFAR-10, MNIST, or a folder of your own pictures.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -17,6 +17,7 @@ import torch
 from thirtytwo.data import cache, picture
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import BadPicture, Fit, Header, Size
+from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 
 T = TypeVar("T")
@@ -142,7 +143,7 @@ def _build(
         def decode(source: Source) -> np.ndarray:
             return picture.decode(source[1], size=target, channels=depth, fit=fit, name=source[0]).numpy()
 
-        pixels = enumerate(in_threads(decode, gathered.pictures()))
+        pixels = enumerate(counted(in_threads(decode, gathered.pictures()), len(headers), "decoding"))
         for block in _blocks(pixels, BLOCK):
             bad.update((i, result) for i, result in block if isinstance(result, BadPicture))
             images = [result for _, result in block if not isinstance(result, BadPicture)]

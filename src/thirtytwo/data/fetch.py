@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from thirtytwo.data.cache import cache_dir
+from thirtytwo.data.waiting import bar
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -174,20 +175,13 @@ def _transfer(session: "requests.Session", url: str, part: Path) -> None:
 
 
 def _save(response: "requests.Response", part: Path, have: int, total: int | None) -> None:
-    from rich import progress
-    from rich.console import Console
+    from rich.progress import DownloadColumn, TransferSpeedColumn
 
-    columns = (
-        progress.TextColumn("{task.description}"), progress.BarColumn(20), progress.DownloadColumn(),
-        progress.TransferSpeedColumn(), progress.TimeRemainingColumn(),
-    )  # fmt: skip
-    console = Console(stderr=True)
-    bar = progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with bar, part.open("ab" if have else "wb") as file:
-        task = bar.add_task(part.name.removesuffix(".part"), total=total, completed=have)
+    with bar(DownloadColumn(), TransferSpeedColumn()) as shown, part.open("ab" if have else "wb") as file:
+        task = shown.add_task(part.name.removesuffix(".part"), total=total, completed=have)
         for chunk in response.raw.stream(CHUNK, decode_content=False):
             file.write(chunk)
-            bar.advance(task, len(chunk))
+            shown.advance(task, len(chunk))
     if total is not None and part.stat().st_size != total:
         raise _Failed("the transfer broke off", again=True)
 

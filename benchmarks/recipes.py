@@ -1,0 +1,86 @@
+"""Train a recipe with several seeds, each in a process of its own, and write down accuracy, time and memory.
+
+    python benchmarks/recipes.py cifar10-fast --seeds 2 data.source=path/to/cifar10
+
+The time is the whole command's, from its start to the finished report. Prints means with their 95 % interval over seeds
+(t) and writes every single result to ``benchmarks/results/``.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from step_rate import best_rate
+
+from thirtytwo.device import Device
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def train(words: list[str], seed: int, out: Path) -> dict[str, float]:
+    """One training as its user starts it."""
+    command = [sys.executable, "-c", "from thirtytwo.cli import main; main()", "train", *words, f"seed={seed}"]
+    began = time.perf_counter()
+    process = subprocess.Popen([*command, "--json", "--out", str(out)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    found = json.loads(process.stdout.read())
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        raise SystemExit(f"{' '.join(words)} failed")
+    result = {"seed": seed, "seconds": round(seconds, 1), "training_seconds": round(found["status"]["seconds"], 1)}
+    result["peak_MB"] = round(usage.ru_maxrss / 1024)
+    for name, scores in found["scores"].items():
+        result[f"{name} accuracy"] = scores["accuracy"]["value"]
+    return result
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Mean and the 95 % interval over seeds."""
+    mean, n = float(np.mean(values)), len(values)
+    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5) if n > 1 else float("nan")
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipe")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    words = [options.recipe, *options.overrides]
+    rate = best_rate()
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(options.seeds):
+            runs.append(train(words, seed, Path(folder)))
+            print(json.dumps(runs[-1]), flush=True)
+    columns = [key for key in runs[0] if key != "seed"]
+    found = {
+        "date": date.today().isoformat(),
+        "command": f"thirtytwo train {options.recipe}",
+        "overrides": [word for word in options.overrides if not word.startswith("data.source")],
+        "machine": Device.choose().describe(),
+        "step_rate": {name: round(value) for name, value in rate.items()},
+        "runs": runs,
+        "summary": {key: summary([run[key] for run in runs]) for key in columns},
+    }
+    for key, value in found["summary"].items():
+        print(f"{key:<28} {value['mean']:.4f}  [{value['low']:.4f}, {value['high']:.4f}]  n = {value['n']}")
+    print(f"step rate {rate['best']:.0f} img/s")
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{options.recipe}-{found['date']}.json"
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Progress of what takes long before a training starts: on stderr, where it is a terminal, and gone when it is done."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
+T = TypeVar("T")
+
+
+def bar(*columns: "ProgressColumn") -> "Progress":
+    """A rich progress display with the time that is left; ``columns`` say how much is done."""
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(20),
+        *columns,
+        progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """``items``, while a bar counts how many of ``total`` have gone by."""
+    from rich.progress import MofNCompleteColumn
+
+    with bar(MofNCompleteColumn()) as shown:
+        yield from shown.track(items, total=total, description=what)
