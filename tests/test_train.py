@@ -169,6 +169,14 @@ def test_test_is_looked_at_once_after_the_last_step_or_not_at_all(tmp_path):
     assert look["weights_sha256"] == session.run.card["sha256"]
 
 
+def test_resuming_a_finished_run_changes_nothing_and_is_no_look(tmp_path):
+    session = Session.new(small(), out=tmp_path, device="cpu")
+    session.complete(test=True, watch=ignore)
+    before = {path: path.read_bytes() for path in session.run.path.rglob("*") if path.is_file()}
+    Session.resume(session.run.path).complete(test=True, watch=ignore)
+    assert {path: path.read_bytes() for path in session.run.path.rglob("*") if path.is_file()} == before
+
+
 def test_images_that_changed_are_refused(tmp_path):
     session = Session.new(small(), out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):

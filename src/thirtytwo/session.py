@@ -71,8 +71,13 @@ class Session:
         return cls(run, build(run.recipe, chosen, splits))
 
     def complete(self, *, test: bool, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
-        """Train to the end, score val and, unless withheld, test; the folder is given back whatever happens."""
+        """Train to the end, score val and, unless withheld, test; the folder is given back whatever happens.
+
+        A run that is finished stays as it is: scoring it again would be another look.
+        """
         with torch.random.fork_rng(), self.run.owned():
+            if self.run.status["state"] == "finished":
+                return
             if not self.run.card:
                 train(self.parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
             model = load_classifier(self.run, self.device)

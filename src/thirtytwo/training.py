@@ -79,13 +79,14 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
             state.record(step, loss.detach(), logits.detach(), batch)
             if state.evaluation_due():
                 state.evaluate()
-            if interruption.requested or state.checkpoint_age > checkpoint_every:
+            asked = interruption.requested
+            if asked or state.checkpoint_age > checkpoint_every:
                 state.save()
             if state.tick_age > TICK or state.step == parts.steps:
                 watch(state.progress())
-            if interruption.requested:
+            if asked:
                 run.set_status("interrupted", step=state.step, seconds=state.seconds)
-                raise Interrupted(interruption.requested)
+                raise Interrupted(asked)
     state.finish()
 
 
