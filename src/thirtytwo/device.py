@@ -52,9 +52,9 @@ class Device:
     def keep_freed_memory(self) -> None:
         """On a processor under glibc: keep freed memory for the next step instead of handing it back to the kernel.
 
-        A training step frees and takes the same few hundred megabytes again; by default each large tensor is mapped, zeroed
-        page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What was freed
-        before is handed back first.
+        A training step frees and takes the same few hundred megabytes again; by default each large tensor is mapped,
+        zeroed page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What was
+        freed before is handed back first.
         """
         if self.torch.type == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
             libc = ctypes.CDLL(None)
