@@ -43,7 +43,7 @@ def test_a_run_says_which_file_it_needs_and_never_runs_it_by_itself(here):
     words = ("train", "even-tiny", "epochs=1", "--import", "mine.py", "--json")
     run = json.loads(thirtytwo(*words, cwd=here).stdout)["run"]
     done = thirtytwo("test", run, cwd=here)
-    assert done.returncode == 2 and "trained with --import mine.py: pass it again" in done.stderr
+    assert done.returncode == 2 and "mine.py: pass it again" in done.stderr
     assert thirtytwo("test", run, "--import", "mine.py", cwd=here).returncode == 0
 
 

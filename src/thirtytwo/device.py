@@ -6,6 +6,7 @@ import platform
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,10 @@ class Device:
             name = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             device = torch.device(name)
+            if device.type not in ("cpu", "cuda", "mps", "xpu"):
+                raise RuntimeError
             torch.empty(1, device=device)
-        except (RuntimeError, AssertionError):
+        except (RuntimeError, AssertionError, NotImplementedError):
             raise UserError(f"device '{name}' is not to be had here: use auto, cpu or cuda") from None
         if precision == "auto":
             precision = "bf16" if _computes_in_bf16(device) else "float32"
@@ -49,13 +52,18 @@ class Device:
         """The context of a forward pass."""
         return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
-    def keep_freed_memory(self) -> None:
-        """On a processor under glibc: keep freed memory for the next step instead of handing it back to the kernel.
+    def prepare(self) -> None:
+        """Set this process up for training steps, for as long as it lives.
 
-        A training step frees and takes the same few hundred megabytes again; by default each large tensor is mapped,
-        zeroed page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What was
-        freed before is handed back first.
+        On a GPU, cuDNN may try its algorithms and keep the fastest. On a processor under glibc, freed memory is kept
+        for the next step instead of handed back to the kernel.
+
+        A training step frees and takes the same few hundred megabytes again; each large tensor would be mapped, zeroed
+        page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What was freed
+        before is handed back first.
         """
+        if self.torch.type == "cuda":
+            torch.backends.cudnn.benchmark = True
         if self.torch.type == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
             libc = ctypes.CDLL(None)
             libc.malloc_trim(0)
@@ -67,13 +75,18 @@ class Device:
         index = self.torch.index or 0
         return {
             "python": platform.python_version(),
-            "torch": torch.__version__,
+            **{package: version(package) for package in ("torch", "torchvision", "numpy", "pillow")},
             "platform": platform.platform(),
             "processor": processor_name(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "device": torch.cuda.get_device_name(index) if self.torch.type == "cuda" else self.torch.type,
             "precision": self.precision,
+            **(
+                {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+                if self.torch.type == "cuda"
+                else {}
+            ),
         }
 
 

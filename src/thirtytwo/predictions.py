@@ -1,5 +1,6 @@
 """Predict once, derive every figure from the predictions."""
 
+import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -58,7 +59,9 @@ def save(path: Path, plain: Predictions, tta: Predictions | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

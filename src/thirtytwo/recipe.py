@@ -4,7 +4,7 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -17,7 +17,7 @@ Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Fiel
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -60,7 +60,8 @@ class Optim(_Section):
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Decay of the gradient's two moments, for adam and adamw; the second one serves rmsprop."""
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    """Multiplied by the learning rate at each step."""
+    """Pull of the weights towards zero, as the optimizer means it: added to the gradient (sgd, adam, rmsprop), or apart
+    from it (adamw). muon leaves the filters alone."""
     bias_lr: Annotated[float, Field(gt=0)] | None = None
     """Peak learning rate of norms and biases. Unset: `lr`."""
     head_lr: Annotated[float, Field(gt=0)] | None = None
@@ -200,17 +201,35 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not equals or not key:
             raise UserError(f"'{word}' is no override: expected key=value, such as optim.lr=0.2")
-        assignments[resolve_key(key.strip())] = _value(text.strip())
+        full = resolve_key(key.strip())
+        assignments[full] = _value(full, text.strip())
     return assignments
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
+    """Text for a key that takes text, else what TOML, Python's float or the word none makes of it."""
+    quoted = len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]
+    wanted = _annotation(key)
+    kinds = [type(choice) for choice in get_args(wanted)] if get_origin(wanted) is Literal else [wanted]
+    if all(kind is str for kind in kinds) and not quoted:
+        return text
     if text.lower() in ("none", "null"):
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
         return text
+
+
+def _annotation(key: str) -> Any:
+    section, _, last = key.rpartition(".")
+    model = Recipe.model_fields[section].annotation if section else Recipe
+    assert model is not None
+    return model.model_fields[last].annotation
 
 
 def from_toml(path: Path) -> Recipe:
@@ -230,7 +249,7 @@ def from_toml(path: Path) -> Recipe:
 def from_values(values: dict[str, Any]) -> Recipe:
     """Validate nested values as a recipe. Raises UserError with one line on the first mistake."""
     try:
-        return Recipe.model_validate(_without_null_specs(values))
+        return Recipe.model_validate(values)
     except ValidationError as error:
         # A union field reports each of its types; the last message is about the most general one.
         first = error.errors()[0]
@@ -241,9 +260,3 @@ def from_values(values: dict[str, Any]) -> Recipe:
         given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UserError(f"key '{key}': {message}{given}") from None
-
-
-def _without_null_specs(values: dict[str, Any]) -> dict[str, Any]:
-    """``augment=none`` on the command line is the text "none", not the absence of a value."""
-    texts = {"augment", "average"}
-    return {key: "none" if value is None and key in texts else value for key, value in values.items()}

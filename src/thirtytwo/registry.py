@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from thirtytwo.errors import UnknownName, UserError, did_you_mean
 from thirtytwo.spec import Spec
@@ -93,33 +93,39 @@ class Registry(Generic[T]):
         spec = Spec.parse(spec) if isinstance(spec, str) else spec
         factory = self.get(spec.name)
         hints = get_type_hints(factory.__init__ if inspect.isclass(factory) else factory, include_extras=True)
-        fields: dict[str, Any] = {}
-        for name, parameter in inspect.signature(factory).parameters.items():
-            if name not in self._context:
-                default = ... if parameter.default is parameter.empty else parameter.default
-                fields[name] = (hints.get(name, Any), default)
-        if len(spec.args) > len(fields):
-            raise UserError(f"{spec}: {self.kind} '{spec.name}' takes {len(fields)} arguments, not {len(spec.args)}")
-        given = dict(zip(fields, spec.args, strict=False))
+        named = {
+            name: parameter
+            for name, parameter in inspect.signature(factory).parameters.items()
+            if name not in self._context and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        }
+        if len(spec.args) > len(named):
+            raise UserError(f"{spec}: {self.kind} '{spec.name}' takes {len(named)} arguments, not {len(spec.args)}")
+        given = dict(zip(named, spec.args, strict=False))
         for key, value in spec.kwargs.items():
             if key in given:
                 raise UserError(f"{spec}: '{key}' is given twice")
-            if key not in fields:
-                hint = did_you_mean(key, fields) if fields else ": it takes no arguments"
+            if key not in named:
+                hint = did_you_mean(key, named) if named else ": it takes no arguments"
                 raise UserError(f"{spec}: {self.kind} '{spec.name}' has no argument '{key}'{hint}")
             given[key] = value
-        check = create_model(spec.name, __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+        for name, parameter in named.items():
+            if parameter.default is parameter.empty and name not in given:
+                raise UserError(f"{spec}: {self.kind} '{spec.name}' needs its argument '{name}'")
+        return {name: self._valid(spec, name, value, hints.get(name, Any)) for name, value in given.items()}
+
+    @staticmethod
+    def _valid(spec: Spec, name: str, value: Any, hint: Any) -> Any:
         try:
-            valid = check(**given)
+            return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+        except PydanticUserError:  # a dataclass or model brings a configuration of its own
+            return TypeAdapter(hint).validate_python(value)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise UserError(f"{spec}: argument '{first['loc'][0]}': {first['msg']}") from None
-        return {name: getattr(valid, name) for name in given}
+            raise UserError(f"{spec}: argument '{name}': {error.errors()[0]['msg']}") from None
 
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
+        self._discovered = True

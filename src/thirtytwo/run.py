@@ -6,6 +6,7 @@ Reading a run needs no torch until its weights are asked for; nothing in the fol
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -80,6 +81,20 @@ class Run:
             self._lock.acquire()
         except Timeout:
             raise UserError(f"{self.path}: another process is working on this run: wait for it, or stop it") from None
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from None
+
+    @property
+    def busy(self) -> bool:
+        """Whether another process is working on this run."""
+        if self._lock.is_locked:
+            return False
+        try:
+            self._lock.acquire()
+        except (Timeout, OSError):
+            return True
+        self._lock.release()
+        return False
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -192,7 +207,7 @@ class Run:
     def write_pictures(self, split: str, images: np.ndarray, ids: np.ndarray) -> None:
         """Write ``predictions/<split>-pictures.npz``."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, images=images, ids=ids)
+        np.savez_compressed(buffer, images=images, ids=ids)
         (self.path / "predictions").mkdir(exist_ok=True)
         write_atomic(self.path / "predictions" / f"{split}-pictures.npz", buffer.getvalue())
 
@@ -232,15 +247,19 @@ class Run:
         self._write("results.csv", buffer.getvalue())
 
     def _write(self, name: str, text: str) -> None:
-        try:
-            write_atomic(self.path / name, text.encode())
-        except OSError as error:
-            raise UserError(f"{self.path / name}: cannot be written ({error.strerror})") from None
+        write_atomic(self.path / name, text.encode())
 
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
+        """Add a line and sync it. What a kill left of an unfinished line is taken away first."""
+        path = self.path / name
         try:
-            with (self.path / name).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            whole = path.read_bytes() if path.is_file() else b""
+            if not whole.endswith(b"\n") and whole:
+                write_atomic(path, whole[: whole.rfind(b"\n") + 1])
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise UserError(f"{self.path / name}: cannot be written ({error.strerror})") from None
 

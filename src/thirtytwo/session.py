@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 
 from thirtytwo import __version__
-from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components
+from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out
+from thirtytwo.data.load import as_path
 from thirtytwo.device import Device
+from thirtytwo.interrupt import Interrupted
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
@@ -31,19 +33,27 @@ class Session:
         return self.parts.device
 
     @classmethod
-    def new(cls, recipe: Recipe, *, out: Path, device: str = "auto", imports: Sequence[Path] = ()) -> "Session":
-        """Check the recipe, load its data, build its parts, then make the folder: a mistake leaves nothing behind.
+    def new(
+        cls, recipe: Recipe, *, out: Path, device: str = "auto", test: bool = True, imports: Sequence[Path] = ()
+    ) -> "Session":
+        """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave nothing.
 
-        ``imports`` are the user's files that registered components, which the run names when it lacks them later.
+        ``test`` says whether the test split is scored at the end. ``imports`` are the user's files that registered
+        components, which the run names when it lacks them later.
         """
         check(recipe)
         chosen = Device.choose(device, recipe.train.precision)
         splits = load_splits(recipe)
         parts = build(recipe, chosen, splits)
+        try_out(parts)
         run = Run.create(out, recipe)
         run.lock()
+        run.set_status("created", test=test)
         run.write_split(splits.record)
-        run.write_env({"thirtytwo": __version__, **chosen.describe(), "imports": [str(path) for path in imports]})
+        path = as_path(recipe.data.source)
+        source = {"source": str(path.resolve())} if path.exists() else {}
+        own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
+        run.write_env({"thirtytwo": __version__, **chosen.describe(), **source, **own})
         return cls(run, parts)
 
     @classmethod
@@ -59,28 +69,38 @@ class Session:
             # The number of threads decides the order of sums, and so the bits.
             torch.set_num_threads(env["threads"])
         chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
-        now = chosen.describe()
-        for key in ("torch", "processor", "device"):
+        now = {"thirtytwo": __version__, **chosen.describe()}
+        for key in ("thirtytwo", "torch", "processor", "device"):
             if key in env and env[key] != now[key]:
                 log.warning("%s: began with %s %s, goes on with %s: the bits may differ", path, key, env[key], now[key])
         with own_components(run):
             check(run.recipe)
-            splits = load_splits(run.recipe)
+            splits = load_splits(run.recipe, source=env.get("source"))
         for split in ("train", "val", "test"):
             require_same_split(run, splits, split)
         return cls(run, build(run.recipe, chosen, splits))
 
-    def complete(self, *, test: bool, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
-        """Train to the end, score val and, unless withheld, test; the folder is given back whatever happens.
+    def complete(self, *, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
+        """Train to the end, score val and, unless it was withheld, test; the folder is given back whatever happens.
 
         A run that is finished stays as it is: scoring it again would be another look.
         """
-        with torch.random.fork_rng(), self.run.owned():
+        gpus = [self.device.torch] if self.device.torch.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus), self.run.owned():
             if self.run.status["state"] == "finished":
                 return
             if not self.run.card:
-                train(self.parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
+                self._train(watch, checkpoint_every)
             model = load_classifier(self.run, self.device)
-            for split in ("val", "test") if test else ("val",):
+            for split in ("val", "test") if self.run.status.get("test", True) else ("val",):
                 score(self.run, model, self.parts.splits, self.device, split, by="train")
             self.run.set_status("finished")
+
+    def _train(self, watch: Watch, checkpoint_every: float) -> None:
+        try:
+            train(self.parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
+        except Interrupted:
+            raise
+        except Exception as error:
+            self.run.set_status("failed", message=str(error).partition("\n")[0])
+            raise

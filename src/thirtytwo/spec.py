@@ -45,7 +45,7 @@ class Spec:
                     raise ValueError
                 kwargs[keyword.arg] = _literal(keyword.value)
             return cls(name, tuple(_literal(arg) for arg in call.args), MappingProxyType(kwargs))
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             raise UserError(f"cannot read '{text}': expected a form such as {name}(4) or {name}(key=4)") from None
 
     def __str__(self) -> str:

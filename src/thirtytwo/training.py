@@ -1,47 +1,20 @@
 """The training: one loop for every recipe, exact when resumed."""
 
-import logging
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from math import inf
-from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from thirtytwo import checkpoint
-from thirtytwo.augment import Batch
 from thirtytwo.build import Parts
-from thirtytwo.errors import UserError
-from thirtytwo.evaluate import loss_and_accuracy
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.rng import derive
 from thirtytwo.run import Run
-
-log = logging.getLogger("thirtytwo")
+from thirtytwo.state import Progress, State
 
 CHECKPOINT_EVERY = 30.0
 """Seconds between two checkpoints."""
 TICK = 0.25
 """Seconds between two reports of progress. Each one waits for the device."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a training stands."""
-
-    step: int
-    steps: int
-    epoch: float
-    loss: float
-    val_accuracies: tuple[float, ...]
-    seconds: float
-    """Spent so far, earlier sittings of a resumed run included."""
-    remaining: float
-    """Expected until the last step, in seconds."""
-
 
 Watch = Callable[[Progress], None]
 
@@ -59,7 +32,7 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
     recipe, feed, model = parts.recipe, parts.feed, parts.model
     forward = torch.compile(model) if recipe.train.compile else model
     state = State(parts, run)
-    parts.device.keep_freed_memory()
+    parts.device.prepare()
     with Interruption() as interruption:
         for step in range(state.step, parts.steps):
             if state.out_of_patience():
@@ -88,185 +61,3 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
                 run.set_status("interrupted", step=state.step, seconds=state.seconds)
                 raise Interrupted(asked)
     state.finish()
-
-
-@dataclass
-class Best:
-    """The best evaluation so far, for early stopping."""
-
-    loss: float = inf
-    waited: int = 0
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-
-
-class State:
-    """All that a training remembers between two steps beside its parts, with the run's files that follow from it."""
-
-    def __init__(self, parts: Parts, run: Run) -> None:
-        self.parts, self.run = parts, run
-        self.step = 0
-        self.best = Best()
-        self._losses: list[Tensor] = []
-        self._hits: list[Tensor] = []
-        self._before = 0.0
-        self._restore()
-        self._began = self._saved = self._ticked = time.monotonic()
-        self._first = self.step
-        run.set_status("running", step=self.step, steps=parts.steps, seconds=self._before)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training and evaluating, over all sittings."""
-        return self._before + time.monotonic() - self._began
-
-    @property
-    def checkpoint_age(self) -> float:
-        """Seconds since the last checkpoint."""
-        return time.monotonic() - self._saved
-
-    @property
-    def tick_age(self) -> float:
-        """Seconds since the last report of progress."""
-        return time.monotonic() - self._ticked
-
-    def record(self, step: int, loss: Tensor, logits: Tensor, batch: Batch) -> None:
-        """Note a step's loss and accuracy, on the device: nothing waits for it."""
-        self.step = step + 1
-        self._losses.append(loss)
-        self._hits.append((logits.argmax(1) == batch.targets.argmax(1)).float().mean())
-
-    def evaluation_due(self) -> bool:
-        """Whether this step crosses a multiple of `train.eval_every` epochs, or is the last."""
-        every = self.parts.recipe.train.eval_every * self.parts.feed.steps_per_epoch
-        return self.step == self.parts.steps or int(self.step / every) > int((self.step - 1) / every)
-
-    def evaluate(self) -> None:
-        """Score val, append to the run's metrics, and tell the schedule and the patience."""
-        self._require_finite()
-        loss, accuracy = loss_and_accuracy(self.parts.average.model, self.parts.splits.val, self.parts.device)  # type: ignore[arg-type]
-        self.parts.schedule.observe(loss)
-        if loss < self.best.loss:
-            self.best.loss, self.best.waited = loss, 0
-            if self.parts.recipe.train.patience is not None:
-                self.best.tensors = {k: v.clone() for k, v in self.parts.average.model.state_dict().items()}
-        else:
-            self.best.waited += 1
-        self.run.log(
-            {
-                "step": self.step,
-                "epoch": round(self.parts.feed.epoch(self.step), 4),
-                "lr": max(group["lr"] for group in self.parts.optimizer.groups),
-                "train_loss": float(torch.stack(self._losses).mean()),
-                "train_accuracy": float(torch.stack(self._hits).mean()),
-                "val_loss": loss,
-                "val_accuracy": accuracy,
-                "seconds": round(self.seconds, 3),
-            }
-        )
-        self._losses, self._hits = [], []
-
-    def out_of_patience(self) -> bool:
-        """Whether val's loss has not improved for `train.patience` evaluations."""
-        patience = self.parts.recipe.train.patience
-        return patience is not None and self.best.waited >= patience
-
-    def progress(self) -> Progress:
-        """Where the training stands. Raises UserError when the loss is not finite."""
-        self._ticked = time.monotonic()
-        self._require_finite()
-        metrics = self.run.metrics()
-        loss = float(self._losses[-1]) if self._losses else metrics[-1]["train_loss"]
-        rate = (time.monotonic() - self._began) / max(1, self.step - self._first)
-        return Progress(
-            step=self.step,
-            steps=self.parts.steps,
-            epoch=self.parts.feed.epoch(self.step),
-            loss=loss,
-            val_accuracies=tuple(record["val_accuracy"] for record in metrics),
-            seconds=self.seconds,
-            remaining=rate * (self.parts.steps - self.step),
-        )
-
-    def save(self) -> None:
-        """Write a checkpoint. Raises UserError, and writes none, when the loss is not finite."""
-        self._require_finite()
-        tensors = {
-            **_prefixed("model", dict(self.parts.model.state_dict())),
-            **_prefixed("optimizer", self.parts.optimizer.tensors()),
-            **_prefixed("average", self.parts.average.tensors()),
-            **_prefixed("best", self.best.tensors),
-        }
-        if self._losses:
-            tensors |= {"losses": torch.stack(self._losses), "hits": torch.stack(self._hits)}
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "best": {"loss": self.best.loss, "waited": self.best.waited},
-            "schedule": self.parts.schedule.state(),
-            "average_steps": self.parts.average.steps,
-        }
-        checkpoint.save(self.run.checkpoints, self.step, tensors, state)
-        self.run.set_status("running", step=self.step, seconds=self.seconds)
-        self._saved = time.monotonic()
-
-    def finish(self) -> None:
-        """Leave the trained weights in the run: the best ones on val where there is a patience, else the last."""
-        self._require_finite()
-        model = self.parts.average.model
-        if self.best.tensors:
-            model.load_state_dict(self.best.tensors)
-        train, recipe = self.parts.splits.train, self.parts.recipe
-        card: dict[str, Any] = {
-            "model": recipe.model,
-            "channels": train.channels,
-            "size": list(train.size),
-            "classes": list(train.classes),
-            "mean": self.parts.model.mean.flatten().tolist(),
-            "std": self.parts.model.std.flatten().tolist(),
-            "fit": recipe.data.fit,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }
-        self.run.write_model(checkpoint.pack(dict(model.state_dict())), card)
-        self.run.set_status("trained", step=self.step, seconds=self.seconds)
-
-    def _restore(self) -> None:
-        found = checkpoint.newest(self.run.checkpoints)
-        if found is None:
-            self.run.forget_after(0)
-            return
-        tensors, state, damaged = found
-        for line in damaged:
-            log.warning("%s: going on from step %d", line, state["step"])
-        self.parts.model.load_state_dict(_section("model", tensors))
-        self.parts.optimizer.load_tensors(_section("optimizer", tensors))
-        self.parts.average.load_tensors(_section("average", tensors), state["average_steps"])
-        self.parts.schedule.restore(state["schedule"])
-        self.best = Best(**state["best"], tensors=_section("best", tensors))
-        device = self.parts.device.torch
-        self._losses = list(tensors["losses"].to(device)) if "losses" in tensors else []
-        self._hits = list(tensors["hits"].to(device)) if "hits" in tensors else []
-        self.step, self._before = state["step"], state["seconds"]
-        self.run.forget_after(self.step)
-
-    def _require_finite(self) -> None:
-        finite = torch.stack(self._losses).isfinite() if self._losses else torch.ones(1, dtype=torch.bool)
-        if bool(finite.all()):
-            return
-        step = self.step - len(self._losses) + int((~finite).nonzero()[0])
-        epoch, batch = divmod(step, self.parts.feed.steps_per_epoch)
-        kept = checkpoint.steps(self.run.checkpoints)
-        message = (
-            f"the loss is not finite at step {step + 1} (epoch {epoch + 1}, batch {batch + 1}): lower optim.lr "
-            f"(now {self.parts.recipe.optim.lr:g}) or set optim.clip; "
-            + (f"the last good checkpoint is of step {kept[-1]}" if kept else "no checkpoint had been written")
-        )
-        self.run.set_status("failed", step=step, message=message)
-        raise UserError(f"{self.run.path}: {message}")
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _section(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}

@@ -1,7 +1,9 @@
 """The command line: a verb a file. Nothing here imports torch before a verb needs it."""
 
+import io
 import sys
 from importlib import import_module
+from typing import NoReturn
 
 from thirtytwo.errors import UserError
 
@@ -16,6 +18,10 @@ def main() -> None:
 
     from thirtytwo.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a bar or a class name shows "?" in its place.
+            stream.reconfigure(errors="replace")
     for verb in VERBS:
         import_module(f"thirtytwo.cli.{verb}")
     try:
@@ -26,11 +32,16 @@ def main() -> None:
         _fail(f"{error.format_message()} (`thirtytwo --help` shows the verbs)")
     except (KeyboardInterrupt, Abort):
         sys.exit(130)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        _fail(f"{error.filename}: {reason}" if error.filename else reason)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> None:
-    from thirtytwo.cli.console import errors
+def _fail(message: str) -> NoReturn:
+    from rich.text import Text
 
-    errors.print("[red]error[/red]", message, highlight=False, markup=True, soft_wrap=True)
+    from thirtytwo.cli.console import errors, one_line
+
+    errors.print(Text.assemble(("error", "red"), " ", one_line(message)))
     sys.exit(2)

@@ -1,9 +1,14 @@
 """The verbs and the options that they share."""
 
 import importlib.util
+import os
+import re
 import sys
+import traceback
+import zlib
+from glob import escape, glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,13 +27,38 @@ app = typer.Typer(
 def _import(files: list[Path]) -> list[Path]:
     """Run the user's own files, so that what they register is found by name."""
     for file in files:
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        if not file.is_file() or spec is None or spec.loader is None:
-            raise UserError(f"--import {file}: no such Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[file.stem] = module
-        spec.loader.exec_module(module)
+        _run_file(file)
     return files
+
+
+def _run_file(file: Path) -> None:
+    """Run one file as a module whose name no other module has, but the same file has again."""
+    place = zlib.crc32(os.fsencode(file.resolve()))
+    name = f"imported_{re.sub(r'[^0-9A-Za-z_]', '_', file.stem)}_{place:08x}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        raise UserError(f"--import {file}: no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    # The file may import its neighbours. Last on the path, they hide no installed module from anyone else.
+    folder = str(file.resolve().parent)
+    sys.path.append(folder)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001  (the user's code may raise anything)
+        raise UserError(f"--import {file}: {_what_happened(error, spec.origin)}") from error
+    finally:
+        sys.path.remove(folder)
+
+
+def _what_happened(error: Exception, origin: str | None) -> str:
+    """The line of the user's file at which ``error`` arose, and what it says."""
+    if isinstance(error, SyntaxError):
+        where = "" if error.filename == origin else f"{error.filename}, "
+        return f"{where}line {error.lineno}: {error.msg}"
+    says = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == origin]
+    return f"line {lines[-1]}: {says}" if lines else says
 
 
 def _version(wanted: bool) -> None:
@@ -48,10 +78,19 @@ def options(
     """Train, compare and explain small-image classifiers: CIFAR-10, MNIST, or a folder of your own pictures."""
 
 
-def _complete_recipe(incomplete: str) -> list[str]:
+def complete_words(incomplete: str) -> list[str]:
+    """Recipes, keys to override and run folders that begin so."""
+    from thirtytwo.recipe import keys
     from thirtytwo.recipes import recipes
 
-    return recipes.names(f"{incomplete}*")
+    overrides = [f"{key}=" for key in keys() if key.startswith(incomplete)]
+    return [*recipes.names(f"{incomplete}*"), *overrides, *complete_run(incomplete)]
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Run folders that begin so, here or in ``runs``."""
+    found = {*glob(f"{escape(incomplete)}*/status.json"), *glob("runs/*/status.json")}  # noqa: PTH207  (keeps the words)
+    return sorted(folder for status in found if (folder := os.path.dirname(status)).startswith(incomplete))  # noqa: PTH120
 
 
 Import = Annotated[
@@ -63,11 +102,17 @@ RecipeWords = Annotated[
     typer.Argument(
         metavar="[RECIPE] [KEY=VALUE]...",
         help="A recipe's name, TOML file or run folder (default: digits-cnn), then keys to override.",
-        autocompletion=_complete_recipe,
+        autocompletion=complete_words,
         show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the results only.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or another torch device.")]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
+BadImages = Annotated[
+    Literal["fail", "skip"] | None,
+    typer.Option("--bad-images", help="What to do with pictures that cannot be read: stop, or leave them out."),
+]
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_run, show_default=False)
+]

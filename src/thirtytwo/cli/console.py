@@ -1,65 +1,67 @@
 """How the command line speaks: aligned, quiet, colour only where it means something."""
 
 import json
+import math
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
-
-from thirtytwo.metrics import Estimate
+from rich.text import Text
 
 LABEL = 14
 """Width of the column that names a line."""
 
-output = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def say(label: str, text: str, note: str = "") -> None:
-    """One aligned line: what it is about, what it says, and a dimmer note."""
-    shown = (
-        f"{escape(label):<{LABEL - 1}} {escape(text):<38}" if note else f"{escape(label):<{LABEL - 1}} {escape(text)}"
-    )
-    output.print(f"{shown}  [dim]{escape(note)}[/dim]" if note else shown)
+def one_line(text: str) -> str:
+    r"""``text`` with line breaks and control characters, which file names may hold, spelt out: ``\n``, ``\x1b``."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(label: str, text: str, note: str = "", *, style: str = "") -> None:
+    """One aligned line: what it is about, in ``style``, what it says, and a dimmer note."""
+    line = Text.assemble((f"{one_line(label):<{LABEL - 1}}", style), " ", one_line(text))
+    if note:
+        line.pad_right(LABEL + 38 - len(line))
+        line.append(f"  {one_line(note)}", style="dim")
+    output.print(line)
+
+
+def say_names(found: Mapping[str, str], *, as_json: bool) -> None:
+    """What each name means, a line a name."""
+    if as_json:
+        say_json(found)
+        return
+    width = max(map(len, found), default=0)
+    for name, meaning in found.items():
+        output.print(f"{name:<{width}}   {one_line(meaning)}")
 
 
 def say_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+    """One JSON document on stdout. A number that is none, nan or infinite, is null."""
+    sys.stdout.write(json.dumps(_strict(value), indent=1, default=str, allow_nan=False) + "\n")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def plain_table(*, header: bool = True) -> Table:
+    """A table without lines."""
+    return Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim", show_header=header)
 
 
 def percent(share: float, digits: int = 1) -> str:
     """``98.9 %``."""
     return f"{100 * share:.{digits}f} %"
-
-
-def with_interval(name: str, estimate: Estimate) -> str:
-    """A score with its 95 % interval: shares in per cent, the negative log-likelihood in nats."""
-    scale, digits = (1, 3) if name == "nll" else (100, 1)
-    value, low, high = (f"{scale * each:.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value:>6}  [{low}, {high}]"
-
-
-def score_table(columns: dict[str, dict[str, Estimate]]) -> Table:
-    """Scores as rows, splits as columns."""
-    names = {
-        "accuracy": "accuracy %",
-        "top5": "top-5 %",
-        "nll": "negative log-likelihood",
-        "ece": "calibration error %",
-        "macro_f1": "macro F1 %",
-    }
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("score, 95 % interval")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for key, name in names.items():
-        cells = [with_interval(key, scores[key]) if key in scores else "" for scores in columns.values()]
-        if any(cells):
-            table.add_row(name, *cells)
-    return table
 
 
 def sparkline(values: tuple[float, ...], width: int = 12) -> str:

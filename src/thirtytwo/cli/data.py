@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thirtytwo.cli.app import Import, Json, app
+from thirtytwo.cli.app import BadImages, Import, Json, app
 
 if TYPE_CHECKING:
     from thirtytwo.data.imageset import ImageSet
@@ -14,30 +14,30 @@ data = typer.Typer(help="List data sources; describe, check or draw one.", no_ar
 app.add_typer(data, name="data")
 
 Source = Annotated[str, typer.Argument(help="A source's name, or the path of a folder or file.", show_default=False)]
+Pictures = Annotated[str, typer.Argument(help="The path of class folders or parquet files.", show_default=False)]
 
 
 @data.command("list")
 def list_sources(imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
     """The sources that have a name. A path to images of your own is one as well."""
-    from thirtytwo.cli.console import output, say_json
+    from thirtytwo.cli.console import say_names
     from thirtytwo.data import sources
 
-    found = {name: sources.summary(name) for name in sources.names()}
-    if as_json:
-        say_json(found)
-        return
-    width = max(map(len, found))
-    for name, summary in found.items():
-        output.print(f"{name:<{width}}   {summary}", markup=False)
+    say_names({name: sources.summary(name) for name in sources.names()}, as_json=as_json)
 
 
 @data.command("info")
-def info(source: Source, imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
+def info(
+    source: Source,
+    bad_images: BadImages = None,
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
     """What a source holds: splits, classes, sizes, channel statistics, and what was done to its pictures."""
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.load import load
 
-    official = load(source)
+    official = load(source, bad_images=bad_images or "fail")
     sets = {
         name: each for name, each in vars(official).items() if name in ("train", "val", "test") and each is not None
     }
@@ -69,14 +69,14 @@ def info(source: Source, imports: Import = [], as_json: Json = False) -> None:  
 
 
 @data.command("scan")
-def scan(source: Source, as_json: Json = False) -> int:
+def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int:  # noqa: B006
     """Look at every picture: which cannot be read, which are there twice, in which sizes and modes they come.
 
     Exits with 1 when a picture cannot be read, or lies in two splits or classes.
     """
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import output, say, say_json
+    from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.scan import scan as look
 
     found = look(source)
@@ -94,7 +94,7 @@ def scan(source: Source, as_json: Json = False) -> int:
     for note in found.notes:
         say("note", note)
     for bad in found.bad:
-        output.print(f"[red]bad[/red]           {bad.name}: {bad.reason}", markup=True)
+        say("bad", f"{bad.name}: {bad.reason}", style="red")
     for group in found.duplicates:
         problem = "in two classes" if len(group.labels) > 1 else "in two splits" if len(group.splits) > 1 else "twice"
         say(problem, " = ".join(group.names))
@@ -110,6 +110,7 @@ def show(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="The PNG file to make.")] = Path("data.png"),
     seed: Annotated[int, typer.Option("--seed", help="Which pictures, and which draws of the augmentation.")] = 0,
+    bad_images: BadImages = None,
     imports: Import = [],  # noqa: B006
 ) -> None:
     """Draw a labelled sample of the training images with class counts and channel statistics, as a PNG file."""
@@ -123,7 +124,7 @@ def show(
     if augment is not None and (augment in recipes or Path(augment).exists()):
         text = find(augment).augment
     chain = None if text is None else Chain.parse(text)
-    official = load(source)
+    official = load(source, bad_images=bad_images or "fail")
     draw_sheet(official, out, chain=chain, caption=text, seed=seed)
     say("drawn", str(out), official.name)
 

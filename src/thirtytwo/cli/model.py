@@ -21,19 +21,11 @@ def model(
     """List the models, or show one: its layers, shapes, parameters and operations."""
     from dataclasses import asdict
 
-    from rich.table import Table
-
-    from thirtytwo.cli.console import output, say_json
+    from thirtytwo.cli.console import one_line, output, plain_table, say_json, say_names
     from thirtytwo.models import models
 
     if any(mark in name for mark in "*?["):
-        found = {each: models.summary(each) for each in models.names(name)}
-        if as_json:
-            say_json(found)
-            return
-        width = max(map(len, found), default=0)
-        for each, summary in found.items():
-            output.print(f"{each:<{width}}   {summary}", markup=False)
+        say_names({each: models.summary(each) for each in models.names(name)}, as_json=as_json)
         return
 
     from thirtytwo.models.classifier import build_network
@@ -43,14 +35,14 @@ def model(
     if as_json:
         say_json(asdict(layers))
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = plain_table()
     for title, justify in (("layer", "left"), ("type", "left"), ("output", "left"), ("parameters", "right"),
                            ("trained", "right"), ("MFLOP", "right")):  # fmt: skip
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in layers.rows:
         shape = "" if row.output is None else " x ".join(map(str, row.output))
         numbers = (f"{n:,}" if n else "" for n in (row.parameters, row.trainable))
-        table.add_row(row.name, row.type, shape, *numbers, f"{row.mflop:.2f}" if row.mflop else "")
+        table.add_row(one_line(row.name), row.type, shape, *numbers, f"{row.mflop:.2f}" if row.mflop else "")
     table.add_row(
         "total", "", "", f"{layers.parameters:,}", f"{layers.trainable:,}", f"{layers.mflop:.1f}", style="bold"
     )

@@ -47,39 +47,41 @@ def predict(
             pairs = zip(each.classes, each.probabilities, strict=True)
             writer.writerow([each.name, *(cell for name, share in pairs for cell in (name, f"{share:.6f}"))])
     else:
-        from rich.table import Table
+        from thirtytwo.cli.console import one_line, output, percent, plain_table
 
-        from thirtytwo.cli.console import output, percent
-
-        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=False)
+        table = plain_table(header=False)
         for each in answers:
             pairs = zip(each.classes, each.probabilities, strict=True)
-            table.add_row(each.name, *(f"{name}  {percent(share):>7}" for name, share in pairs))
+            table.add_row(one_line(each.name), *(f"{one_line(name)}  {percent(share):>7}" for name, share in pairs))
         output.print(table)
 
 
 def find_pictures(words: list[str]) -> list[Path]:
-    """The files that paths, folders (every picture inside, at any depth) and patterns name, sorted within each.
+    """The files that paths, folders and patterns name, sorted within each, none of them twice.
 
-    Raises UserError for a word that names nothing.
+    A file that is named is taken as it is. Of a folder, every picture inside is taken, at any depth; of what a pattern
+    matches, the pictures and the folders. Raises UserError for a word that names nothing.
     """
     from glob import glob
 
+    from thirtytwo.data.load import as_path
     from thirtytwo.data.picture import is_picture_name
+
+    def inside(path: Path) -> list[Path]:
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        return [file for file in files if is_picture_name(file) and file.is_file()]
 
     found: list[Path] = []
     for word in words:
-        path = Path(word).expanduser()
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if is_picture_name(file))
-            if not inside:
-                raise UserError(f"{path}: holds no pictures")
-            found += inside
-        elif path.exists():
+        path = as_path(word)
+        if path.is_file():
             found.append(path)
-        else:
-            matches = sorted(Path(match) for match in glob(str(path), recursive=True))  # noqa: PTH207  (Path.glob takes no absolute pattern)
-            if not matches:
-                raise UserError(f"{word}: no such picture")
-            found += matches
-    return found
+            continue
+        matches = [path] if path.is_dir() else sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207  (Path.glob takes no absolute pattern)
+        if not matches:
+            raise UserError(f"{word}: no such picture")
+        pictures = [picture for match in matches for picture in inside(match)]
+        if not pictures:
+            raise UserError(f"{word}: {'holds' if path.is_dir() else 'matches'} no pictures")
+        found += pictures
+    return list(dict.fromkeys(found))

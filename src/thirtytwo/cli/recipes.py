@@ -19,16 +19,10 @@ def list_recipes(
     as_json: Json = False,
 ) -> None:
     """A line a recipe, and what it says of itself."""
-    from thirtytwo.cli.console import output, say_json
+    from thirtytwo.cli.console import say_names
     from thirtytwo.recipes import recipes
 
-    found = {name: recipes.summary(name) for name in recipes.names(pattern)}
-    if as_json:
-        say_json(found)
-        return
-    width = max(map(len, found), default=0)
-    for name, summary in found.items():
-        output.print(f"{name:<{width}}   {summary}", markup=False)
+    say_names({name: recipes.summary(name) for name in recipes.names(pattern)}, as_json=as_json)
 
 
 @group.command("show")
@@ -65,13 +59,7 @@ def copy_recipe(
 @group.command("keys")
 def list_keys(as_json: Json = False) -> None:
     """Every key of a recipe, and what it means."""
-    from thirtytwo.cli.console import output, say_json
+    from thirtytwo.cli.console import say_names
     from thirtytwo.recipe import keys
 
-    found = keys()
-    if as_json:
-        say_json(found)
-        return
-    width = max(map(len, found))
-    for key, meaning in found.items():
-        output.print(f"{key:<{width}}   {' '.join(meaning.split())}", markup=False)
+    say_names({key: " ".join(meaning.split()) for key, meaning in keys().items()}, as_json=as_json)

@@ -1,7 +1,7 @@
 """``thirtytwo runs``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,43 +11,28 @@ from thirtytwo.errors import UserError
 runs = typer.Typer(help="List the runs in a folder, or show one.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
 
+COLUMNS = ("state", "data", "model", "seed", "val", "test", "looks")
+
 
 @runs.command("list")
 def list_runs(
     root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
-    """A line a run: state, recipe, data, val and test accuracy with its interval, looks."""
-    from thirtytwo.cli.console import output, say_json
-    from thirtytwo.cli.scores import stored_scores
-    from thirtytwo.run import Run
+    """A line a run: state, data, model, seed, val and test accuracy with its interval, looks."""
+    from thirtytwo.cli.console import one_line, output, plain_table, say_json
+    from thirtytwo.data.folder import natural
 
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: train something first, or name the folder that holds your runs")
-    found = [Run.open(path) for path in sorted(root.iterdir()) if (path / "status.json").is_file()]
-    rows = []
-    for run in found:
-        scores = stored_scores(run)
-        rows.append(
-            {
-                "run": str(run.path),
-                "state": run.status["state"],
-                "data": run.split.get("name", run.recipe.data.source),
-                "model": run.recipe.model,
-                "seed": run.recipe.seed,
-                **{split: scores[split]["accuracy"] if split in scores else None for split in ("val", "test")},
-                "looks": len(run.looks()),
-            }
-        )
+    paths = [path for path in root.iterdir() if (path / "status.json").is_file()]
+    rows = [_row(path) for path in sorted(paths, key=lambda path: natural(path.name))]
     if as_json:
         say_json([{**row, **{k: row[k] and vars(row[k]) for k in ("val", "test")}} for row in rows])
         return
     if not rows:
-        output.print(f"{root} holds no runs yet")
+        output.print(f"{one_line(str(root))} holds no runs yet")
         return
-
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = plain_table()
     for column in rows[0]:
         table.add_column(f"{column} %" if column in ("val", "test") else column, no_wrap=column == "run")
     for row in rows:
@@ -60,6 +45,7 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
     """What a run trained, on what, how it went and what it scored."""
     from thirtytwo.cli.console import clock, say
     from thirtytwo.cli.scores import say_run_json, say_scores
+    from thirtytwo.report.view import standing
     from thirtytwo.run import Run
 
     found = Run.open(run)
@@ -67,7 +53,9 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
         say_run_json(found)
         return
     status, split, env = found.status, found.split, found.env
-    say("run", str(found.path), f"{status['state']}, step {status.get('step', 0)} of {status.get('steps', '?')}")
+    say("run", str(found.path), f"{status.get('state')}, step {status.get('step', 0)} of {status.get('steps', '?')}")
+    if state := standing(found):
+        say("state", state)
     if split:
         sizes = " · ".join(f"{name} {size:,}" for name, size in split["sizes"].items())
         say("data", f"{split['name']}, {len(split['classes'])} classes", sizes)
@@ -78,14 +66,35 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
             f"{env['device']}, {env['precision']}, {env['threads']} threads",
             clock(status.get("seconds", 0)),
         )
-    if status.get("message"):
-        say("message", status["message"])
     say_scores(found)
 
 
+def _row(path: Path) -> dict[str, Any]:
+    """What the list says of one run; of a run that cannot be read, what is wrong with it."""
+    from thirtytwo import metrics
+    from thirtytwo.run import Run
+
+    row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
+    try:
+        run = Run.open(path)
+        state = run.status.get("state")
+        row["state"] = "stopped" if state == "running" and not run.busy else state
+        row["data"] = run.split.get("name", run.recipe.data.source)
+        row["model"], row["seed"] = run.recipe.model, run.recipe.seed
+        for split in ("val", "test"):
+            if found := run.predictions(split):
+                row[split] = metrics.accuracy(found[0])
+        row["looks"] = len(run.looks())
+    except UserError as error:
+        # The path stands in the row already.
+        row["state"] = str(error).removeprefix(str(path)).lstrip("/\\: ")
+    return row
+
+
 def _cell(value: object) -> str:
+    from thirtytwo.cli.console import one_line
     from thirtytwo.metrics import Estimate
 
     if isinstance(value, Estimate):
         return f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
-    return "" if value is None else str(value)
+    return "" if value is None else one_line(str(value))

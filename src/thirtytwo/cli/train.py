@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, RecipeWords, app
+from thirtytwo.cli.app import BadImages, DeviceName, Import, Json, Quiet, RecipeWords, app, complete_run
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,16 +18,17 @@ def train(
     words: RecipeWords = None,
     out: Annotated[Path, typer.Option("--out", help="Where run folders are made.")] = Path("runs"),
     resume: Annotated[
-        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a run exactly where it stopped.")
+        Path | None,
+        typer.Option(
+            "--resume", metavar="RUN", help="Go on with a run exactly where it stopped.", autocompletion=complete_run
+        ),
     ] = None,
     device: DeviceName = "auto",
     test: Annotated[bool, typer.Option("--test/--no-test", help="Score the test split after the last step.")] = True,
     checkpoint_every: Annotated[
         float, typer.Option("--checkpoint-every", metavar="SECONDS", help="Time between two checkpoints.", min=0)
     ] = 30.0,
-    bad_images: Annotated[
-        str | None, typer.Option("--bad-images", help="fail or skip: what to do with pictures that cannot be read.")
-    ] = None,
+    bad_images: BadImages = None,
     imports: Import = [],  # noqa: B006
     quiet: Quiet = False,
     as_json: Json = False,
@@ -35,15 +36,14 @@ def train(
     """Train a recipe, score it and write its report.
 
     `thirtytwo train` trains a small network on scikit-learn's digits; `thirtytwo train cifar10-fast optim.lr=0.2`
-    starts from a recipe and overrides a key. `thirtytwo recipes` lists both.
+    starts from a recipe and overrides a key. `thirtytwo recipes list` and `thirtytwo recipes keys` list what there is.
     """
     recipe = None if resume else wanted(words or [], bad_images)
-    if resume and (words or bad_images):
-        raise UserError(
-            f"--resume {resume}: a resumed run keeps its recipe: leave out '{(words or ['--bad-images'])[0]}'"
-        )
+    if resume and (words or bad_images or not test):
+        extra = words[0] if words else "--bad-images" if bad_images else "--no-test"
+        raise UserError(f"--resume {resume}: a resumed run stays as it was begun: leave out '{extra}'")
 
-    from thirtytwo.cli.console import errors, say
+    from thirtytwo.cli.console import errors, one_line, say
     from thirtytwo.cli.progress import Display
     from thirtytwo.cli.scores import say_run_json, say_scores
     from thirtytwo.interrupt import Interrupted
@@ -55,16 +55,17 @@ def train(
         session = Session.resume(resume, device=device)
     else:
         assert recipe is not None
-        session = Session.new(recipe, out=out, device=device, imports=imports)
+        session = Session.new(recipe, out=out, device=device, test=test, imports=imports)
     if not silent:
         _introduce(session)
     try:
         with Display(session.run.recipe.train.epochs, silent=silent) as watch:
-            session.complete(test=test, watch=watch, checkpoint_every=checkpoint_every)
+            session.complete(watch=watch, checkpoint_every=checkpoint_every)
     except Interrupted as interrupted:
         path = session.run.path
         errors.print(
-            f"interrupted: saved at step {session.run.status['step']}; thirtytwo train --resume {path} goes on"
+            f"interrupted: saved at step {session.run.status['step']}; "
+            f"thirtytwo train --resume {one_line(str(path))} goes on"
         )
         return 128 + interrupted.signal
     report = write_report(session.run)

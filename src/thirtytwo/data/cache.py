@@ -28,6 +28,11 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("thirtytwo", appauthor=False))
 
 
+def cache_size() -> int:
+    """Bytes of decoded images in the cache folder. They grow with every set and setting; nothing deletes them."""
+    return sum(path.stat().st_size for path in _decoded_dir().glob("*") if path.is_file())
+
+
 def default_memory_limit() -> int:
     """Bytes that a set may take before it is memory-mapped: `MEMORY_SHARE` of the available memory."""
     try:
@@ -47,7 +52,7 @@ def store(
     ``describe`` is called after the last block; what it returns is stored beside the images. Both files appear whole or
     not at all, the description last. Raises UserError when the cache folder cannot be written.
     """
-    folder = cache_dir() / "decoded"
+    folder = _decoded_dir()
     temporary = folder / f".{key}.{os.getpid()}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,8 +65,8 @@ def store(
                 digest.update(block.data)
                 count += len(block)
             file.seek(0)
-            # NumPy pads the header so that the first axis can be corrected in place.
-            assert _write_header(file, (count, *shape[1:])) == start
+            end = _write_header(file, (count, *shape[1:]))
+            assert end == start, "NumPy pads the header so that the first axis can be corrected in place"
         description = {"shape": [count, *shape[1:]], "blake2b": digest.hexdigest(), **describe()}
         temporary.replace(folder / f"{key}.npy")
         temporary.write_text(json.dumps(description), encoding="utf-8")
@@ -79,7 +84,7 @@ def read(key: str, memory_limit: int) -> tuple[Tensor, dict[str, Any]] | None:
 
     A set of more than ``memory_limit`` bytes is memory-mapped, copy-on-write. A damaged one is named on stderr.
     """
-    path = cache_dir() / "decoded" / f"{key}.npy"
+    path = _decoded_dir() / f"{key}.npy"
     try:
         description = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         mapped = path.stat().st_size > memory_limit
@@ -118,6 +123,10 @@ def gather(images: Tensor, indices: np.ndarray, memory_limit: int | None = None)
     if kept is None:
         raise UserError(f"{cache_dir()}: decoded images do not survive being written: check this disk")
     return kept[0]
+
+
+def _decoded_dir() -> Path:
+    return cache_dir() / "decoded"
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:

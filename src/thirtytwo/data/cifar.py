@@ -239,11 +239,15 @@ def _class_names(data: bytes, name: str) -> tuple[str, ...]:
 
 def _image_set(parts: list[tuple[np.ndarray, list[int]]], classes: tuple[str, ...], what: str) -> ImageSet:
     images = torch.from_numpy(np.concatenate([images for images, _ in parts]))
-    labels = torch.tensor([label for _, labels in parts for label in labels])
-    try:
-        return ImageSet.of(images, labels, classes)
-    except UserError as error:
-        raise UserError(f"{what}: {error}") from None
+    labels = [label for _, labels in parts for label in labels]
+    for i, label in enumerate(labels):
+        if not 0 <= label < len(classes):  # a pickle's numbers may be larger than a tensor, or a message, can hold
+            shown = label if label.bit_length() < 64 else f"of {label.bit_length()} bits"
+            raise UserError(
+                f"{what}: label {shown} of image {i} is out of range: "
+                f"{len(classes)} classes need labels 0 to {len(classes) - 1}"
+            )
+    return ImageSet.of(images, torch.tensor(labels), classes)
 
 
 def _members(path: Path) -> Mapping[str, bytes]:

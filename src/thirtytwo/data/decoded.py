@@ -82,8 +82,8 @@ def decode_all(
 ) -> Official:
     """Decode every picture, or take the pixels from the cache.
 
-    Raises UserError when a picture cannot be read and ``bad_images`` is "fail", when none can be read, and when a class
-    keeps no picture to train on.
+    Raises UserError when a picture cannot be read and ``bad_images`` is "fail", when none can be read, when a class keeps
+    no picture to train on, and when val or test keeps none at all.
     """
     settings = [picture.VERSION, size, channels, fit, bad_images, str(gathered.root.resolve()), list(gathered.files)]
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
@@ -104,6 +104,11 @@ def decode_all(
         splits[name] = ImageSet.of(images[taken : taken + len(good)], labels, gathered.classes, paths)
         first, taken = first + len(split.labels), taken + len(good)
     _require_every_class(gathered, splits["train"])
+    for name, image_set in splits.items():
+        if len(image_set) == 0:
+            raise UserError(
+                f"{gathered.root}: its {name} split has no picture that can be read: repair some, or remove it"
+            )
     notes = (*gathered.notes, *description["notes"])
     return Official(gathered.name, splits["train"], splits.get("val"), splits.get("test"), notes)
 
@@ -132,6 +137,8 @@ def _build(
 ) -> None:
     headers = list(in_threads(lambda source: picture.header(source[1], name=source[0]), gathered.pictures()))
     good = [header for header in headers if isinstance(header, Header)]
+    if not headers:
+        raise UserError(f"{gathered.root} holds no pictures: expected at least one a class")
     if not good:
         first = next(header for header in headers if isinstance(header, BadPicture))
         raise UserError(f"none of the {len(headers):,} pictures in {gathered.root} can be read; the first is {first}")

@@ -22,7 +22,7 @@ ORDER: tuple[str, ...] = ("train", "val", "test")
 
 EXPECTED = (
     "class folders (<folder>/<class>/<picture>, or the same below train, val and test), Hugging Face parquet, an .npz "
-    "file, MNIST's idx files or CIFAR's batches"
+    "file, MNIST's idx files, CIFAR's batches or SVHN's .mat files"
 )
 
 

@@ -1,6 +1,7 @@
 """MNIST's idx files, by name or by path: MNIST, Fashion-MNIST, KMNIST and EMNIST are all kept in them."""
 
 import gzip
+import math
 import string
 import struct
 import zipfile
@@ -31,6 +32,9 @@ _EMNIST = {
     "letters": tuple(string.ascii_uppercase),
     "mnist": _DIGITS,
 }
+
+_LARGEST = 1 << 32
+"""Bytes of data that are believed of a header; EMNIST's byclass, the largest set, takes 547 MB."""
 
 
 def _remotes(
@@ -78,12 +82,16 @@ _KMNIST = _remotes(
         "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
         "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
     ),
-    ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    # Not the authors' first home, storage.googleapis.com/kuzushiji-mnist: it holds the set before its repair in 2019.
+    (
+        "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
+        "https://huggingface.co/datasets/tanganke/kmnist/resolve/53810959241e8f35890445245170c8cec0672f81/raw/",
+    ),
 )
 _FAMILY = {"MNIST": (_MNIST, _DIGITS), "Fashion-MNIST": (_FASHION, _CLOTHES), "KMNIST": (_KMNIST, _KUZUSHIJI)}
 _EMNIST_ZIP = Remote(
     "emnist/gzip.zip",
-    "md5:58c8d27c78d21e728a6bc7b3cc06412e",
+    "sha256:fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
     (
         "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
         "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/gzip.zip",
@@ -169,19 +177,26 @@ def parse_file(path: Path) -> np.ndarray:
 
 
 def parse(file: IO[bytes] | gzip.GzipFile, name: str) -> np.ndarray:
-    """The uint8 array of an idx file: two zero bytes, type, number of axes, each axis as big-endian uint32, data."""
+    """The uint8 array of an idx file: two zero bytes, type, number of axes, each axis as big-endian uint32, data.
+
+    Raises UserError for anything else. It takes no more memory than the file has data.
+    """
     try:
         zeros, kind, axes = struct.unpack(">HBB", file.read(4))
         shape = struct.unpack(f">{axes}I", file.read(4 * axes))
         if zeros or kind != 8 or axes not in (1, 3):
             raise UserError(f"{name}: not an idx file of bytes with 1 or 3 axes")
-        size = int(np.prod(shape, dtype=np.int64))
-        data = file.read(size + 1)
+        size = math.prod(shape)
+        if size > _LARGEST:
+            raise UserError(f"{name}: damaged: its header says {size:,} bytes of data: fetch it again")
+        data = bytearray()
+        while len(data) <= size and (block := file.read(min(1 << 20, size + 1 - len(data)))):
+            data += block
     except (struct.error, OSError, EOFError, zlib.error) as error:
         raise UserError(f"{name}: truncated or damaged ({error}): fetch it again") from None
     if len(data) != size:
         raise UserError(f"{name}: truncated or damaged: its header says {size:,} bytes of data: fetch it again")
-    return np.frombuffer(bytearray(data), dtype=np.uint8).reshape(shape)
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
 def _published(name: str) -> Official:

@@ -4,14 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, sources
+from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, sources, svhn
 from thirtytwo.data.decoded import Gathered
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import Fit, Size
 from thirtytwo.errors import UnknownName, UserError, did_you_mean
 from thirtytwo.spec import Spec
 
-Layout = Literal["parquet", "npz", "idx", "cifar", "folder"]
+Layout = Literal["parquet", "npz", "idx", "cifar", "svhn", "folder"]
 
 
 def load(
@@ -36,7 +36,7 @@ def load(
     Raises UserError, in one line, for a name that is not known, a path without a known layout, and damaged files.
     """
     path = as_path(source)
-    if _is_name(source):
+    if is_name(source):
         settings = {"size": size, "channels": channels, "fit": fit, "bad_images": bad_images}
         official = sources.build(source, **settings)
     elif not path.exists():
@@ -70,6 +70,8 @@ def recognise(path: Path) -> Layout:
     """The layout of a file or folder, by its content. Raises UserError for a file of none that is known."""
     if cifar.find(path):
         return "cifar"
+    if svhn.find(path if path.is_dir() else path.parent) and path.suffix in ("", ".mat"):
+        return "svhn"
     if path.is_dir():
         return "idx" if idx.find(path) else "parquet" if parquet.find(path) else "folder"
     if path.suffix in (".npz", ".parquet"):
@@ -94,11 +96,13 @@ def _read_arrays(path: Path, layout: Layout) -> Official:
         return npz.read(path)
     if layout == "idx":
         return idx.read(path if path.is_dir() else path.parent)
+    if layout == "svhn":
+        return svhn.read_folder(path if path.is_dir() else path.parent)
     return cifar.read(cifar.find(path) or path)
 
 
-def _is_name(source: str) -> bool:
-    """Names win over folders of the same name: ``./digits`` is the folder."""
+def is_name(source: str) -> bool:
+    """Whether ``source`` is a registered name, with or without arguments. Names win over folders of the same name: ``./digits`` is the folder."""
     if any(mark in source.partition("(")[0] for mark in "/\\~."):
         return False
     return source.partition("(")[0].strip() in sources

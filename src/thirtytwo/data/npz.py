@@ -34,7 +34,9 @@ def read(path: Path) -> Official:
                 if x in archive.files and y in archive.files
             }
             keys = ", ".join(archive.files)
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, OverflowError, zipfile.BadZipFile,
+            zlib.error, MemoryError, RuntimeError) as error:  # fmt: skip
+        # RuntimeError is zipfile's for an encrypted archive, and, as NotImplementedError, for a kind of zip it lacks.
         raise UserError(f"{path}: truncated, or no .npz file of plain arrays ({error})") from None
     if "train" not in found:
         raise UserError(
@@ -56,19 +58,14 @@ def official(name: str, where: str, images: Mapping[str, np.ndarray], labels: Ma
     """
     present = np.unique(labels["train"])
     if present.dtype.kind != "U":
-        missing = np.setdiff1d(np.arange(int(present.max(initial=0)) + 1), present)
-        if len(missing) and present.min(initial=0) >= 0:
-            raise UserError(
-                f"{where}: labels run to {present.max()}, but no training image has label {missing[0]}: "
-                "number the classes 0 to K-1 without a gap"
-            )
+        _require_dense(labels["train"], present, where)
     sets = {}
     for split, y in labels.items():
-        unknown = np.flatnonzero(~np.isin(y, present) | (y < 0 if y.dtype.kind != "U" else False))
+        unknown = np.flatnonzero(~np.isin(y, present))
         if len(unknown):
             raise UserError(
                 f"{where}: label {y[unknown[0]]} of {split} image {unknown[0]} is out of range: "
-                f"train has labels {present[present >= 0].min()} to {present.max()}"
+                f"train has labels 0 to {len(present) - 1}"
                 if y.dtype.kind != "U"
                 else f"{where}: label '{y[unknown[0]]}' of {split} image {unknown[0]} is not among train's"
             )
@@ -77,6 +74,20 @@ def official(name: str, where: str, images: Mapping[str, np.ndarray], labels: Ma
         numbers = torch.from_numpy(np.searchsorted(present, y))
         sets[split] = ImageSet.of(torch.from_numpy(images[split]), numbers, tuple(str(label) for label in present))
     return Official(name, sets["train"], sets.get("val"), sets.get("test"))
+
+
+def _require_dense(labels: np.ndarray, present: np.ndarray, where: str) -> None:
+    """Training labels that are numbers (``present``: each once, sorted) must be 0 to K-1."""
+    if present.min(initial=0) < 0:
+        first = int(np.argmax(labels < 0))
+        raise UserError(
+            f"{where}: label {labels[first]} of train image {first} is out of range: number the classes 0 to K-1"
+        )
+    if len(gaps := np.flatnonzero(present != np.arange(len(present)))):
+        raise UserError(
+            f"{where}: labels run to {present[-1]}, but no training image has label {gaps[0]}: "
+            "number the classes 0 to K-1 without a gap"
+        )
 
 
 def _images(array: np.ndarray, what: str) -> np.ndarray:

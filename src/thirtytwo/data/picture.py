@@ -32,6 +32,9 @@ SUFFIXES = frozenset({
 })  # fmt: skip
 """Names that end in one of these are taken for pictures."""
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA")
+"""Pillow's readers that may see a file, whatever it is called. Its others are out: that of EPS starts Ghostscript."""
+
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused before they are decoded: Pillow's own threshold, a quarter of a GiB as RGB."""
 
@@ -201,7 +204,7 @@ def _opened(source: Path | bytes, name: str | None) -> Iterator[Image.Image]:
     name = name or (str(source) if isinstance(source, Path) else "picture")
     _silence_pillow()
     try:
-        with Image.open(source if isinstance(source, Path) else BytesIO(source)) as image:
+        with Image.open(source if isinstance(source, Path) else BytesIO(source), formats=_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
@@ -217,6 +220,13 @@ def _opened(source: Path | bytes, name: str | None) -> Iterator[Image.Image]:
     except _BROKEN as error:
         text = str(error) or type(error).__name__
         raise BadPicture(name, "truncated" if "truncated" in text.lower() else f"damaged ({text})") from None
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 @cache

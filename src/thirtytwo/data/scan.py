@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thirtytwo.data import picture
 from thirtytwo.data.decoded import Source, in_threads
-from thirtytwo.data.load import as_path, gather
+from thirtytwo.data.load import as_path, gather, is_name
 from thirtytwo.data.picture import BadPicture, Header, Size
 from thirtytwo.errors import UserError
 
@@ -76,8 +76,14 @@ class ScanReport:
 def scan(source: str | Path) -> ScanReport:
     """Decode every picture of class folders or parquet files at its own size. Changes nothing and caches nothing.
 
-    Raises UserError for a path that is missing or holds no pictures; bad pictures are reported, not raised.
+    Raises UserError for a source by name, and for a path that is missing or holds no pictures; bad pictures are
+    reported, not raised.
     """
+    if isinstance(source, str) and is_name(source):
+        raise UserError(
+            f"'{source}' is a source by name, which needs no scan: give class folders or parquet files "
+            f"(./{source} for a folder of that name)"
+        )
     root = as_path(source)
     if not root.exists():
         raise UserError(f"{root}: no such file or folder")

@@ -27,6 +27,20 @@ def svhn() -> Official:
     return Official("SVHN", read(train), test=read(test))
 
 
+def find(root: Path) -> list[Path]:
+    """``train_32x32.mat`` and, where it is, ``test_32x32.mat`` in ``root``; [] without the first."""
+    files = [root / remote.here.name for remote in _FILES]
+    return [path for path in files if path.is_file()] if files[0].is_file() else []
+
+
+def read_folder(root: Path) -> Official:
+    """Read the files that `find` finds. The authors' own are called SVHN, by their digest."""
+    files = find(root)
+    published = len(files) == 2 and all(remote.matches(path) for remote, path in zip(_FILES, files, strict=True))
+    train, *test = map(read, files)
+    return Official("SVHN" if published else root.resolve().name, train, test=test[0] if test else None)
+
+
 def read(path: Path) -> ImageSet:
     """A file's ``X`` (32, 32, 3, N) and ``y`` (N, 1), where 10 stands for the digit 0. Raises UserError if damaged."""
     from scipy.io import loadmat
@@ -35,7 +49,10 @@ def read(path: Path) -> ImageSet:
     try:
         content = loadmat(path, variable_names=["X", "y"])
         images, labels = content["X"], content["y"].reshape(-1).astype(np.int64) % 10
-    except (MatReadError, OSError, ValueError, TypeError, KeyError, NotImplementedError, zlib.error) as error:
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[2:] != (3, len(labels)):
+            raise ValueError(f"X is {images.dtype} {images.shape}, y has {len(labels)} labels")
+    except (MatReadError, OSError, ValueError, TypeError, KeyError, NotImplementedError, MemoryError,
+            zlib.error) as error:  # fmt: skip
         raise UserError(f"{path}: truncated, or no file of X and y ({error}): fetch it again") from None
     upright = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1)))
     return ImageSet.of(upright, torch.from_numpy(labels), tuple("0123456789"))

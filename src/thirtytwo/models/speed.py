@@ -64,7 +64,8 @@ class SpeedNet(nn.Module):
     @torch.no_grad()
     def initialise(self, images: Tensor) -> None:
         """Set the whitening filters from normalised images, float (N, channels, H, W)."""
-        filters = whitening(images, self.whiten.kernel_size)
+        # On the processor: every device gets the same filters, and Apple's GPUs have no float64.
+        filters = whitening(images.cpu(), self.whiten.kernel_size).to(images.device)
         self.whiten.weight.copy_(torch.cat([filters, -filters]))
 
 

@@ -92,7 +92,7 @@ def muon(
     rest = [group for group in groups if group["role"] != "filters"]
     return [
         *([Muon(filters, lr=lr, momentum=momentum, nesterov=nesterov, steps=steps)] if filters else []),
-        *sgd(rest, lr, sgd_momentum, nesterov),
+        *(sgd(rest, lr, sgd_momentum, nesterov) if rest else []),
     ]
 
 

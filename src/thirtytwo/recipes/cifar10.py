@@ -42,7 +42,7 @@ def cifar10_fast() -> Recipe:
         augment="flip_alternating|translate(2)",
         schedule="triangular(start=1, peak=0, end=0)",
         data=Data(source="cifar10", val=1000),
-        optim=Optim(name="muon", lr=0.12, momentum=0.6, bias_lr=21, head_lr=0.0041, weight_decay=0.195),
-        train=Train(epochs=8, batch_size=400, label_smoothing=0.2),
+        optim=Optim(name="muon", lr=0.1, momentum=0.6, bias_lr=13.6, head_lr=0.0026, weight_decay=0.195),
+        train=Train(epochs=8, batch_size=256, label_smoothing=0.2),
         evaluate=Evaluate(views="flip+shift"),
     )

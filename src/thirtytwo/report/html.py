@@ -11,20 +11,11 @@ import numpy as np
 from thirtytwo.checkpoint import write_atomic
 from thirtytwo.metrics import Estimate
 from thirtytwo.report import figures
-from thirtytwo.report.view import Closeup, Curves, Picture, Scored, View, view
+from thirtytwo.report.view import SCORES, Closeup, Curves, Picture, Scored, View, view
 from thirtytwo.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-SCORES = {
-    "accuracy": ("Accuracy", "Wilson"),
-    "top5": ("Top-5 accuracy", "Wilson"),
-    "macro_f1": ("Macro F1", "bootstrap, percentile"),
-    "nll": ("Negative log-likelihood, nats", "normal"),
-    "ece": ("Calibration error, 15 bins", "bootstrap, basic"),
-}
-"""The rows of the scores table: what each is called, and how its interval is made."""
 
 
 def write(run: Run) -> Path:

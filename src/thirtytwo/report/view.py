@@ -13,6 +13,15 @@ from thirtytwo.run import Run
 
 WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN = 30, 18, 12
 
+SCORES = {
+    "accuracy": ("Accuracy", "%", "Wilson"),
+    "top5": ("Top-5 accuracy", "%", "Wilson"),
+    "macro_f1": ("Macro F1", "%", "bootstrap, percentile"),
+    "nll": ("Negative log-likelihood", "nats", "normal"),
+    "ece": ("Calibration error, 15 bins", "%", "bootstrap, basic"),
+}
+"""The rows of a table of scores: what each is called, its unit, and how its interval is made."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -232,7 +241,8 @@ def _curves(lines: list[dict[str, Any]]) -> Curves:
 
 
 def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> list[str]:
-    sentences = _state(run.status)
+    state = standing(run)
+    sentences = [f"This run {state}."] if state else []
     if run.split.get("plan") == "val-from-test":
         sentences.append(
             "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
@@ -257,21 +267,34 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
     return sentences
 
 
-def _state(status: dict[str, Any]) -> list[str]:
-    """What a run that is not finished is to be told apart by."""
+def standing(run: Run) -> str:
+    """What a run that is not finished "is" or "was", as the rest of a sentence; empty for a finished one."""
+    status, busy = run.status, run.busy
     state, step, steps = status.get("state"), status.get("step", 0), status.get("steps", 0)
     if state == "finished":
-        return []
+        return ""
+    if state == "trained" and busy:
+        return "is trained to its end and being scored now"
+    if state == "trained":
+        return "was trained to its end but not scored; `thirtytwo train --resume RUN` scores it"
     if not steps:
-        return ["This run has not begun to train."]
-    where = {"running": "is still training, at", "interrupted": "was interrupted at"}.get(str(state), "failed at")
-    message = f" ({status['message']})" if status.get("message") else ""
-    return [f"This run {where} step {step:,} of {steps:,}{message}: what is shown is not its final result."]
+        return "has not begun to train"
+    at, partial = f"at step {step:,} of {steps:,}", "what is shown is not its final result"
+    if state == "running" and busy:
+        return f"is still training, {at}: {partial}"
+    if state == "failed":
+        message = f" ({status['message']})" if status.get("message") else ""
+        return f"failed {at}{message}: {partial}"
+    verb = "interrupted" if state == "interrupted" else "stopped"
+    return f"was {verb} {at}; `thirtytwo train --resume RUN` goes on: {partial}"
 
 
 def _commands(run: Run) -> list[str]:
-    packages = [f"{name}=={run.env[name]}" for name in ("thirtytwo", "torch") if run.env.get(name)]
+    # The local part of a version (2.15.0+cu132) names a build that the package index does not have.
+    versions = {name: str(run.env.get(name, "")).partition("+")[0] for name in ("thirtytwo", "torch")}
+    packages = [f"{name}=={version}" for name, version in versions.items() if version]
+    imports = [word for file in run.env.get("imports", ()) for word in ("--import", file)]
     return [
-        *([f"pip install {' '.join(shlex.quote(package) for package in packages)}"] if packages else []),
-        "thirtytwo train recipe.toml",
+        *([shlex.join(["pip", "install", *packages])] if packages else []),
+        shlex.join(["thirtytwo", "train", "recipe.toml", *imports]),
     ]
