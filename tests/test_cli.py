@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
 from thirtytwo.checkpoint import sha256, steps
+from thirtytwo.cli.app import complete_run, complete_words
+from thirtytwo.cli.console import say_json
 from thirtytwo.run import Run
 
 QUICK = ("epochs=1", "data.limit=200", "--device", "cpu")
@@ -67,7 +71,7 @@ def test_train_predict_report_from_start_to_end(cli, tmp_path):
     assert done.code == 0, done.err
     run = tmp_path / "digits-cnn-1"
     for expected in ("704 grey images 8x8, 10 classes", "train 200 · val 144 · test 360", "cnn2, 14,698 parameters",
-                     "360 images, look 1", "accuracy %", str(run / "report.html")):  # fmt: skip
+                     "360 images, look 1", "Accuracy, %", str(run / "report.html")):  # fmt: skip
         assert expected in done.out
     names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     files = (
@@ -83,8 +87,17 @@ def test_json_is_one_document_and_quiet_is_the_results(cli, tmp_path):
     found = json.loads(done.out)
     assert found["scores"]["test"]["accuracy"]["n"] == 360 and found["looks"] == 1
     assert found["status"]["state"] == "finished"
+    assert [each["name"] for each in found["classes"]["test"]] == list("0123456789")
+    confusion = np.array(found["confusion"]["test"])
+    assert confusion.diagonal().sum() / 360 == found["scores"]["test"]["accuracy"]["value"]
+    assert confusion.sum(1).tolist() == [each["support"] for each in found["classes"]["test"]]
     quiet = cli("train", *QUICK, "--out", tmp_path, "--quiet")
-    assert "epoch" not in quiet.out and "accuracy %" in quiet.out
+    assert "epoch" not in quiet.out and "Accuracy, %" in quiet.out
+
+
+def test_what_is_no_number_is_null(capsys):
+    say_json({"low": nan, "rows": ((inf, 1.5),)})
+    assert json.loads(capsys.readouterr().out) == {"low": None, "rows": [[None, 1.5]]}
 
 
 def test_test_adds_a_look_and_the_report_counts_it(cli, run_copy):
@@ -113,6 +126,48 @@ def test_predict_as_table_json_and_csv(cli, trained, tmp_path):
     assert right >= 9 and all(sum(each["top"].values()) == pytest.approx(1) for each in found)
     rows = list(csv.DictReader(io.StringIO(cli("predict", trained, tmp_path / "3.png", "--csv").out)))
     assert rows[0]["class_1"] == "3" and float(rows[0]["probability_1"]) > 0.5
+
+
+def test_predict_takes_what_a_pattern_matches_once_and_shows_every_name_on_its_line(cli, trained, tmp_path):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    for path in (tmp_path / "photo[final].png", tmp_path / "two\nlines.png", inside / "[red]x.png"):
+        Image.new("L", (8, 8)).save(path)
+    Image.new("L", (8, 8)).save(tmp_path / "picture.data", "png")
+    (tmp_path / "notes.txt").touch()
+    found = json.loads(cli("predict", trained, tmp_path / "*", inside, "--json").out)
+    assert [Path(each["picture"]).name for each in found] == [
+        "[red]x.png",
+        "photo[final].png",
+        "two\nlines.png",
+    ]
+    lines = cli("predict", trained, tmp_path / "*").out.splitlines()
+    assert len(lines) == 3 and "[red]x.png" in lines[0] and "two\\nlines.png" in lines[2]
+    assert "photo[final].png" in cli("predict", trained, tmp_path / "photo[final].png").out
+    assert cli("predict", trained, tmp_path / "picture.data").code == 0
+    assert_one_line(cli("predict", trained, tmp_path / "n*"), "n*", "matches no pictures")
+
+
+def test_runs_are_listed_in_natural_order_and_a_bad_one_says_why(cli, run_copy):
+    for number, broken in ((2, '{"format": 99}'), (10, "{"), (3, "")):
+        shutil.copytree(run_copy, run_copy.parent / f"all/run-{number}")
+        if broken:
+            (run_copy.parent / f"all/run-{number}" / "status.json").write_text(broken)
+    Run.open(run_copy.parent / "all/run-3").set_status("running", step=1, steps=9)
+    rows = json.loads(cli("runs", "list", run_copy.parent / "all", "--json").out)
+    assert [Path(row["run"]).name for row in rows] == ["run-2", "run-3", "run-10"]
+    assert rows[0]["state"].startswith("written in format 99") and rows[2]["state"].startswith("status.json: cannot")
+    assert rows[1]["state"] == "stopped" and rows[1]["test"]["n"] == 360
+    table = cli("runs", "list", run_copy.parent / "all")
+    assert table.code == 0 and "written in format 99" in table.out and len(table.out.splitlines()) == 4
+    assert "was stopped at step 1 of 9" in cli("runs", "show", run_copy.parent / "all/run-3").out
+
+
+def test_completion_knows_recipes_keys_and_run_folders(trained, monkeypatch):
+    assert complete_words("optim.l") == ["optim.lr="] and "digits-cnn" in complete_words("dig")
+    monkeypatch.chdir(trained.parent)
+    assert complete_run(trained.name[:3]) == [trained.name] and complete_run("nothing") == []
+    assert complete_run(f"{trained.parent}/") == [str(trained)]
 
 
 def test_listing_and_showing(cli, trained):
@@ -188,12 +243,14 @@ def assert_one_line(done, *fragments: object, code: int = 2) -> None:
         (["augment=flip|tranlate(4)"], ["did you mean 'translate'?"]),
         (["augment=flip("], ["cannot read 'flip('"]),
         (["data.source=no/such/folder"], ["no/such/folder", "no such file or folder"]),
+        (["data.source=x[/y]"], ["x[/y]: no such file or folder"]),
+        (["data.source=no\nsuch/\x1b[31mfile"], ["no such/\\x1b[31mfile: no such file or folder"]),
         (["data.source=digitz"], ["digitz", "did you mean 'digits'?"]),
         (["model=lenet", "data.size=4"], ["lenet", "4 x 4", "data.size"]),
         (["data.plan=val-from-test"], ["no official test split"]),
         (["--device", "cuda:99"], ["cuda:99"]),
         (["--resume", "no/such/run"], ["no/such/run", "no such run folder"]),
-        (["--bad-images", "maybe"], ["bad_images"]),
+        (["--bad-images", "maybe"], ["--bad-images", "'fail', 'skip'"]),
         (["--import", "no.py"], ["no.py", "no such Python file"]),
         (["--epochs", "3"], ["--epochs"]),
     ],
@@ -202,6 +259,43 @@ def test_a_mistake_in_train_is_one_line_and_leaves_nothing(cli, tmp_path, words,
     done = cli("train", *words, "--out", tmp_path / "runs")
     assert_one_line(done, *fragments)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_users_file_runs_beside_its_neighbours_and_replaces_no_module(cli, tmp_path):
+    import random
+
+    (tmp_path / "neighbour.py").write_text("meaning = 'From the neighbour.'\n")
+    (tmp_path / "random.py").write_text(
+        "from neighbour import meaning\nfrom thirtytwo.recipe import Recipe\nfrom thirtytwo.recipes import recipes\n"
+        "def of_mine():\n    return Recipe()\n"
+        "of_mine.__doc__ = meaning\nrecipes.register_as('of-mine')(of_mine)\n"
+    )
+    for _ in range(2):
+        assert "From the neighbour." in cli("recipes", "list", "of-mine", "--import", tmp_path / "random.py").out
+    assert sys.modules["random"] is random and str(tmp_path) not in sys.path
+
+
+@pytest.mark.parametrize(
+    "code, fragments",
+    [
+        ("x = 1\ndef broken(:\n", ["line 2", "syntax"]),
+        ("x = 1\nx / 0\n", ["line 2", "ZeroDivisionError"]),
+        ("import no_such_module\n", ["line 1", "no_such_module"]),
+        (
+            "from thirtytwo.recipes import recipes\n@recipes.register_as('digits-cnn')\ndef mine(): ...\n",
+            ["'digits-cnn'"],
+        ),
+    ],
+)
+def test_a_mistake_in_a_users_file_is_one_line(cli, tmp_path, code, fragments):
+    (tmp_path / "mine.py").write_text(code)
+    assert_one_line(
+        cli("recipes", "list", "--import", tmp_path / "mine.py"), f"--import {tmp_path / 'mine.py'}", *fragments
+    )
+
+
+def test_what_the_system_refuses_is_one_line(cli):
+    assert_one_line(cli("runs", "list", "x" * 300), "x" * 300, "too long")
 
 
 def test_bad_data_is_one_line(cli, tmp_path, pictures):
@@ -236,6 +330,18 @@ def test_a_flipped_byte_in_weights_or_checkpoint_is_one_line(cli, run_copy, tmp_
     Image.new("L", (8, 8)).save(tmp_path / "x.png")
     for words in (["predict", run_copy, tmp_path / "x.png"], ["test", run_copy]):
         assert_one_line(cli(*words), "model.safetensors", "damaged")
+
+
+def test_a_flipped_byte_in_the_only_checkpoint_is_one_line(cli, tmp_path):
+    assert cli("train", *QUICK, "--checkpoint-every", "0", "--out", tmp_path, "--quiet").code == 0
+    run = Run.open(tmp_path / "digits-cnn-1")
+    run.set_status("running")
+    (run.path / "model.json").unlink()
+    *older, newest = sorted(run.checkpoints.iterdir())
+    for folder in older:
+        shutil.rmtree(folder)
+    flip(next(newest.glob("*.safetensors")))
+    assert_one_line(cli("train", "--resume", run.path), newest.name, "no valid checkpoint is left")
 
 
 def flip(path: Path) -> None:
@@ -336,6 +442,12 @@ def test_a_reader_that_goes_away_is_no_error():
     process.stdout.close()
     assert b"Traceback" not in process.stderr.read().encode()
     process.wait()
+
+
+def test_a_terminal_of_ascii_only_is_enough(trained):
+    words = [sys.executable, "-m", "thirtytwo", "runs", "show", str(trained)]
+    done = subprocess.run(words, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    assert done.returncode == 0 and "train 1,293 ? val 144" in done.stdout, done.stderr
 
 
 def test_no_color_means_no_escape_codes(trained):

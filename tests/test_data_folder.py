@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
 from thirtytwo.data import decoded
+from thirtytwo.data.cache import cache_size
 from thirtytwo.data.folder import natural
 from thirtytwo.data.imageset import Official
 from thirtytwo.data.load import load
@@ -183,6 +187,17 @@ def test_pictures_that_are_cut_in_half_are_all_bad_too(tree: Path) -> None:
     assert one_line(tree, bad_images="skip").startswith("none of the 24 pictures")
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_split_that_keeps_no_picture_is_refused_by_its_name(tmp_path: Path, split: str) -> None:
+    for i in range(20):
+        save(tmp_path / "x" / "train" / str(DIGITS.target[i]) / f"{i}.png", PIXELS[i])
+    save(tmp_path / "x" / split / "0" / "a.png", PIXELS[0])
+    (tmp_path / "x" / split / "0" / "a.png").write_bytes(b"")
+    assert one_line(tmp_path / "x", bad_images="skip") == (
+        f"{tmp_path}/x: its {split} split has no picture that can be read: repair some, or remove it"
+    )
+
+
 def test_an_unreadable_folder_is_one_line(tree: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads everything")
@@ -264,6 +279,24 @@ def test_a_cache_that_cannot_be_written_is_one_line(
     assert "set THIRTYTWO_CACHE to a folder with room" in one_line(tree)
 
 
+def test_the_size_of_the_cache(tree: Path, cache: Path) -> None:
+    assert cache_size() == 0
+    load(str(tree))
+    assert cache_size() == sum(path.stat().st_size for path in (cache / "decoded").iterdir()) > PIXELS[:24].nbytes
+    shutil.rmtree(cache / "decoded")  # as docs/data.md says
+    assert cache_size() == 0
+    load(str(tree))
+
+
+def test_the_cache_is_written_whole_without_asserts(tree: Path, cache: Path) -> None:
+    """A set that left a picture out corrects the header of its file: under ``python -O`` too."""
+    (tree / "class0" / "bad.png").write_bytes(b"")
+    program = "import sys; from thirtytwo.data.load import load; load(sys.argv[1], bad_images='skip')"
+    subprocess.run([sys.executable, "-O", "-c", program, str(tree)], check=True)
+    (path,) = entries(cache)
+    assert np.load(path, allow_pickle=False).shape == (24, 1, 8, 8)
+
+
 def test_the_stored_file_is_plain_numpy(tree: Path, cache: Path) -> None:
     (tree / "class0" / "bad.png").write_bytes(b"")
     official = load(str(tree), bad_images="skip")
@@ -319,6 +352,12 @@ def test_scan_of_arrays_or_nothing_is_one_line(tmp_path: Path) -> None:
         scan(tmp_path / "x.npz")
     with pytest.raises(UserError, match="no such file or folder"):
         scan(tmp_path / "none")
+    with pytest.raises(UserError) as error:
+        scan('emnist(split="letters")')
+    assert str(error.value) == (
+        "'emnist(split=\"letters\")' is a source by name, which needs no scan: give class folders or parquet files "
+        "(./emnist for a folder of that name)"
+    )
 
 
 def test_scan_reads_parquet(shared_data: Path, tmp_path: Path) -> None:

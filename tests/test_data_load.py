@@ -4,8 +4,10 @@ import gzip
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
+import re
 import struct
 import tarfile
 import zipfile
@@ -129,6 +131,40 @@ def test_svhn_calls_its_ten_a_zero(tmp_path: Path) -> None:
     (tmp_path / "bad.mat").write_bytes((tmp_path / "train_32x32.mat").read_bytes()[:900])
     with pytest.raises(UserError, match="truncated"):
         svhn.read(tmp_path / "bad.mat")
+    savemat(tmp_path / "bad.mat", {"X": images[..., 1:], "y": labels})
+    with pytest.raises(UserError, match=r"X is uint8 \(8, 8, 3, 19\), y has 20 labels"):
+        svhn.read(tmp_path / "bad.mat")
+
+
+def test_svhn_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "house.numbers"
+    folder.mkdir()
+    for split, part in (("train", TRAIN), ("test", TEST)):
+        images = np.repeat(PIXELS[part, :, :, None], 3, axis=3).transpose(1, 2, 3, 0)
+        savemat(folder / f"{split}_32x32.mat", {"X": images, "y": LABELS[part, None]})
+    for path in (folder, folder / "train_32x32.mat"):
+        official = load(str(path))
+        assert official.name == "house.numbers"
+        check(official.train, TRAIN)
+        check(official.test, TEST)
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in svhn.find(folder)]
+    names = ("train_32x32.mat", "test_32x32.mat")
+    remotes = [Remote(f"svhn/{name}", f"sha256:{digest}", ()) for name, digest in zip(names, digests, strict=True)]
+    monkeypatch.setattr(svhn, "_FILES", remotes)
+    assert load(str(folder)).name == "SVHN"
+    (folder / "test_32x32.mat").unlink()
+    assert load(str(folder)).test is None
+
+
+def test_every_download_is_checked_by_sha256_over_https() -> None:
+    archives = [cifar._PARQUET_10, [cifar._ARCHIVE_10, cifar._ARCHIVE_100, idx._EMNIST_ZIP], svhn._FILES]
+    remotes = [remote for group in (*archives, idx._MNIST, idx._FASHION, idx._KMNIST) for remote in group]
+    for remote in remotes:
+        assert re.fullmatch("sha256:[0-9a-f]{64}", remote.digest)
+        assert all(url.startswith("https://") for url in remote.urls)
+    # As docs/data.md says: SVHN's are the only files without a second mirror or another form of the same images.
+    single = {remote.path for remote in remotes if len(remote.urls) == 1}
+    assert single == {remote.path for remote in (*svhn._FILES, *cifar._PARQUET_10)}
 
 
 # --- idx -------------------------------------------------------------------------------------------------------------
@@ -191,6 +227,14 @@ def test_damaged_idx_files(tmp_path: Path) -> None:
     assert "t10k-images-idx3-ubyte has no partner" in one_line(tmp_path)
 
 
+@pytest.mark.parametrize("shape", [(65535, 65535, 65535), (2**32 - 1,) * 3, (2**31, 2**31, 4), (2**21, 40, 40)])
+def test_an_idx_header_that_asks_for_all_memory(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    write_idx_set(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(struct.pack(">HBB3I", 0, 8, 3, *shape) + bytes(1000))
+    assert f"{path}: " in (message := one_line(tmp_path)) and f"its header says {math.prod(shape):,} bytes" in message
+
+
 # --- npz -------------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +282,40 @@ def test_npz_names_as_labels_and_colour(tmp_path: Path) -> None:
 def test_npz_mistakes(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     np.savez(tmp_path / "x.npz", allow_pickle=True, **arrays)
     assert message in one_line(tmp_path / "x.npz")
+
+
+def test_labels_that_no_memory_could_count_to(tmp_path: Path) -> None:
+    for labels, message in (
+        (np.where(LABELS == 9, 2**45, LABELS), "labels run to 35184372088832, but no training image has label 9"),
+        (LABELS * 0 - 1, "label -1 of train image 0 is out of range"),
+    ):
+        np.savez(tmp_path / "x.npz", images=PIXELS, labels=labels)
+        assert message in one_line(tmp_path / "x.npz")
+
+
+def test_an_npz_whose_header_asks_for_all_memory(tmp_path: Path) -> None:
+    for shape in ((2**46, 28, 28), (2**62, 28, 28), (2**80, 1)):
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+            for name in ("images.npy", "labels.npy"):
+                archive.writestr(name, header.getvalue())
+        assert "truncated, or no .npz file" in one_line(tmp_path / "x.npz")
+
+
+def test_an_encrypted_npz_and_an_array_that_is_no_archive(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", images=PIXELS, labels=LABELS)
+    data = bytearray((tmp_path / "x.npz").read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = data.find(mark)
+        while at >= 0:
+            data[at + flags] |= 1  # what marks a member as encrypted
+            at = data.find(mark, at + 1)
+    (tmp_path / "x.npz").write_bytes(data)
+    assert "no .npz file of plain arrays (File 'images.npy' is encrypted" in one_line(tmp_path / "x.npz")
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.save(file, PIXELS)
+    assert "no .npz file of plain arrays" in one_line(tmp_path / "x.npz")
 
 
 def test_a_truncated_npz(tmp_path: Path) -> None:
@@ -391,6 +469,13 @@ def test_damaged_batches(tmp_path: Path) -> None:
     assert "data_batch_2.bin: truncated" in one_line(tmp_path)
     (tmp_path / "data_batch_2.bin").write_bytes(b"\x63" * 3073)
     assert "label 99 of image 20 is out of range: 10 classes need labels 0 to 9" in one_line(tmp_path)
+    for label, shown in ((2**70, "of 71 bits"), (2**20_000, "of 20001 bits"), (-(2**70), "of 71 bits"), (-1, "-1")):
+        python = cifar10_files(binary=False)
+        python["data_batch_2"] = pickle.dumps({"data": ROWS[:1], "labels": [label]})
+        (tmp_path / "python").mkdir(exist_ok=True)
+        for name, data in python.items():
+            (tmp_path / "python" / name).write_bytes(data)
+        assert f"train: label {shown} of image 20 is out of range: 10 classes" in one_line(tmp_path / "python")
     (tmp_path / "half.tar.gz").write_bytes(gzip.compress(b"x" * 4000)[:20])
     assert "truncated, or no tar archive" in one_line(tmp_path / "half.tar.gz")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 from sklearn.datasets import load_sample_image
 
 from thirtytwo.data.picture import BadPicture, choose_size, convert_channels, decode, eight_bit, header, resize
@@ -226,6 +226,35 @@ def test_reasons(tmp_path: Path) -> None:
         with pytest.raises(BadPicture) as error:
             decode(source)
         assert error.value.reason == reason
+
+
+def test_postscript_by_another_name_is_no_picture_and_starts_no_ghostscript(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, program = tmp_path / "mark", tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\necho >{mark}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    path = tmp_path / "photo.png"
+    path.write_bytes(encoded(Image.fromarray(PHOTO), "EPS"))
+    for look in (decode, header):
+        for source in (path, path.read_bytes()):
+            with pytest.raises(BadPicture, match="not a picture"):
+                look(source)
+    assert not mark.exists()
+    with Image.open(path) as image, suppress(OSError):
+        image.load()  # the danger is real: Pillow left to itself does start it
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("format_", [*FORMATS, "DIB", "ICO", "AVIF", "JPEG2000", "MPO"])
+def test_every_kind_that_a_folder_takes_can_be_read(format_: str) -> None:
+    Image.init()
+    if format_ not in Image.SAVE:
+        pytest.skip(f"this Pillow writes no {format_}")
+    square = PHOTO[:32, :32]  # icons come in fixed sizes
+    assert pixels(encoded(Image.fromarray(square), format_)).shape == square.shape
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -248,13 +249,38 @@ def test_a_run_without_test_shows_val_and_says_so(make: Maker, scored: tuple) ->
     assert page.table("Score")[0][1] == shown(metrics.accuracy(val))
 
 
-@pytest.mark.parametrize(("state", "word"), [("running", "still training"), ("interrupted", "was interrupted")])
-def test_an_unfinished_run_shows_how_far_it_came(make: Maker, scored: tuple, state: str, word: str) -> None:
-    page = page_of(make(DIGITS, scored[0], state=state))
-    assert f"{word}" in page.text and "step 63 of 840" in page.text
+@pytest.mark.parametrize(
+    ("state", "busy", "word"),
+    [
+        ("running", True, "is still training"),
+        ("running", False, "was stopped"),
+        ("interrupted", False, "was interrupted"),
+        ("failed", False, "failed"),
+    ],
+)
+def test_an_unfinished_run_shows_how_far_it_came(make: Maker, scored: tuple, state: str, busy: bool, word: str) -> None:
+    run = make(DIGITS, scored[0], state=state)
+    with Run(run.path).owned() if busy else nullcontext():
+        page = page_of(run)
+    assert word in page.text and "step 63 of 840" in page.text
+    assert ("train --resume RUN" in page.text) == word.startswith("was")
     latest = metrics.wilson(round((1 - 0.25 / 3) * 144), 144)
     assert html.value(latest) in page.text and html.interval(latest) in page.text
     assert len(page.attributes("svg")) == 3
+
+
+def test_a_trained_run_that_was_never_scored_says_how_to_score_it(make: Maker, scored: tuple) -> None:
+    text = page_of(make(DIGITS, scored[0], state="trained")).text
+    assert "was trained to its end but not scored" in text and "thirtytwo train --resume RUN" in text
+
+
+def test_commands_install_released_versions_and_name_the_users_files(make: Maker, scored: tuple) -> None:
+    run = make(DIGITS, scored[0])
+    run.write_env({"thirtytwo": "0.1.0", "torch": "2.15.0+cu132", "imports": ["my parts.py"]})
+    assert view(run).commands == [
+        "pip install thirtytwo==0.1.0 torch==2.15.0",
+        "thirtytwo train recipe.toml --import 'my parts.py'",
+    ]
 
 
 def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path: Path) -> None:

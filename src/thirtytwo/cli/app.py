@@ -45,7 +45,7 @@ def _run_file(file: Path) -> None:
     sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001  (the user's code may raise anything)
+    except Exception as error:  # the user's code may raise anything
         raise UserError(f"--import {file}: {_what_happened(error, spec.origin)}") from error
     finally:
         sys.path.remove(folder)

@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.text import Text
 
 from thirtytwo.cli.console import LABEL, clock, output, percent, sparkline
-from thirtytwo.training import Progress
+from thirtytwo.state import Progress
 
 BAR = 20
 """Width of the bar in characters."""

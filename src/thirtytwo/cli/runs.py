@@ -1,5 +1,6 @@
 """``thirtytwo runs``."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,9 +54,7 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
         say_run_json(found)
         return
     status, split, env = found.status, found.split, found.env
-    say("run", str(found.path), f"{status.get('state')}, step {status.get('step', 0)} of {status.get('steps', '?')}")
-    if state := standing(found):
-        say("state", state)
+    say("run", str(found.path), standing(found) or f"finished, {status.get('step', 0):,} steps")
     if split:
         sizes = " · ".join(f"{name} {size:,}" for name, size in split["sizes"].items())
         say("data", f"{split['name']}, {len(split['classes'])} classes", sizes)
@@ -86,8 +85,8 @@ def _row(path: Path) -> dict[str, Any]:
                 row[split] = metrics.accuracy(found[0])
         row["looks"] = len(run.looks())
     except UserError as error:
-        # The path stands in the row already.
-        row["state"] = str(error).removeprefix(str(path)).lstrip("/\\: ")
+        # The path stands in the row already; the remedy is for those who open the run.
+        row["state"] = re.split(r" \(|, ", str(error).removeprefix(str(path)).lstrip("/\\: "))[0]
     return row
 
 

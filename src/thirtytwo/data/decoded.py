@@ -82,8 +82,8 @@ def decode_all(
 ) -> Official:
     """Decode every picture, or take the pixels from the cache.
 
-    Raises UserError when a picture cannot be read and ``bad_images`` is "fail", when none can be read, when a class keeps
-    no picture to train on, and when val or test keeps none at all.
+    Raises UserError when a picture cannot be read and ``bad_images`` is "fail", when none can be read, when a class
+    keeps no picture to train on, and when val or test keeps none at all.
     """
     settings = [picture.VERSION, size, channels, fit, bad_images, str(gathered.root.resolve()), list(gathered.files)]
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()

@@ -82,7 +82,7 @@ _KMNIST = _remotes(
         "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
         "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
     ),
-    # Not the authors' first home, storage.googleapis.com/kuzushiji-mnist: it holds the set before its repair in 2019.
+    # Not the authors' first home, storage.googleapis.com/kuzushiji-mnist: they left it before they repaired the set.
     (
         "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
         "https://huggingface.co/datasets/tanganke/kmnist/resolve/53810959241e8f35890445245170c8cec0672f81/raw/",

@@ -70,7 +70,7 @@ def recognise(path: Path) -> Layout:
     """The layout of a file or folder, by its content. Raises UserError for a file of none that is known."""
     if cifar.find(path):
         return "cifar"
-    if svhn.find(path if path.is_dir() else path.parent) and path.suffix in ("", ".mat"):
+    if svhn.find(path) or (path.suffix == ".mat" and svhn.find(path.parent)):
         return "svhn"
     if path.is_dir():
         return "idx" if idx.find(path) else "parquet" if parquet.find(path) else "folder"
@@ -102,7 +102,10 @@ def _read_arrays(path: Path, layout: Layout) -> Official:
 
 
 def is_name(source: str) -> bool:
-    """Whether ``source`` is a registered name, with or without arguments. Names win over folders of the same name: ``./digits`` is the folder."""
+    """Whether ``source`` is a registered name, with or without arguments.
+
+    Names win over folders of the same name: ``./digits`` is the folder.
+    """
     if any(mark in source.partition("(")[0] for mark in "/\\~."):
         return False
     return source.partition("(")[0].strip() in sources

@@ -82,7 +82,7 @@ def scan(source: str | Path) -> ScanReport:
     if isinstance(source, str) and is_name(source):
         raise UserError(
             f"'{source}' is a source by name, which needs no scan: give class folders or parquet files "
-            f"(./{source} for a folder of that name)"
+            f"(./{source.partition('(')[0]} for a folder of that name)"
         )
     root = as_path(source)
     if not root.exists():

@@ -13,6 +13,6 @@ def digits_cnn() -> Recipe:
         augment="translate(1)",
         schedule="one_cycle",
         data=Data(source="digits"),
-        optim=Optim(name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4),
+        optim=Optim(name="adamw", lr=0.005, weight_decay=0.02),
         train=Train(epochs=40, batch_size=64, label_smoothing=0.1),
     )

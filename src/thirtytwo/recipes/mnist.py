@@ -10,9 +10,9 @@ def mnist_cnn() -> Recipe:
     return Recipe(
         name="mnist-cnn",
         model="speednet(widths=(32, 64, 64))",
-        augment="translate(2)",
-        schedule="triangular",
-        data=Data(source="mnist", val=0.1),
-        optim=Optim(name="muon", lr=0.1, momentum=0.6, bias_lr=26, head_lr=0.02),
-        train=Train(epochs=4, batch_size=500, label_smoothing=0.1),
+        augment="translate(2)|rotate(10)",
+        schedule="one_cycle",
+        data=Data(source="mnist"),
+        optim=Optim(name="adamw", lr=0.004, weight_decay=0.02),
+        train=Train(epochs=6, batch_size=250, label_smoothing=0.1),
     )

@@ -268,23 +268,21 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
 
 
 def standing(run: Run) -> str:
-    """What a run that is not finished "is" or "was", as the rest of a sentence; empty for a finished one."""
-    status, busy = run.status, run.busy
+    """What a run that is not finished is or was, as the rest of a sentence; empty for a finished one."""
+    status = run.status
     state, step, steps = status.get("state"), status.get("step", 0), status.get("steps", 0)
     if state == "finished":
         return ""
-    if state == "trained" and busy:
-        return "is trained to its end and being scored now"
+    at, partial = f"at step {step:,} of {steps:,}", "what is shown is not its final result"
+    if state == "failed":
+        message = f" ({status['message']})" if status.get("message") else ""
+        return f"failed {at}{message}: {partial}"
     if state == "trained":
         return "was trained to its end but not scored; `thirtytwo train --resume RUN` scores it"
     if not steps:
         return "has not begun to train"
-    at, partial = f"at step {step:,} of {steps:,}", "what is shown is not its final result"
-    if state == "running" and busy:
+    if state == "running" and run.busy:
         return f"is still training, {at}: {partial}"
-    if state == "failed":
-        message = f" ({status['message']})" if status.get("message") else ""
-        return f"failed {at}{message}: {partial}"
     verb = "interrupted" if state == "interrupted" else "stopped"
     return f"was {verb} {at}; `thirtytwo train --resume RUN` goes on: {partial}"
 
