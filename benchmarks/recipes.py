@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("recipe")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     words = [options.recipe, *options.overrides]
     rate = best_rate()
     runs = []

@@ -17,6 +17,7 @@ from thirtytwo import metrics, recipes
 from thirtytwo.build import load_classifier, load_splits, own_components
 from thirtytwo.data import picture
 from thirtytwo.device import Device
+from thirtytwo.display import Display
 from thirtytwo.errors import UserError
 from thirtytwo.evaluate import logits
 from thirtytwo.models.classifier import Classifier
@@ -25,7 +26,6 @@ from thirtytwo.report.html import write as write_report
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
 from thirtytwo.session import Session
-from thirtytwo.training import Progress, Watch
 
 Picture = str | Path | np.ndarray | Tensor | Image.Image
 
@@ -160,7 +160,7 @@ def train(
     out: str | Path = "runs",
     device: str = "auto",
     test: bool = True,
-    watch: Watch | None = None,
+    progress: bool = True,
     **overrides: Any,
 ) -> TrainedRun:
     """Train a recipe and score it: a name, a TOML file, an earlier run's folder, or a Recipe.
@@ -170,7 +170,7 @@ def train(
         out: where the run folder is made.
         device: "auto", "cpu", "cuda" or another torch device.
         test: whether to score the test split after the last step.
-        watch: told of the progress; by default nothing is shown.
+        progress: whether to show how it goes: one line that renews itself on a terminal, a line now and then elsewhere.
         overrides: recipe keys, ``epochs=3``; a dot is written as two underscores, ``data__source="mnist"``.
 
     Raises UserError for a user's mistake, Interrupted when asked to stop.
@@ -178,7 +178,8 @@ def train(
     found = recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
     found = found.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})
     session = Session.new(found, out=Path(out), device=device, test=test)
-    session.complete(watch=watch or _ignore)
+    with Display(found.train.epochs, silent=not progress) as watch:
+        session.complete(watch=watch)
     return TrainedRun(session.run, session.device)
 
 
@@ -186,7 +187,3 @@ def open_run(path: str | Path, *, device: str = "auto") -> TrainedRun:
     """A run, to predict with or to report on. UserError when it is none; predicting needs one that is trained."""
     run = Run.open(path)
     return TrainedRun(run, Device.choose(device, run.env.get("precision", "auto")))
-
-
-def _ignore(progress: Progress) -> None:
-    pass

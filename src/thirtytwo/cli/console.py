@@ -10,10 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-LABEL = 14
-"""Width of the column that names a line."""
+from thirtytwo.display import LABEL, output
 
-output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -57,24 +55,3 @@ def _strict(value: Any) -> Any:
 def plain_table(*, header: bool = True) -> Table:
     """A table without lines."""
     return Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim", show_header=header)
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """``98.9 %``."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def sparkline(values: tuple[float, ...], width: int = 12) -> str:
-    """The last ``width`` values as bars, from the smallest to the largest of them."""
-    bars = "▁▂▃▄▅▆▇█"
-    shown = values[-width:]
-    low, high = min(shown, default=0), max(shown, default=0)
-    span = high - low or 1
-    return "".join(bars[round((value - low) / span * (len(bars) - 1))] for value in shown)
-
-
-def clock(seconds: float) -> str:
-    """``00:04`` or ``1:02:03``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"

@@ -47,7 +47,8 @@ def predict(
             pairs = zip(each.classes, each.probabilities, strict=True)
             writer.writerow([each.name, *(cell for name, share in pairs for cell in (name, f"{share:.6f}"))])
     else:
-        from thirtytwo.cli.console import one_line, output, percent, plain_table
+        from thirtytwo.cli.console import one_line, plain_table
+        from thirtytwo.display import output, percent
 
         table = plain_table(header=False)
         for each in answers:

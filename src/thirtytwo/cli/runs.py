@@ -44,8 +44,9 @@ def list_runs(
 @runs.command("show")
 def show_run(run: RunPath, as_json: Json = False) -> None:
     """What a run trained, on what, how it went and what it scored."""
-    from thirtytwo.cli.console import clock, say
+    from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
+    from thirtytwo.display import clock
     from thirtytwo.report.view import standing
     from thirtytwo.run import Run
 

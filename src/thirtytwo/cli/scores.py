@@ -5,7 +5,8 @@ from dataclasses import asdict
 from rich.table import Table
 
 from thirtytwo import metrics
-from thirtytwo.cli.console import output, percent, plain_table, say, say_json
+from thirtytwo.cli.console import plain_table, say, say_json
+from thirtytwo.display import output, percent
 from thirtytwo.metrics import Estimate
 from thirtytwo.report.view import SCORES
 from thirtytwo.run import Run

@@ -44,8 +44,8 @@ def train(
         raise UserError(f"--resume {resume}: a resumed run stays as it was begun: leave out '{extra}'")
 
     from thirtytwo.cli.console import errors, one_line, say
-    from thirtytwo.cli.progress import Display
     from thirtytwo.cli.scores import say_run_json, say_scores
+    from thirtytwo.display import Display
     from thirtytwo.interrupt import Interrupted
     from thirtytwo.report.html import write as write_report
     from thirtytwo.session import Session

@@ -2,13 +2,18 @@
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from thirtytwo.cli.console import LABEL, clock, output, percent, sparkline
-from thirtytwo.state import Progress
+if TYPE_CHECKING:
+    from thirtytwo.state import Progress
 
+output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+LABEL = 14
+"""Width of the column that names a line."""
 BAR = 20
 """Width of the bar in characters."""
 PLAIN_SECONDS = 5.0
@@ -35,14 +40,14 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: "Progress") -> None:
         if self._live:
             self._live.update(self._line(progress), refresh=True)
         elif not self.silent and (time.monotonic() - self._shown > PLAIN_SECONDS or progress.step == progress.steps):
             self._shown = time.monotonic()
             output.print(self._line(progress))
 
-    def _line(self, progress: Progress) -> Text:
+    def _line(self, progress: "Progress") -> Text:
         share = progress.step / progress.steps
         done = round(share * BAR)
         line = Text(f"{f'epoch {progress.epoch:.4g}/{self.epochs:g}':<{LABEL - 1}} ")
@@ -53,3 +58,24 @@ class Display:
             line.append(f"  val {percent(progress.val_accuracies[-1])}  {sparkline(progress.val_accuracies)}")
         line.append(f"  {clock(progress.seconds)}, {clock(progress.remaining)} left", style="dim")
         return line
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """``98.9 %``."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def sparkline(values: tuple[float, ...], width: int = 12) -> str:
+    """The last ``width`` values as bars, from the smallest to the largest of them."""
+    bars = "▁▂▃▄▅▆▇█"
+    shown = values[-width:]
+    low, high = min(shown, default=0), max(shown, default=0)
+    span = high - low or 1
+    return "".join(bars[round((value - low) / span * (len(bars) - 1))] for value in shown)
+
+
+def clock(seconds: float) -> str:
+    """``00:04`` or ``1:02:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
