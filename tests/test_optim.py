@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from thirtytwo.errors import UserError
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.muon import orthogonalise
-from thirtytwo.optim.optimizers import Optimizer, parameter_groups
+from thirtytwo.optim.optimizer import Optimizer, parameter_groups
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from thirtytwo import metrics, recipes
 from thirtytwo.build import load_classifier, load_splits, own_components
 from thirtytwo.data import picture
 from thirtytwo.device import Device
-from thirtytwo.display import Display
+from thirtytwo.display import Display, output
 from thirtytwo.errors import UserError
 from thirtytwo.evaluate import logits
 from thirtytwo.models.classifier import Classifier
@@ -170,7 +170,7 @@ def train(
         out: where the run folder is made.
         device: "auto", "cpu", "cuda" or another torch device.
         test: whether to score the test split after the last step.
-        progress: whether to show how it goes: one line that renews itself on a terminal, a line now and then elsewhere.
+        progress: whether to show how it goes, on a terminal or in a notebook. A script's output stays its own.
         overrides: recipe keys, ``epochs=3``; a dot is written as two underscores, ``data__source="mnist"``.
 
     Raises UserError for a user's mistake, Interrupted when asked to stop.
@@ -178,7 +178,7 @@ def train(
     found = recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
     found = found.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})
     session = Session.new(found, out=Path(out), device=device, test=test)
-    with Display(found.train.epochs, silent=not progress) as watch:
+    with Display(found.train.epochs, silent=not (progress and (output.is_terminal or output.is_jupyter))) as watch:
         session.complete(watch=watch)
     return TrainedRun(session.run, session.device)
 

@@ -19,8 +19,8 @@ from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.averaging import Average
-from thirtytwo.optim.optimizers import Optimizer, parameter_groups
-from thirtytwo.optim.schedules import Schedule
+from thirtytwo.optim.optimizer import Optimizer, parameter_groups
+from thirtytwo.optim.schedule import Schedule
 from thirtytwo.recipe import Recipe
 from thirtytwo.rng import derive
 from thirtytwo.run import Run

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from thirtytwo.optim.averaging import Average
-    from thirtytwo.optim.schedules import Schedule
+    from thirtytwo.optim.schedule import Schedule
 
 optimizers: "Registry[list[torch.optim.Optimizer]]" = Registry(
     "optimizer",
