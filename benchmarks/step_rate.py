@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-BATCH, STEPS = 500, 8
+BATCH, STEPS = 500, 4
 
 
 def airbench94() -> nn.Module:

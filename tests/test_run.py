@@ -10,6 +10,19 @@ from thirtytwo.predictions import Predictions
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
 
+CARD = {
+    "model": "cnn2", "channels": 1, "size": [8, 8], "classes": ["a", "b"], "mean": [0.5], "std": [0.2], "fit": "pad",
+    "parameters": 10,
+}  # fmt: skip
+SPLIT = {
+    "name": "digits", "classes": ["a", "b"], "sizes": {"train": 3}, "class_counts": {"train": [1, 2]},
+    "sha256": {"train": "00"},
+}  # fmt: skip
+
+
+def record(step: int) -> dict:
+    return {"step": step, "epoch": 1.0, "train_loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.9}
+
 
 @pytest.fixture
 def run(tmp_path):
@@ -25,14 +38,14 @@ def test_folders_are_numbered_and_never_overwritten(tmp_path):
 
 def test_what_is_written_is_read(run):
     run.write_env({"threads": 2})
-    run.write_split({"sizes": {"train": 3}})
-    run.log({"step": 1, "val_loss": 0.1})
-    run.log({"step": 2, "val_loss": 0.5})
-    run.write_model(b"weights", {"model": "cnn2"})
+    run.write_split(SPLIT)
+    run.log(record(1))
+    run.log(record(2))
+    run.write_model(b"weights", CARD)
     run.set_status("running", step=2)
     again = Run.open(run.path)
     assert again.recipe == Recipe(name="mine") and again.env == {"threads": 2} and again.split["sizes"] == {"train": 3}
-    assert [record["step"] for record in again.metrics()] == [1, 2] and again.metrics()[1]["val_loss"] == 0.5
+    assert [each["step"] for each in again.metrics()] == [1, 2] and again.metrics()[1]["val_loss"] == 0.5
     assert again.read_weights() == b"weights" and again.card["model"] == "cnn2"
     assert again.status["state"] == "running" and again.status["step"] == 2 and again.status["started"]
 
@@ -77,13 +90,13 @@ def test_results_replace_the_rows_of_their_split_only(run):
 
 def test_a_line_that_a_kill_cut_short_is_left_out_and_later_ones_are_forgotten(run):
     for step in (10, 20, 30):
-        run.log({"step": step})
+        run.log(record(step))
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4')
-    assert [record["step"] for record in run.metrics()] == [10, 20, 30]
+    assert [each["step"] for each in run.metrics()] == [10, 20, 30]
     run.forget_after(20)
-    run.log({"step": 30})
-    assert [record["step"] for record in run.metrics()] == [10, 20, 30]
+    run.log(record(30))
+    assert [each["step"] for each in run.metrics()] == [10, 20, 30]
 
 
 @pytest.mark.parametrize("name", ["status.json", "model.json", "split.json"])
@@ -96,6 +109,38 @@ def test_a_damaged_file_is_one_line_that_names_it(run, name, content):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("status.json", '{"format": 1}'),
+        ("status.json", '{"format": 1, "state": "running", "step": "many"}'),
+        ("metrics.jsonl", "[1]\n"),
+        ("metrics.jsonl", "{}\n"),
+        ("metrics.jsonl", "\udcff\udcfe\n"),
+        ("looks.jsonl", "{}\n"),
+        ("looks.jsonl", "\udcff garbage\n"),
+        ("split.json", "{}"),
+        ("model.json", json.dumps({**CARD, "sha256": "0", "size": [8]})),
+        ("model.json", json.dumps({**CARD, "sha256": "0", "size": [1000000, 1000000]})),
+        ("results.csv", "\udcff\udcfe"),
+    ],
+)
+def test_a_file_of_the_wrong_shape_is_one_line_that_names_it(run, name, content):
+    (run.path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match=name.replace(".", r"\.")) as error:
+        opened = Run.open(run.path)
+        _ = opened.metrics(), opened.looks(), opened.results(), opened.split, opened.card
+    assert "\n" not in str(error.value)
+
+
+def test_another_recipe_than_the_run_was_begun_with_is_refused(run):
+    path = run.path / "recipe.toml"
+    for text in (path.read_text().replace("seed = 0", "seed = 9"), ""):
+        path.write_text(text)
+        with pytest.raises(UserError, match="not the recipe that this run was begun with"):
+            _ = Run.open(run.path).recipe
+
+
 def test_a_later_format_is_refused(run):
     path = run.path / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
@@ -106,7 +151,7 @@ def test_a_later_format_is_refused(run):
 def test_weights_with_a_flipped_byte_are_refused(run):
     with pytest.raises(UserError, match="not trained to its end yet"):
         run.read_weights()
-    run.write_model(b"weights", {})
+    run.write_model(b"weights", CARD)
     run.weights.write_bytes(b"weighty")
     with pytest.raises(UserError, match="damaged, its sha256 differs"):
         run.read_weights()

@@ -23,7 +23,7 @@ class _Section(BaseModel):
 class Data(_Section):
     """Where the images come from and how they are split."""
 
-    source: str = "digits"
+    source: Annotated[str, Field(min_length=1)] = "digits"
     """A source's name (`thirtytwo data list`), or a path to a folder or file of images."""
     plan: Literal["default", "val-from-test"] = "default"
     """`default` cuts val from the official train split; `val-from-test` cuts val and test from the official test
@@ -51,7 +51,7 @@ class Optim(_Section):
 
     name: str = "sgd"
     """sgd, adam, adamw, rmsprop, muon, or one of your own."""
-    lr: Annotated[float, Field(gt=0)] = 0.1
+    lr: Annotated[float, Field(gt=0, le=1e30)] = 0.1
     """Peak learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Momentum of sgd, rmsprop and muon."""
@@ -59,12 +59,12 @@ class Optim(_Section):
     """Nesterov momentum, for sgd and muon."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """Decay of the gradient's two moments, for adam and adamw; the second one serves rmsprop."""
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 5e-4
     """Pull of the weights towards zero, as the optimizer means it: added to the gradient (sgd, adam, rmsprop), or apart
     from it (adamw). muon leaves the filters alone."""
-    bias_lr: Annotated[float, Field(gt=0)] | None = None
+    bias_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
     """Peak learning rate of norms and biases. Unset: `lr`."""
-    head_lr: Annotated[float, Field(gt=0)] | None = None
+    head_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
     """Peak learning rate of the last linear layer's weights. Unset: `lr`."""
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm; larger gradients are scaled down to it."""
@@ -73,7 +73,7 @@ class Optim(_Section):
 class Train(_Section):
     """The length of the training and what it minimises."""
 
-    epochs: Annotated[float, Field(gt=0)] = 10
+    epochs: Annotated[float, Field(gt=0, le=1e6)] = 10
     """Passes over the training images; fractions are fine."""
     batch_size: Annotated[int, Field(ge=1)] = 128
     """Images a step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
@@ -209,14 +209,15 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
 def _value(key: str, text: str) -> Any:
     """Text for a key that takes text, else what TOML, Python's float or the word none makes of it."""
     quoted = len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]
-    wanted = _annotation(key)
+    wanted = _annotation(key)  # pydantic has taken the metadata off
     kinds = [type(choice) for choice in get_args(wanted)] if get_origin(wanted) is Literal else [wanted]
     if all(kind is str for kind in kinds) and not quoted:
         return text
     if text.lower() in ("none", "null"):
         return None
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
+        return parsed["value"] if set(parsed) == {"value"} else text
     except tomllib.TOMLDecodeError:
         pass
     try:

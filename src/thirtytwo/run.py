@@ -19,6 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from thirtytwo import predictions as predictions_file
+from thirtytwo import records
 from thirtytwo.checkpoint import sha256, write_atomic
 from thirtytwo.errors import UserError
 from thirtytwo.predictions import Predictions
@@ -52,8 +53,9 @@ class Run:
         except OSError as error:
             raise UserError(f"{root}: cannot make a run folder here ({error.strerror}): choose another --out") from None
         run = cls(path)
-        run._write("recipe.toml", recipe.to_toml())
-        run.set_status("created")
+        text = recipe.to_toml()
+        run._write("recipe.toml", text)
+        run.set_status("created", recipe_sha256=sha256(text.encode()))
         return run
 
     @classmethod
@@ -65,7 +67,7 @@ class Run:
         if not (path / "recipe.toml").is_file() or not (path / "status.json").is_file():
             raise UserError(f"{path}: not a run folder, it holds no recipe.toml and status.json")
         run = cls(path)
-        found = run.status.get("format")
+        found = (run._read_json("status.json", shaped=False) or {}).get("format")
         if not isinstance(found, int) or found > FORMAT:
             raise UserError(f"{path}: written in format {found}, this version reads format {FORMAT}: upgrade thirtytwo")
         return run
@@ -109,8 +111,14 @@ class Run:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe that the run trains."""
-        return from_toml(self.path / "recipe.toml")
+        """The recipe that the run trains. Raises UserError when the file is not the one that the run was begun with."""
+        path = self.path / "recipe.toml"
+        recipe = from_toml(path)
+        if sha256(path.read_bytes()) != self.status.get("recipe_sha256"):
+            raise UserError(
+                f"{path}: not the recipe that this run was begun with: restore it, or train a new run with it"
+            )
+        return recipe
 
     @property
     def env(self) -> dict[str, Any]:
@@ -233,8 +241,11 @@ class Run:
         path = self.path / "results.csv"
         if not path.is_file():
             return []
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path}: damaged, cannot be read as CSV ({error}): restore it, or delete it") from None
 
     def write_results(self, rows: list[dict[str, Any]]) -> None:
         """Replace the rows of the splits that ``rows`` speak of in results.csv."""
@@ -266,28 +277,28 @@ class Run:
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
         self._write(name, json.dumps(value, indent=1) + "\n")
 
-    def _read_json(self, name: str) -> dict[str, Any] | None:
+    def _read_json(self, name: str, *, shaped: bool = True) -> dict[str, Any] | None:
+        """A JSON object; ``shaped`` checks that it holds what its file must hold in this version."""
         path = self.path / name
         if not path.is_file():
             return None
         try:
             value = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: cannot be read as JSON ({error})") from None
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: expected a JSON object")
-        return value
+            raise UserError(f"{path}: damaged, cannot be read as JSON ({error}): restore it") from None
+        return records.checked(path, value, shaped=shaped)
 
     def _read_lines(self, name: str) -> list[dict[str, Any]]:
         """A JSON object a line. A last line that a kill cut short is left out."""
         path = self.path / name
         if not path.is_file():
             return []
-        *whole, _cut = path.read_text(encoding="utf-8").split("\n")
         try:
-            return [json.loads(line) for line in whole if line]
-        except ValueError as error:
-            raise UserError(f"{path}: cannot be read as JSON lines ({error})") from None
+            *whole, _cut = path.read_text(encoding="utf-8").split("\n")
+            found = [json.loads(line) for line in whole if line]
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: damaged, cannot be read as JSON lines ({error}): restore it") from None
+        return [records.checked(path, record) for record in found]
 
 
 def _now() -> str:

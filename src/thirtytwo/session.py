@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from thirtytwo import __version__
 from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out
 from thirtytwo.data.load import as_path
 from thirtytwo.device import Device
+from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
@@ -102,5 +104,6 @@ class Session:
         except Interrupted:
             raise
         except Exception as error:
-            self.run.set_status("failed", message=str(error).partition("\n")[0])
+            with suppress(UserError):  # a full disk takes no status either
+                self.run.set_status("failed", message=str(error).partition("\n")[0])
             raise

@@ -179,6 +179,8 @@ class State:
     def _restore(self) -> None:
         found = checkpoint.newest(self.run.checkpoints)
         if found is None:
+            if before := self.run.status.get("step", 0):
+                log.warning("%s: holds no checkpoint of the %d steps done: starting again", self.run.path, before)
             self.run.forget_after(0)
             return
         tensors, state, damaged = found

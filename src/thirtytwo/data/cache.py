@@ -22,7 +22,10 @@ MEMORY_SHARE = 0.25
 def cache_dir() -> Path:
     """Where downloads and decoded images are kept: ``$THIRTYTWO_CACHE``, else the platform's cache folder."""
     if folder := os.environ.get("THIRTYTWO_CACHE"):
-        return Path(folder).expanduser()
+        try:
+            return Path(folder).expanduser()
+        except RuntimeError:
+            raise UserError(f"THIRTYTWO_CACHE={folder}: no such home folder") from None
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("thirtytwo", appauthor=False))
@@ -96,7 +99,7 @@ def read(key: str, memory_limit: int) -> tuple[Tensor, dict[str, Any]] | None:
             digest.update(np.ascontiguousarray(images[start : start + 4096]).data)
         if digest.hexdigest() != description["blake2b"]:
             raise ValueError("another hash")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         print(f"{path}: damaged cache, decoding the pictures again", file=sys.stderr)

@@ -19,6 +19,8 @@ def find(name: str) -> Recipe:
         return recipe_module.from_toml(path / "recipe.toml")
     if path.suffix == ".toml" or path.is_file():
         return recipe_module.from_toml(path)
+    if path.is_dir():
+        raise UserError(f"'{name}' is a folder, not a recipe: train on its pictures with data.source={name}")
     raise UserError(f"unknown recipe '{name}'{did_you_mean(name, recipes.names())}")
 
 

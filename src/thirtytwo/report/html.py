@@ -30,7 +30,7 @@ def write(run: Run) -> Path:
         (folder / f"{stale}.png").unlink()
     inline = {name: figures.svg(figure, label) for name, (figure, label) in drawn.items() if label}
     path = run.path / "report.html"
-    write_atomic(path, render(seen, inline).encode())
+    write_atomic(path, render(seen, inline).encode("utf-8", "replace"))
     return path
 
 

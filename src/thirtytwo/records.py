@@ -1,0 +1,89 @@
+"""What a run's JSON files must hold. They may come from elsewhere, or be damaged: each is checked when it is read."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Required
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from thirtytwo.errors import UserError
+
+_Side = Annotated[int, Field(ge=1, le=1024)]
+_Number = Annotated[float, Field(strict=True)]
+_Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+class _Status(TypedDict, total=False):
+    format: Required[_Count]
+    state: Required[str]
+    step: _Count
+    steps: _Count
+    seconds: _Number
+
+
+class _Card(TypedDict, total=False):
+    model: Required[str]
+    channels: Required[Literal[1, 3]]
+    size: Required[tuple[_Side, _Side]]
+    classes: Required[list[str]]
+    mean: Required[list[_Number]]
+    std: Required[list[_Number]]
+    fit: Required[Literal["pad", "crop", "stretch"]]
+    parameters: Required[_Count]
+    sha256: Required[str]
+
+
+class _Split(TypedDict, total=False):
+    name: Required[str]
+    classes: Required[list[str]]
+    sizes: Required[dict[str, _Count]]
+    class_counts: Required[dict[str, list[_Count]]]
+    sha256: Required[dict[str, str]]
+
+
+class _Record(TypedDict, total=False):
+    step: Required[_Count]
+    epoch: Required[_Number]
+    lr: _Number
+    train_loss: Required[_Number]
+    train_accuracy: _Number
+    val_loss: _Number
+    val_accuracy: Required[_Number]
+    seconds: _Number
+
+
+class _Look(TypedDict, total=False):
+    time: Required[str]
+    by: Required[str]
+    n: Required[_Count]
+    accuracy: Required[_Number]
+    views: _Count
+
+
+_ANYTHING: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
+_SHAPES: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(with_config(ConfigDict(extra="allow"))(shape))
+    for name, shape in {
+        "status.json": _Status,
+        "model.json": _Card,
+        "split.json": _Split,
+        "metrics.jsonl": _Record,
+        "looks.jsonl": _Look,
+    }.items()
+}
+"""What each file must hold at least."""
+
+
+def checked(path: Path, value: Any, *, shaped: bool = True) -> dict[str, Any]:
+    """``value`` if it has the keys and types that its file must have; UserError naming the file otherwise.
+
+    Without ``shaped`` it only has to be an object: what a later version wrote may have other keys.
+    """
+    shape = _SHAPES.get(path.name, _ANYTHING) if shaped else _ANYTHING
+    try:
+        valid: dict[str, Any] = shape.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: damaged ({where} {first['msg']}): restore it") from None
+    return valid
