@@ -119,8 +119,10 @@ def make(tmp_path: Path) -> Maker:
             validation = {"val_loss": 1.5 / epoch, "val_accuracy": 1 - 0.25 / epoch, "seconds": 1.0 * epoch}
             run.log({"step": 21 * epoch, "epoch": float(epoch), **progress, **validation})
         if state == "finished":
-            card = {"model": "cnn2", "channels": images.shape[1], "size": list(images.shape[2:])}
-            run.write_model(b"weights", {**card, "classes": list(classes), "parameters": 12810})
+            card = {"model": "cnn2", "channels": images.shape[1], "size": list(images.shape[2:]), "fit": "pad"}
+            run.write_model(
+                b"weights", {**card, "classes": list(classes), "parameters": 12810, "mean": [0.5], "std": [0.2]}
+            )
         for plain, views in scorings:
             run.write_predictions(plain, views)
             wrong, right = np.flatnonzero(~plain.correct)[:36], np.flatnonzero(plain.correct)[:36]
