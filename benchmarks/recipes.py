@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from step_rate import best_rate
 
 from thirtytwo.device import Device
 
@@ -57,7 +56,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_intermixed_args()
     words = [options.recipe, *options.overrides]
-    rate = best_rate()
+    # In a process of its own: on Linux a child's peak memory counts its parent's at the moment of the fork.
+    step_rate = [sys.executable, str(Path(__file__).parent / "step_rate.py")]
+    rate = json.loads(subprocess.run(step_rate, capture_output=True, text=True, check=True).stdout)
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(options.seeds):
@@ -69,7 +70,7 @@ def main() -> None:
         "command": f"thirtytwo train {options.recipe}",
         "overrides": [word for word in options.overrides if not word.startswith("data.source")],
         "machine": Device.choose().describe(),
-        "step_rate": {name: round(value) for name, value in rate.items()},
+        "step_rate": rate,
         "runs": runs,
         "summary": {key: summary([run[key] for run in runs]) for key in columns},
     }

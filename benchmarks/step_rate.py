@@ -3,6 +3,7 @@
 Times of other trainings are quoted beside this rate, so that they can be compared between machines and hours.
 """
 
+import json
 import time
 
 import torch
@@ -72,5 +73,4 @@ def best_rate() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    for name, value in best_rate().items():
-        print(f"{name:<8} {value:6.0f} img/s")
+    print(json.dumps({name: round(value) for name, value in best_rate().items()}))

@@ -6,7 +6,10 @@ from thirtytwo.recipes import recipes
 
 @recipes.register_as("cifar10-cnn2")
 def cifar10_cnn2() -> Recipe:
-    """Two convolutions of 32 filters on CIFAR-10, by SGD: the smallest network that is worth its name."""
+    """Two convolutions of 32 filters on CIFAR-10, by SGD: the smallest network that is worth its name.
+
+    ``thirtytwo train cifar10-cnn2``. Not measured yet.
+    """
     return Recipe(
         name="cifar10-cnn2",
         model="cnn2",
@@ -20,7 +23,10 @@ def cifar10_cnn2() -> Recipe:
 
 @recipes.register_as("cifar10-resnet18")
 def cifar10_resnet18() -> Recipe:
-    """ResNet-18 with the 3x3 stem on CIFAR-10: the training that most papers compare with."""
+    """ResNet-18 with the 3x3 stem on CIFAR-10: the training that most papers compare with.
+
+    ``thirtytwo train cifar10-resnet18``. Not measured yet; hours on a processor, minutes on a GPU.
+    """
     return Recipe(
         name="cifar10-resnet18",
         model="resnet18",
@@ -35,7 +41,11 @@ def cifar10_resnet18() -> Recipe:
 
 @recipes.register_as("cifar10-fast")
 def cifar10_fast() -> Recipe:
-    """The speedruns' network on CIFAR-10, trained by Muon."""
+    """The speedruns' network on CIFAR-10, trained by Muon.
+
+    ``thirtytwo train cifar10-fast``: on CIFAR-10 (JPEG) 89.45 % without and 90.43 % with 6 views (one seed), 452 s on two
+    cores with AVX-512 bf16. Learning rate, smoothing and batch were chosen on 5,000 val images: 90.0 and 91.1 % there.
+    """
     return Recipe(
         name="cifar10-fast",
         model="speednet",
