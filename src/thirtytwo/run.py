@@ -70,6 +70,7 @@ class Run:
         found = (run._read_json("status.json", shaped=False) or {}).get("format")
         if not isinstance(found, int) or found > FORMAT:
             raise UserError(f"{path}: written in format {found}, this version reads format {FORMAT}: upgrade thirtytwo")
+        _ = run.status  # raises when it is damaged
         return run
 
     @property
