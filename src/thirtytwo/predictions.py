@@ -1,6 +1,6 @@
 """Predict once, derive every figure from the predictions."""
 
-import os
+import io
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -51,22 +51,23 @@ class Predictions:
         return self.predicted == self.labels
 
 
-def save(path: Path, plain: Predictions, tta: Predictions | None) -> None:
-    """Write ``logits``, ``labels``, ``ids`` and, with views, ``logits_tta`` and ``views`` to an .npz file."""
+def pack(plain: Predictions, tta: Predictions | None) -> bytes:
+    """An .npz file of ``logits``, ``labels``, ``ids``, ``classes`` and, with views, ``logits_tta`` and ``views``."""
     arrays = {"logits": plain.logits, "labels": plain.labels, "ids": plain.ids, "classes": np.array(plain.classes)}
     if tta is not None:
         arrays |= {"logits_tta": tta.logits, "views": np.array(tta.views)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    return pack_arrays(arrays)
+
+
+def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays as the bytes of an .npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
 def load(path: Path) -> tuple[Predictions, Predictions | None]:
-    """Read what `save` wrote: the plain predictions and those with test-time augmentation, if any.
+    """Read what `pack` packed: the plain predictions and those with test-time augmentation, if any.
 
     Raises UserError when the file is missing or damaged.
     """

@@ -203,7 +203,7 @@ class Run:
 
     def write_predictions(self, plain: Predictions, tta: Predictions | None) -> None:
         """Write ``predictions/<split>.npz``."""
-        predictions_file.save(self.path / "predictions" / f"{plain.split}.npz", plain, tta)
+        self._write_arrays(plain.split, predictions_file.pack(plain, tta))
 
     def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored examples of a split: uint8 (M, C, H, W) and their ids (M,); None where there are none."""
@@ -215,10 +215,7 @@ class Run:
 
     def write_pictures(self, split: str, images: np.ndarray, ids: np.ndarray) -> None:
         """Write ``predictions/<split>-pictures.npz``."""
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, images=images, ids=ids)
-        (self.path / "predictions").mkdir(exist_ok=True)
-        write_atomic(self.path / "predictions" / f"{split}-pictures.npz", buffer.getvalue())
+        self._write_arrays(f"{split}-pictures", predictions_file.pack_arrays({"images": images, "ids": ids}))
 
     def looks(self) -> list[dict[str, Any]]:
         """Every scoring of a test split, oldest first."""
@@ -260,6 +257,10 @@ class Run:
 
     def _write(self, name: str, text: str) -> None:
         write_atomic(self.path / name, text.encode())
+
+    def _write_arrays(self, name: str, data: bytes) -> None:
+        (self.path / "predictions").mkdir(exist_ok=True)
+        write_atomic(self.path / "predictions" / f"{name}.npz", data)
 
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
         """Add a line and sync it. What a kill left of an unfinished line is taken away first."""
