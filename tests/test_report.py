@@ -15,7 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from thirtytwo import metrics
 from thirtytwo.predictions import Predictions
 from thirtytwo.recipe import Data, Recipe, Train
-from thirtytwo.report import figures, html
+from thirtytwo.report import html
+from thirtytwo.report.figures import canvas, pictures, scores
 from thirtytwo.report.view import view
 from thirtytwo.run import Run
 
@@ -332,17 +333,17 @@ def test_nothing_wrong_is_said_with_what_could_be(make: Maker, scored: tuple) ->
 
 
 def test_an_inline_figure_follows_the_pages_colours(scored: tuple) -> None:
-    text = figures.svg(figures.confusion(metrics.confusion(scored[1]), DIGITS), 'a "matrix"')
+    text = canvas.svg(scores.confusion(metrics.confusion(scored[1]), DIGITS), 'a "matrix"')
     assert 'aria-label="a &quot;matrix&quot;"' in text
-    assert "var(--ink)" in text and figures.INK not in text
+    assert "var(--ink)" in text and canvas.INK not in text
     assert "http" not in text.replace('xmlns:xlink="http://www.w3.org/1999/xlink"', "")
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 8), (7, 3), (0, 4)])
 def test_a_sample_grid_holds_any_number_of_pictures(tmp_path: Path, count: int, columns: int) -> None:
     images = np.full((count, 1, 4, 6), 128, dtype=np.uint8)
-    figure = figures.sample_grid(images, ["$one"] * count, columns)
-    figures.png(figure, tmp_path / "grid.png")
+    figure = pictures.sample_grid(images, ["$one"] * count, columns)
+    canvas.png(figure, tmp_path / "grid.png")
     assert len(figure.axes[0].images) == count
     with Image.open(tmp_path / "grid.png") as drawn:
         assert drawn.width > 50
@@ -351,7 +352,7 @@ def test_a_sample_grid_holds_any_number_of_pictures(tmp_path: Path, count: int, 
 @pytest.mark.parametrize("k", [2, 120])
 def test_class_counts_show_every_split(tmp_path: Path, k: int) -> None:
     counts = {"train": list(range(k)), "val": [1] * k, "test": [0] * k}
-    figure = figures.class_counts(counts, [f"class {i}" for i in range(k)])
+    figure = pictures.class_counts(counts, [f"class {i}" for i in range(k)])
     bars = list(figure.axes[0].patches)
     sizes = sorted(bar.get_width() if k == 2 else bar.get_height() for bar in bars)
     assert sizes == sorted(n for split in counts.values() for n in split)

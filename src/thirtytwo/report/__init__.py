@@ -1,4 +1,4 @@
 """One self-contained HTML file about a run, and its figures as PNG files, from what the run left behind.
 
-``view`` turns a run folder into plain data, ``figures`` draws parts of it, ``html`` writes the page.
+``view`` turns a run folder into plain data, ``figures`` draws its parts, ``html`` writes the page.
 """

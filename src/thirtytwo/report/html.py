@@ -10,7 +10,7 @@ import numpy as np
 
 from thirtytwo.checkpoint import write_atomic
 from thirtytwo.metrics import Estimate
-from thirtytwo.report import figures
+from thirtytwo.report.figures import canvas, pictures, scores
 from thirtytwo.report.view import SCORES, Closeup, Curves, Picture, Scored, View, view
 from thirtytwo.run import Run
 
@@ -25,10 +25,10 @@ def write(run: Run) -> Path:
     folder.mkdir(exist_ok=True)
     drawn = _figures(seen)
     for name, (figure, _) in drawn.items():
-        figures.png(figure, folder / f"{name}.png")
+        canvas.png(figure, folder / f"{name}.png")
     for stale in {path.stem for path in folder.glob("*.png")} - set(drawn):
         (folder / f"{stale}.png").unlink()
-    inline = {name: figures.svg(figure, label) for name, (figure, label) in drawn.items() if label}
+    inline = {name: canvas.svg(figure, label) for name, (figure, label) in drawn.items() if label}
     path = run.path / "report.html"
     write_atomic(path, render(seen, inline).encode("utf-8", "replace"))
     return path
@@ -59,7 +59,7 @@ def render(seen: View, inline: dict[str, str]) -> str:
         close=seen.closeup,
         figure={name: Markup(text) for name, text in inline.items()},
         score_names=SCORES,
-        bars_shown=figures.BARS_SHOWN,
+        bars_shown=canvas.BARS_SHOWN,
         axis=_axis(seen.scored),
         header=_header(seen),
     )
@@ -148,7 +148,7 @@ def _figures(seen: View) -> dict[str, "tuple[Figure, str]"]:
     if seen.closeup:
         drawn |= _closeup_figures(seen.closeup, seen.classes)
     if counts := seen.data.get("class_counts"):
-        drawn["class-counts"] = (figures.class_counts(counts, seen.classes), "")
+        drawn["class-counts"] = (pictures.class_counts(counts, seen.classes), "")
     return drawn
 
 
@@ -162,36 +162,36 @@ def _curve_figures(curves: Curves) -> dict[str, "tuple[Figure, str]"]:
         measured = [line for line in lines if line.values]
         if measured:
             ends = ", ".join(f"{line.name} ends at {line.values[-1]:.4g}" for line in measured)
-            drawn[what.replace(" ", "-")] = (figures.curves(measured, what), f"{what} by epoch: {ends}")
+            drawn[what.replace(" ", "-")] = (scores.curves(measured, what), f"{what} by epoch: {ends}")
     return drawn
 
 
 def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, "tuple[Figure, str]"]:
-    split, scores = close.scored.split, close.scored.scores
+    split = close.scored.split
     drawn = {
         "confusion": (
-            figures.confusion(close.confusion, classes),
+            scores.confusion(close.confusion, classes),
             f"confusion matrix of {split}, {len(classes)} classes; the most frequent confusions are listed beside it",
         ),
         "reliability": (
-            figures.reliability(close.bins, close.scored.n),
-            f"accuracy by confidence on {split}; the calibration error is {value(scores['ece'])}",
+            scores.reliability(close.bins, close.scored.n),
+            f"accuracy by confidence on {split}; the calibration error is {value(close.scored.scores['ece'])}",
         ),
     }
     if close.worst:
         drawn["classes"] = (
-            figures.class_bars(close.worst, scores["accuracy"].value),
+            scores.class_bars(close.worst, close.scored.scores["accuracy"].value),
             f"recall and precision by class on {split}, lowest recall first; the table below has the figures",
         )
-    for name, pictures in (("wrong", close.wrong), ("right", close.right)):
-        if pictures:
-            images = np.stack([picture.image for picture in pictures])
-            drawn[name] = (figures.sample_grid(images, [_title(picture) for picture in pictures], 6), "")
+    for name, shown in (("wrong", close.wrong), ("right", close.right)):
+        if shown:
+            images = np.stack([picture.image for picture in shown])
+            drawn[name] = (pictures.sample_grid(images, [_title(picture) for picture in shown], 6), "")
     return drawn
 
 
 def _title(picture: Picture) -> str:
-    said = f"{figures.short(picture.predicted, 12)}  {_percent(picture.probability)}"
+    said = f"{canvas.short(picture.predicted, 12)}  {_percent(picture.probability)}"
     if picture.truth == picture.predicted:
         return said
-    return f"{said}\nis {figures.short(picture.truth, 16)}"
+    return f"{said}\nis {canvas.short(picture.truth, 16)}"

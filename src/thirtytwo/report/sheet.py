@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from thirtytwo.augment import Augmentation, Batch
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
-from thirtytwo.report import figures
+from thirtytwo.report.figures import canvas, pictures
 from thirtytwo.rng import generator, numpy_generator
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, ca
     """
     train = official.train
     chosen = train.select(_sample(train, seed))
-    titles = [figures.short(train.classes[label], 14) for label in chosen.labels.tolist()]
-    parts = [figures.sample_grid(chosen.images.numpy(), titles, COLUMNS)]
+    titles = [canvas.short(train.classes[label], 14) for label in chosen.labels.tolist()]
+    parts = [pictures.sample_grid(chosen.images.numpy(), titles, COLUMNS)]
     if chain is not None:
         images = _augmented(chosen, chain, seed)
-        heading = [figures.short(caption or "", 100), *[""] * (len(titles) - 1)]
-        parts.append(figures.sample_grid(images, heading, COLUMNS))
+        heading = [canvas.short(caption or "", 100), *[""] * (len(titles) - 1)]
+        parts.append(pictures.sample_grid(images, heading, COLUMNS))
     sets = {"train": train, "val": official.val, "test": official.test}
     counts = {name: each.class_counts().tolist() for name, each in sets.items() if each is not None}
-    parts.append(figures.class_counts(counts, train.classes))
+    parts.append(pictures.class_counts(counts, train.classes))
     mean, std = train.statistics()
-    parts.append(figures.pixel_histogram(train.pixel_counts().numpy(), mean.tolist(), std.tolist()))
+    parts.append(pictures.pixel_histogram(train.pixel_counts().numpy(), mean.tolist(), std.tolist()))
     try:
         _stack(parts, path)
     except OSError as error:
@@ -70,16 +70,16 @@ def _stack(parts: "list[Figure]", path: Path) -> None:
     """Figures below each other in one PNG file."""
     from PIL import Image
 
-    pictures = []
+    images = []
     for part in parts:
         buffer = io.BytesIO()
-        figures.png(part, buffer)
-        pictures.append(Image.open(buffer).convert("RGB"))
+        canvas.png(part, buffer)
+        images.append(Image.open(buffer).convert("RGB"))
     gap = 24
-    width = max(picture.width for picture in pictures) + 2 * gap
-    sheet = Image.new("RGB", (width, sum(picture.height + gap for picture in pictures) + gap), "white")
+    width = max(image.width for image in images) + 2 * gap
+    sheet = Image.new("RGB", (width, sum(image.height + gap for image in images) + gap), "white")
     top = gap
-    for picture in pictures:
-        sheet.paste(picture, (gap, top))
-        top += picture.height + gap
+    for image in images:
+        sheet.paste(image, (gap, top))
+        top += image.height + gap
     sheet.save(path, "PNG")
