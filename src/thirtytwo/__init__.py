@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from thirtytwo.api import Answer, TrainedRun, open_run, train
+    from thirtytwo.api import Answer, TrainedRun, import_run, open_run, train
     from thirtytwo.errors import UserError
     from thirtytwo.recipe import Recipe
 
@@ -19,11 +19,12 @@ _HOMES = {
     "Recipe": "thirtytwo.recipe",
     "TrainedRun": "thirtytwo.api",
     "UserError": "thirtytwo.errors",
+    "import_run": "thirtytwo.api",
     "open_run": "thirtytwo.api",
     "train": "thirtytwo.api",
 }
 
-__all__ = ["Answer", "Recipe", "TrainedRun", "UserError", "open_run", "train"]
+__all__ = ["Answer", "Recipe", "TrainedRun", "UserError", "import_run", "open_run", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the command line and a notebook both call: train, open, test, predict, report."""
+"""What the command line and a notebook both call: train, import, open, test, predict, export, report."""
 
 import io
 from collections.abc import Iterable
@@ -13,13 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thirtytwo import metrics, recipes
+from thirtytwo import metrics, recipes, weights
 from thirtytwo.build import load_classifier, load_splits, own_components
 from thirtytwo.data import picture
 from thirtytwo.device import Device
 from thirtytwo.display import Display, output
 from thirtytwo.errors import UserError
 from thirtytwo.evaluate import logits
+from thirtytwo.export import export
+from thirtytwo.imported import Channels, import_weights
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.recipe import Recipe, resolve_key
 from thirtytwo.report.html import write as write_report
@@ -118,6 +120,11 @@ class TrainedRun:
         """Write report.html and figures/ anew from what the run left behind."""
         return write_report(self.run)
 
+    def export(self, file: str | Path) -> Path:
+        """Write the network's state dict as ``.pth`` or ``.safetensors``, and beside it, as JSON, what it needs."""
+        export(self.run, Path(file))
+        return Path(file)
+
     def __repr__(self) -> str:
         return f"TrainedRun({str(self.path)!r})"
 
@@ -175,15 +182,45 @@ def train(
 
     Raises UserError for a user's mistake, Interrupted when asked to stop.
     """
-    found = recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
-    found = found.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})
+    found = _overridden(_found(recipe), overrides)
     session = Session.new(found, out=Path(out), device=device, test=test)
     with Display(found.train.epochs, silent=not (progress and (output.is_terminal or output.is_jupyter))) as watch:
         session.complete(watch=watch)
     return TrainedRun(session.run, session.device)
 
 
+def import_run(
+    file: str | Path,
+    recipe: str | Recipe | None = None,
+    *,
+    mean: Channels = (),
+    std: Channels = (),
+    out: str | Path = "runs",
+    device: str = "auto",
+    test: bool = False,
+    **overrides: Any,
+) -> TrainedRun:
+    """Make a run of a state dict that was trained elsewhere, and score it on val: see `imported.import_weights`.
+
+    ``recipe`` says which network and which data the weights are for, as in `train`; None takes the one that `export`
+    left beside the file. ``overrides`` are its keys.
+    """
+    path = Path(file)
+    found = _overridden(weights.recipe_beside(path) if recipe is None else _found(recipe), overrides)
+    run = import_weights(path, found, mean=mean, std=std, out=Path(out), device=device, test=test)
+    return open_run(run.path, device=device)
+
+
 def open_run(path: str | Path, *, device: str = "auto") -> TrainedRun:
     """A run, to predict with or to report on. UserError when it is none; predicting needs one that is trained."""
     run = Run.open(path)
     return TrainedRun(run, Device.choose(device, run.env.get("precision", "auto")))
+
+
+def _found(recipe: str | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
+
+
+def _overridden(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
+    """Overrides as Python spells them: ``data__source`` for ``data.source``."""
+    return recipe.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})

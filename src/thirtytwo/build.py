@@ -1,15 +1,17 @@
 """Recipe -> components: the only place where the two meet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from thirtytwo.augment import Chain
 from thirtytwo.checkpoint import unpack
+from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
 from thirtytwo.data.split import Splits, make_splits
 from thirtytwo.device import Device
@@ -136,20 +138,44 @@ def try_out(parts: Parts) -> None:
     parts.model.load_state_dict(before)
 
 
+def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> dict[str, Any]:
+    """The card of a model that was made for images like these: what its weights need to be used."""
+    return {
+        "model": recipe.model,
+        "channels": images.channels,
+        "size": list(images.size),
+        "classes": list(images.classes),
+        "mean": model.mean.flatten().tolist(),
+        "std": model.std.flatten().tolist(),
+        "fit": recipe.data.fit,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def classifier_for(card: Mapping[str, Any]) -> Classifier:
+    """The model that a card describes, with weights that have not learned anything."""
+    network = build_network(
+        card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
+    )
+    return Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
+
+
+def ready(model: Classifier, device: Device) -> Classifier:
+    """``model`` as it is scored everywhere: on its device, channels last, in evaluation mode."""
+    return model.to(device.torch).to(memory_format=torch.channels_last).eval()
+
+
 def load_classifier(run: Run, device: Device) -> Classifier:
     """A finished run's model, ready to score. UserError when its weights are missing, damaged or of another shape."""
     tensors = unpack(run.read_weights(), run.weights)
     card = run.card
     with own_components(run):
-        network = build_network(
-            card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
-        )
-    model = Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
+        model = classifier_for(card)
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(f"{run.weights}: does not fit the model {card['model']} ({error})") from None
-    return model.to(device.torch).to(memory_format=torch.channels_last).eval()
+    return ready(model, device)
 
 
 @contextmanager

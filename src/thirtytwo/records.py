@@ -74,12 +74,13 @@ _SHAPES: dict[str, TypeAdapter[Any]] = {
 """What each file must hold at least."""
 
 
-def checked(path: Path, value: Any, *, shaped: bool = True) -> dict[str, Any]:
+def checked(path: Path, value: Any, *, shaped: bool = True, like: str = "") -> dict[str, Any]:
     """``value`` if it has the keys and types that its file must have; UserError naming the file otherwise.
 
-    Without ``shaped`` it only has to be an object: what a later version wrote may have other keys.
+    Without ``shaped`` it only has to be an object: what a later version wrote may have other keys. ``like`` names the
+    file of a run whose shape one of another name must have.
     """
-    shape = _SHAPES.get(path.name, _ANYTHING) if shaped else _ANYTHING
+    shape = _SHAPES.get(like or path.name, _ANYTHING) if shaped else _ANYTHING
     try:
         valid: dict[str, Any] = shape.validate_python(value)
     except ValidationError as error:

@@ -225,7 +225,7 @@ class Run:
         """Write down that the test split was scored, before anyone sees the score.
 
         Args:
-            by: who asked for it, "train" or "test".
+            by: who asked for it, "train", "test" or "import".
             n: images scored.
             accuracies: by number of views; 1 is the score without test-time augmentation.
         """

@@ -11,6 +11,7 @@ import torch
 from thirtytwo import __version__
 from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out
 from thirtytwo.data.load import as_path
+from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
@@ -51,22 +52,24 @@ class Session:
         run = Run.create(out, recipe)
         run.lock()
         run.set_status("created", test=test)
-        run.write_split(splits.record)
-        path = as_path(recipe.data.source)
-        source = {"source": str(path.resolve())} if path.exists() else {}
-        own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
-        run.write_env({"thirtytwo": __version__, **chosen.describe(), **source, **own})
+        write_origins(run, splits, chosen, imports)
         return cls(run, parts)
 
     @classmethod
     def resume(cls, path: Path, *, device: str = "auto") -> "Session":
         """Take up a run where its newest valid checkpoint left it, with the precision and threads that it began with.
 
-        Raises UserError when it is owned by another process, its images have changed, or no checkpoint is valid.
+        Raises UserError when it is owned by another process, was imported, its images have changed, or no checkpoint is
+        valid.
         """
         run = Run.open(path)
-        run.lock()
         env = run.env
+        if "imported" in env:
+            raise UserError(
+                f"{path}: was imported, so that there is no training to resume: `thirtytwo train {path}` trains its "
+                "recipe from the start"
+            )
+        run.lock()
         if env.get("device") == "cpu" and "threads" in env:
             # The number of threads decides the order of sums, and so the bits.
             torch.set_num_threads(env["threads"])
@@ -107,3 +110,12 @@ class Session:
             with suppress(UserError):  # a full disk takes no status either
                 self.run.set_status("failed", message=str(error).partition("\n")[0])
             raise
+
+
+def write_origins(run: Run, splits: Splits, device: Device, imports: Sequence[Path], **more: str) -> None:
+    """Write down on which images a new run works and what it runs on; ``more`` joins env.json."""
+    run.write_split(splits.record)
+    path = as_path(run.recipe.data.source)
+    source = {"source": str(path.resolve())} if path.exists() else {}
+    own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
+    run.write_env({"thirtytwo": __version__, **device.describe(), **source, **own, **more})

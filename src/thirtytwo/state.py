@@ -4,14 +4,13 @@ import logging
 import time
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from thirtytwo import checkpoint
 from thirtytwo.augment import Batch
-from thirtytwo.build import Parts
+from thirtytwo.build import Parts, describe
 from thirtytwo.errors import UserError
 from thirtytwo.evaluate import loss_and_accuracy
 from thirtytwo.run import Run
@@ -162,17 +161,7 @@ class State:
         if self.best.tensors:
             model.load_state_dict(self.best.tensors)
         self._require_finite(dict(model.state_dict()))
-        train, recipe = self.parts.splits.train, self.parts.recipe
-        card: dict[str, Any] = {
-            "model": recipe.model,
-            "channels": train.channels,
-            "size": list(train.size),
-            "classes": list(train.classes),
-            "mean": self.parts.model.mean.flatten().tolist(),
-            "std": self.parts.model.std.flatten().tolist(),
-            "fit": recipe.data.fit,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        }
+        card = describe(self.parts.model, self.parts.recipe, self.parts.splits.train)
         self.run.write_model(checkpoint.pack(dict(model.state_dict())), card)
         self.run.set_status("trained", step=self.step, seconds=self.seconds)
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from thirtytwo.errors import UserError
 
-VERBS = ("train", "test", "predict", "report", "runs", "recipes", "model", "data", "info")
+VERBS = ("train", "test", "predict", "report", "runs", "recipes", "model", "data", "export", "import_", "info")
 """In the order in which ``--help`` lists them."""
 
 

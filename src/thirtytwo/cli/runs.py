@@ -55,7 +55,8 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
         say_run_json(found)
         return
     status, split, env = found.status, found.split, found.env
-    say("run", str(found.path), standing(found) or f"finished, {status.get('step', 0):,} steps")
+    ended = f"imported from {env['imported']}" if "imported" in env else f"finished, {status.get('step', 0):,} steps"
+    say("run", str(found.path), standing(found) or ended)
     if split:
         sizes = " · ".join(f"{name} {size:,}" for name, size in split["sizes"].items())
         say("data", f"{split['name']}, {len(split['classes'])} classes", sizes)
@@ -78,6 +79,8 @@ def _row(path: Path) -> dict[str, Any]:
     try:
         run = Run.open(path)
         state = run.status.get("state")
+        if state == "finished" and "imported" in run.env:
+            state = "imported"
         row["state"] = "stopped" if state == "running" and not run.busy else state
         row["data"] = run.split.get("name", run.recipe.data.source)
         row["model"], row["seed"] = run.recipe.model, run.recipe.seed

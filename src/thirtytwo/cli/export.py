@@ -1,0 +1,44 @@
+"""``thirtytwo export``."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from thirtytwo.cli.app import Import, Json, RunPath, app
+
+
+@app.command()
+def export(
+    run: RunPath,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The file to make; its suffix is the format.", show_default="<recipe>.pth, here"),
+    ] = None,
+    format: Annotated[Literal["pth", "safetensors"], typer.Option("--format", help="Used where no FILE is named.")] = (
+        "pth"
+    ),
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Write a run's network as a state dict that plain PyTorch loads, and beside it, as JSON, what it needs."""
+    from thirtytwo.cli.console import say, say_json
+    from thirtytwo.export import export as write
+    from thirtytwo.run import Run
+    from thirtytwo.weights import beside
+
+    found = Run.open(run)
+    file = file or Path(f"{found.recipe.name}.{format}")
+    card = write(found, file)
+    if as_json:
+        say_json({"file": str(file), **card})
+        return
+    height, width = card["size"]
+    mean, std = ((f"({', '.join(f'{each:.4f}' for each in card[key])})") for key in ("mean", "std"))
+    colour = "grey" if card["channels"] == 1 else "RGB"
+    say(str(file), f"{card['model']}, {card['parameters']:,} parameters", "read back: the same logits, bit for bit")
+    say(
+        "expects",
+        f"{colour} images {height}x{width} in 0..1, minus {mean}, divided by {std}",
+        f"{len(card['classes'])} classes, listed in {beside(file)}",
+    )

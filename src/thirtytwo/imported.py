@@ -1,0 +1,118 @@
+"""A run made from weights that were trained elsewhere: scored, and ready to predict and to report."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from thirtytwo import checkpoint, weights
+from thirtytwo.build import check, describe, load_classifier, load_splits
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.recipe import Recipe
+from thirtytwo.run import Run
+from thirtytwo.score import score
+from thirtytwo.session import write_origins
+
+log = logging.getLogger("thirtytwo")
+
+Channels = Sequence[float]
+"""A number for each channel, or one for all."""
+
+
+def import_weights(
+    file: Path,
+    recipe: Recipe,
+    *,
+    mean: Channels = (),
+    std: Channels = (),
+    out: Path,
+    device: str = "auto",
+    test: bool = False,
+    imports: Sequence[Path] = (),
+) -> Run:
+    """Make a run of a state dict: ``.pth``, which is read without running what it holds, or ``.safetensors``.
+
+    Args:
+        file: the state dict of the network alone.
+        recipe: what says which network and which data the weights are for.
+        mean, std: the normalisation, in 0..1, that the network was trained with. Without them it is taken from
+            ``<file>.json``, and where there is none from the training images, which a warning says.
+        out: where the run folder is made.
+        device: where it is scored.
+        test: whether to look at the test split too; val is always scored.
+        imports: the user's files that registered components.
+
+    Raises UserError, and leaves nothing, when the file cannot be read, holds more than weights, or does not fit.
+    """
+    card = weights.card_beside(file)
+    data = _read(file)
+    if card and card["sha256"] != checkpoint.sha256(data):
+        raise UserError(
+            f"{weights.beside(file)}: not about {file}, whose sha256 differs: delete it, or bring both back"
+        )
+    check(recipe)
+    tensors = weights.unpacked(data, file)
+    chosen = Device.choose(device, recipe.train.precision)
+    splits = load_splits(recipe)
+    train = splits.train
+    if card:
+        _require_same(card, train, file)
+    network = build_network(recipe.model, channels=train.channels, classes=len(train.classes), size=train.size)
+    named = weights.fitted(tensors, network, recipe.model, file)
+    network.load_state_dict(named)
+    if named.keys() != tensors.keys():
+        log.warning(
+            "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
+            file, next(iter(tensors)), recipe.model,
+        )  # fmt: skip
+    if bool(mean) != bool(std):
+        raise UserError(f"{file}: --mean and --std belong together: give both")
+    if mean:
+        normalisation = _channels("--mean", mean, train), _channels("--std", std, train)
+    elif card:
+        normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])
+    else:
+        normalisation = train.statistics()
+        log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
+    model = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
+    run = Run.create(out, recipe)
+    with run.owned():
+        write_origins(run, splits, chosen, imports, imported=str(file.resolve()), sha256=checkpoint.sha256(data))
+        run.write_model(checkpoint.pack(model.state_dict()), describe(model, recipe, train))
+        classifier = load_classifier(run, chosen)
+        for split in ("val", "test") if test else ("val",):
+            score(run, classifier, splits, chosen, split, by="import")
+        run.set_status("finished")
+    return run
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
+
+
+def _require_same(card: weights.Card, images: ImageSet, file: Path) -> None:
+    """Raises UserError when the card tells of other images than these: the network would be shown what it never saw."""
+    for key, here in (("channels", images.channels), ("size", images.size), ("classes", list(images.classes))):
+        if card[key] != here:
+            raise UserError(
+                f"{weights.beside(file)}: says {key} {card[key]}, the recipe's data has {here}: name the data that the "
+                "weights are for"
+            )
+
+
+def _channels(option: str, numbers: Channels, images: ImageSet) -> Tensor:
+    """float32 (C,). Raises UserError for another count, for what is not finite, and for a standard deviation of 0."""
+    found = torch.tensor(numbers, dtype=torch.float32)
+    if len(found) not in (1, images.channels):
+        raise UserError(f"{option}: {len(found)} numbers for images of {images.channels} channels: give one a channel")
+    if not bool(found.isfinite().all()) or (option == "--std" and not bool((found > 0).all())):
+        raise UserError(f"{option}: must be finite{', and above 0' if option == '--std' else ''}")
+    return found.expand(images.channels).clone()

@@ -1,0 +1,161 @@
+"""A network's weights in a file for other programs: ``.pth`` (torch.save) or ``.safetensors``, with a card beside it.
+
+The card, ``<file>.json``, says what the weights need to be used. Reading either of them runs no code.
+"""
+
+import io
+import json
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from thirtytwo import records
+from thirtytwo.errors import UserError
+from thirtytwo.recipe import Recipe, from_values
+
+Card = dict[str, Any]
+PTH, SAFETENSORS = (".pth", ".pt"), (".safetensors",)
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training scripts keep a state dict beside their optimizer's state and epoch."""
+PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put in front of every name."""
+
+
+def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
+    """A state dict in the format that the suffix of ``file`` names. Raises UserError for another suffix."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    if _suffix(file) in SAFETENSORS:
+        return save_tensors(plain)
+    buffer = io.BytesIO()
+    torch.save(plain, buffer)
+    return buffer.getvalue()
+
+
+def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
+    """The state dict in a file's bytes, taken out of a training script's wrapping and without DataParallel's prefix.
+
+    Raises UserError, and never runs what the file holds, when it is damaged, no state dict, or more than weights.
+    """
+    found = _load(data, file)
+    while isinstance(found, Mapping) and (inner := [key for key in WRAPPERS if isinstance(found.get(key), Mapping)]):
+        found = found[inner[0]]
+    if not (isinstance(found, Mapping) and found and all(_is_weight(*item) for item in found.items())):
+        raise UserError(
+            f"{file}: holds no state dict (names with their tensors): save one with torch.save(net.state_dict(), FILE)"
+        )
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in found):
+            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return dict(found)
+
+
+def fitted(tensors: Mapping[str, Tensor], network: nn.Module, spec: str, file: Path) -> dict[str, Tensor]:
+    """``tensors`` under the names that ``network`` has for them.
+
+    A file in which no name is the network's own, but the tensors have its shapes in its order, is taken in that order:
+    so does a tutorial's ``conv1.weight`` become a sequence's ``0.weight``. Raises UserError when the file does not fit
+    the network, which ``spec`` names, or holds numbers that are not finite.
+    """
+    wanted = network.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wanted_shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
+    if not shapes.keys() & wanted_shapes.keys() and [*shapes.values()] == [*wanted_shapes.values()]:
+        tensors = dict(zip(wanted, tensors.values(), strict=True))
+    elif shapes != wanted_shapes:
+        raise UserError(
+            f"{file}: does not fit the model {spec} on these images ({_difference(shapes, wanted_shapes)}): "
+            "name the recipe that it was trained by, or set model and data"
+        )
+    if not all(bool(tensor.float().isfinite().all()) for tensor in tensors.values()):
+        raise UserError(f"{file}: holds weights that are not finite numbers: its training went wrong")
+    return dict(tensors)
+
+
+def beside(file: Path) -> Path:
+    """Where the card of a file lies."""
+    return file.with_name(f"{file.name}.json")
+
+
+def card_beside(file: Path) -> Card:
+    """The card beside a file, checked as a run's own; empty where there is none."""
+    path = beside(file)
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged, cannot be read as JSON ({error}): restore it, or delete it") from None
+    return records.checked(path, value, like="model.json")
+
+
+def recipe_beside(file: Path) -> Recipe:
+    """The recipe in the card beside a file. Raises UserError where there is none."""
+    card = card_beside(file)
+    if not isinstance(card.get("recipe"), dict):
+        if not file.is_file():
+            raise UserError(f"{file}: no such file")
+        raise UserError(
+            f"{file}: nothing beside it says what it is for: name the recipe whose model and data it belongs to, "
+            f"`thirtytwo import {file} cifar10-tutorial`"
+        )
+    try:
+        return from_values(card["recipe"])
+    except UserError as error:
+        raise UserError(f"{beside(file)}: {error}") from None
+
+
+def _suffix(file: Path) -> str:
+    suffix = file.suffix.lower()
+    if suffix not in PTH + SAFETENSORS:
+        raise UserError(f"{file}: not a name for a file of weights: end it in .pth or .safetensors")
+    return suffix
+
+
+def _load(data: bytes, file: Path) -> Any:
+    suffix = _suffix(file)
+    try:
+        if suffix in SAFETENSORS:
+            return load_tensors(data)
+        with warnings.catch_warnings(action="ignore"):  # about pickles that it is not going to open
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        what = f"asks for {asked[1]}" if asked else "is no plain torch.save"
+        raise UserError(
+            f"{file}: not opened, it holds more than weights ({what}) and could run code: "
+            "save the weights alone, torch.save(net.state_dict(), FILE)"
+        ) from error
+    except Exception as error:  # a damaged file may lead the readers anywhere
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{file}: damaged, or not a {suffix} file ({reason}): get it again") from error
+
+
+def _is_weight(name: object, tensor: object) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(tensor, Tensor)
+        and tensor.device.type == "cpu"
+        and tensor.layout == torch.strided
+        and not (tensor.is_quantized or tensor.is_complex())
+    )
+
+
+def _difference(shapes: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> str:
+    """What is missing, too much, or of another shape: the first of each."""
+    missing = [name for name in wanted if name not in shapes]
+    extra = [name for name in shapes if name not in wanted]
+    other = [name for name in wanted if name in shapes and shapes[name] != wanted[name]]
+    parts = [
+        f"{len(names)} tensor{'s' if len(names) > 1 else ''} {what}, such as {names[0]}"
+        for names, what in ((missing, "missing"), (extra, "too many"))
+        if names
+    ]
+    return "; ".join([*parts, *(f"{name} is {shapes[name]}, not {wanted[name]}" for name in other[:1])])
