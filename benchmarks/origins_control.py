@@ -1,0 +1,254 @@
+"""The origins' networks in a plain PyTorch loop and through thirtytwo: is the accuracy the same, and what is the time?
+
+    python benchmarks/origins_control.py --cifar10 path/to/cifar10 --mnist path/to/mnist --seeds 3
+
+The plain loop is the one that tutorials write: a DataLoader over PIL images with torchvision's transforms an image at
+a time, float32, torch's own optimizer. Of thirtytwo it has the network's layers, the images of the split, and the
+learning rate's course, a number a step. What decides the result is the recipe's in both: batch size, optimizer, rate,
+weight decay (of filters and weights, not of norms and biases), label smoothing, epochs. The augmentation is what
+`RandomCrop` and `RandomHorizontalFlip` do, in both. Both score val after each epoch, and never see test; the time is
+that of the steps and the scorings, without loading data. Each training has a process of its own; the two take turns in
+being first. Prints a table and writes every single result to ``benchmarks/results/``.
+"""
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import date
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from recipes import RESULTS, summary
+from scipy import stats
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+import thirtytwo
+from thirtytwo import recipes
+from thirtytwo.build import load_splits
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.device import Device
+from thirtytwo.models.classifier import build_network
+from thirtytwo.optim import schedules
+from thirtytwo.recipe import Recipe
+
+NETWORKS = {
+    "lenet": "cifar10-tutorial",
+    "vgg8": "cifar10-vgg8",
+    "cnn2": "cifar10-cnn2",
+    "cnn2-mnist": "mnist-cnn2",
+    "cnn9": "cifar10-cnn9",
+}
+"""By origin's network: the recipe whose settings both loops take."""
+PLAIN = {
+    "average": "none",
+    "optim.bias_lr": None,
+    "optim.head_lr": None,
+    "optim.clip": None,
+    "train.patience": None,
+    "train.class_weights": "none",
+    "train.eval_every": 1.0,
+    "evaluate.views": "none",
+}
+"""What a plain loop does not have, taken out of the recipe."""
+TRIAL_IMAGES = 4096
+"""Images that the plain loop trains on with each number of workers, to find the faster one, before the clock runs; the
+second half is timed."""
+
+
+class Pictures(Dataset):
+    """An image set as torchvision's data sets are: a PIL image an item, then the transform."""
+
+    def __init__(self, images: ImageSet, transform: Callable[[Image.Image], torch.Tensor]) -> None:
+        pixels = images.images.permute(0, 2, 3, 1).numpy()
+        self.pixels = pixels[..., 0] if images.channels == 1 else pixels
+        self.labels = images.labels.tolist()
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """Train the recipe's network in a plain loop: val accuracy and seconds."""
+    splits = load_splits(recipe)
+    size, colour = splits.train.size, splits.train.channels == 3
+    mean, std = (each.tolist() for each in splits.train.statistics())
+    standard = [transforms.ToTensor(), transforms.Normalize(mean, std)]
+    changes = [transforms.RandomCrop(size, padding=4 if colour else 2)]
+    changes += [transforms.RandomHorizontalFlip()] if colour else []
+    pictures = Pictures(splits.train, transforms.Compose([*changes, *standard]))
+    batch = min(recipe.train.batch_size, len(pictures))
+    epochs = int(recipe.train.epochs)
+    steps = epochs * (len(pictures) // batch)
+
+    def parts() -> tuple[nn.Module, torch.optim.Optimizer, nn.Module]:
+        network = build_network(recipe.model, splits.train.channels, len(splits.train.classes), size)
+        return network, _optimizer(network, recipe), nn.CrossEntropyLoss(label_smoothing=recipe.train.label_smoothing)
+
+    def loader(pictures: Pictures, batch: int, workers: int, **options: bool) -> DataLoader:
+        # A tutorial's workers are forks; in a process that was spawned they would be spawned too, seconds each.
+        many = {"num_workers": workers, "persistent_workers": True, "multiprocessing_context": "fork"}
+        return DataLoader(pictures, batch, **(many if workers else {}), **options)
+
+    def trial(workers: int) -> float:
+        batches = iter(loader(pictures, batch, workers, shuffle=True, drop_last=True))
+        network, optimizer, criterion = parts()
+        half = max(1, TRIAL_IMAGES // batch // 2)
+        _train(network, islice(batches, half), optimizer, criterion)  # the workers' head start is used up
+        began = time.perf_counter()
+        _train(network, islice(batches, half), optimizer, criterion)
+        return time.perf_counter() - began
+
+    workers = min((0, 2), key=trial)
+    torch.manual_seed(recipe.seed)
+    batches = loader(pictures, batch, workers, shuffle=True, drop_last=True)
+    val = loader(Pictures(splits.val, transforms.Compose(standard)), 500, workers)
+    network, optimizer, criterion = parts()
+    course = schedules.build(recipe.schedule)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(min(step / steps, 1.0)))
+    began = time.perf_counter()
+    for _ in range(epochs):
+        _train(network, batches, optimizer, criterion, scheduler)
+        accuracy = _accuracy(network, val)
+    return {"accuracy": accuracy, "seconds": time.perf_counter() - began, "workers": workers}
+
+
+def ours(recipe: Recipe) -> dict[str, Any]:
+    """Train the same through thirtytwo: val accuracy and seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = thirtytwo.train(recipe, out=folder, test=False, progress=False)
+        accuracy, env = run.scores("val")["accuracy"].value, run.run.env
+        return {"accuracy": accuracy, "seconds": run.run.status["seconds"], "precision": env["precision"]}
+
+
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """torch's own, with weight decay on what has two or more dimensions."""
+    optim, parameters = recipe.optim, list(network.parameters())
+    groups = [
+        {"params": [each for each in parameters if each.ndim >= 2], "weight_decay": optim.weight_decay},
+        {"params": [each for each in parameters if each.ndim < 2], "weight_decay": 0.0},
+    ]
+    if optim.name == "sgd":
+        nesterov = optim.nesterov and optim.momentum > 0
+        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=nesterov)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return kinds[optim.name](groups, lr=optim.lr, betas=optim.betas)
+
+
+def _train(
+    network: nn.Module,
+    batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    optimizer: torch.optim.Optimizer,
+    criterion: nn.Module,
+    scheduler: torch.optim.lr_scheduler.LambdaLR | None = None,
+) -> None:
+    network.train()
+    for images, labels in batches:
+        optimizer.zero_grad()
+        criterion(network(images), labels).backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+
+
+@torch.no_grad()
+def _accuracy(network: nn.Module, batches: DataLoader) -> float:
+    network.eval()
+    right = [network(images).argmax(1) == labels for images, labels in batches]
+    return float(torch.cat(right).double().mean())
+
+
+def alternating(recipe: Recipe, seeds: int) -> Iterator[dict[str, Any]]:
+    """Both loops for each seed, each in a new process, first the one and then the other first."""
+    spawn = multiprocessing.get_context("spawn")
+    for seed in range(seeds):
+        found: dict[str, Any] = {"seed": seed}
+        for loop in (plain, ours) if seed % 2 == 0 else (ours, plain):
+            with ProcessPoolExecutor(1, mp_context=spawn) as process:
+                found[loop.__name__] = process.submit(loop, recipe.override({"seed": seed})).result()
+        yield found
+
+
+def compared(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Means with their 95 % intervals over seeds (t): of both, of the difference (Welch), of the ratio of the times."""
+    plains, others = ([run[loop]["accuracy"] for run in runs] for loop in ("plain", "ours"))
+    difference = {"mean": float(np.mean(others) - np.mean(plains)), "low": np.nan, "high": np.nan, "n": len(runs)}
+    if len(runs) > 1 and np.ptp(plains) + np.ptp(others) > 0:
+        interval = stats.ttest_ind(others, plains, equal_var=False).confidence_interval()
+        difference |= {"low": float(interval.low), "high": float(interval.high)}
+    return {
+        "plain accuracy": summary(plains),
+        "thirtytwo accuracy": summary(others),
+        "difference": difference,
+        "plain seconds": summary([run["plain"]["seconds"] for run in runs]),
+        "thirtytwo seconds": summary([run["ours"]["seconds"] for run in runs]),
+        "time ratio": summary([run["plain"]["seconds"] / run["ours"]["seconds"] for run in runs]),
+    }
+
+
+def _row(of: dict[str, dict[str, float]]) -> str:
+    gap, ratio = of["difference"], of["time ratio"]
+    low, mean, high = (f"{100 * gap[key]:+.2f}" for key in ("low", "mean", "high"))
+    accuracies = (f"{100 * of[f'{loop} accuracy']['mean']:.2f}" for loop in ("plain", "thirtytwo"))
+    cells = "".join(f"{cell:<10}" for cell in accuracies)
+    times = f"{ratio['mean']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+    return f"{gap['n']:>4}   {cells}{f'{mean} [{low}, {high}]':<25}{times}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("networks", nargs="*", default=list(NETWORKS), help=f"of {', '.join(NETWORKS)}; default: all")
+    parser.add_argument("--cifar10", default="cifar10", help="a source of CIFAR-10, such as a path")
+    parser.add_argument("--mnist", default="mnist", help="a source of MNIST")
+    parser.add_argument("--epochs", type=int, help="default: each recipe's")
+    parser.add_argument("--limit", type=int, help="training images; default: all")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--precision", default="auto", help="thirtytwo's; the plain loop has float32")
+    options = parser.parse_args()
+    if unknown := set(options.networks) - set(NETWORKS):
+        parser.error(f"unknown network {', '.join(sorted(unknown))}: choose from {', '.join(NETWORKS)}")
+    found = {}
+    for name in options.networks:
+        grey = NETWORKS[name].startswith("mnist")
+        recipe = recipes.find(NETWORKS[name])
+        recipe = recipe.override(
+            {
+                **PLAIN,
+                "augment": "translate(2, padding='zero')" if grey else "flip|translate(4, padding='zero')",
+                "data.source": options.mnist if grey else options.cifar10,
+                "data.limit": options.limit,
+                "train.precision": options.precision,
+                "train.epochs": options.epochs or round(recipe.train.epochs),
+            }
+        )
+        runs = []
+        for run in alternating(recipe, options.seeds):
+            runs.append(run)
+            print(name, json.dumps(run), flush=True)
+        used = recipe.model_dump(mode="json", exclude={"data": {"source"}})
+        found[name] = {"recipe": used, "runs": runs, "summary": compared(runs)}
+    print(f"\n{'':<12}{'epochs':>7}{'n':>4}   plain, %  ours, %  difference               time, plain / ours")
+    for name, each in found.items():
+        print(f"{name:<12}{each['recipe']['train']['epochs']:>7g}{_row(each['summary'])}")
+    RESULTS.mkdir(exist_ok=True)
+    today = date.today().isoformat()
+    path = RESULTS / f"origins-control-{today}.json"
+    result = {"date": today, "machine": Device.choose().describe(), "limit": options.limit, "networks": found}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
