@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from thirtytwo import metrics
+from thirtytwo.explanation import Explanation, Layer
 from thirtytwo.predictions import Predictions
 from thirtytwo.recipe import Data, Recipe, Train
 from thirtytwo.report import html
@@ -227,7 +228,7 @@ def test_a_report_is_the_same_each_time_and_leaves_no_figure_of_an_earlier_one(m
     assert html.write(run).read_bytes() == first
     drawn = {path.stem for path in (run.path / "figures").iterdir()}
     curves = {"loss", "accuracy", "learning-rate"}
-    assert drawn == curves | {"classes", "confusion", "reliability", "wrong", "right", "class-counts"}
+    assert drawn == curves | {"classes", "confusion", "reliability", "predictions", "wrong", "right", "class-counts"}
 
 
 def test_looks_and_plans_that_spoil_a_figure_are_said(make: Maker, scored: tuple) -> None:
@@ -274,7 +275,7 @@ def test_an_unfinished_run_shows_how_far_it_came(make: Maker, scored: tuple, sta
 
 def test_a_trained_run_that_was_never_scored_says_how_to_score_it(make: Maker, scored: tuple) -> None:
     text = page_of(make(DIGITS, scored[0], state="trained")).text
-    assert "was trained to its end but not scored" in text and "thirtytwo train --resume RUN" in text
+    assert "was trained to its end, but not all of it is scored" in text and "thirtytwo train --resume RUN" in text
 
 
 def test_commands_install_released_versions_and_name_the_users_files(make: Maker, scored: tuple) -> None:
@@ -322,6 +323,20 @@ def test_few_and_many_classes_and_any_picture(make: Maker, k: int, channels: int
     assert len(page.table("Class")) == k
     assert ("Top-5 accuracy" in page.text) == (k > 5)
     assert {(a["width"], a["height"]) for a in page.attributes("img")} == {(str(side), str(side))}
+
+
+def test_what_the_network_saw_is_drawn_from_the_run_alone(make: Maker, scored: tuple) -> None:
+    images, _, _, val = scored
+    run = make(DIGITS, images, (val, None))
+    assert not page_of(run).tags.count(("h2", {"id": "network"}))
+    constant = Layer("<b>0</b>", "Conv2d", (4, 5, 5), np.arange(4), np.ones((4, 5, 5), np.float32))
+    id_ = int(val.ids[0])
+    run.write_explanation(Explanation(images[id_], np.ones((3, 1, 3, 3), np.float32), (constant,)), id_)
+    page = page_of(run)
+    assert page.tags.count(("h2", {"id": "network"})) == 1
+    labels = [str(svg["aria-label"]) for svg in page.attributes("svg")]
+    assert any(f"val #{id_}: {DIGITS[val.labels[0]]}, called {DIGITS[val.predicted[0]]}" in label for label in labels)
+    assert any("3 filters, 1 x 3 x 3" in label for label in labels)
 
 
 def test_nothing_wrong_is_said_with_what_could_be(make: Maker, scored: tuple) -> None:

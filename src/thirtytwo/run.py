@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from thirtytwo import explanation as explanation_file
 from thirtytwo import predictions as predictions_file
 from thirtytwo import records
 from thirtytwo.checkpoint import sha256, write_atomic
 from thirtytwo.errors import UserError
+from thirtytwo.explanation import Explanation
 from thirtytwo.predictions import Predictions
 from thirtytwo.recipe import Recipe, from_toml
 
@@ -36,8 +38,8 @@ class Run:
         self._lock = FileLock(path / ".lock", timeout=0)
 
     @classmethod
-    def create(cls, root: Path, recipe: Recipe) -> "Run":
-        """A new folder ``root/<recipe's name>-<number>``, never one that exists."""
+    def create(cls, root: Path, recipe: Recipe, name: str | None = None) -> "Run":
+        """A new folder ``root/<name>``, else ``root/<recipe's name>-<number>``; never one that exists."""
         try:
             root.mkdir(parents=True, exist_ok=True)
             numbered = re.compile(rf"{re.escape(recipe.name)}-(\d+)")
@@ -45,10 +47,12 @@ class Run:
             number = max(taken, default=0) + 1
             while True:
                 try:
-                    path = root / f"{recipe.name}-{number}"
+                    path = root / (name or f"{recipe.name}-{number}")
                     path.mkdir()
                     break
                 except FileExistsError:
+                    if name:
+                        raise
                     number += 1
         except OSError as error:
             raise UserError(f"{root}: cannot make a run folder here ({error.strerror}): choose another --out") from None
@@ -217,6 +221,15 @@ class Run:
         """Write ``predictions/<split>-pictures.npz``."""
         self._write_arrays(f"{split}-pictures", predictions_file.pack_arrays({"images": images, "ids": ids}))
 
+    def explanation(self) -> tuple[Explanation, int] | None:
+        """What the network makes of one picture of val, and the picture's id; None where that was not written."""
+        path = self.path / "predictions" / "layers.npz"
+        return explanation_file.load(path) if path.is_file() else None
+
+    def write_explanation(self, explanation: Explanation, id_: int) -> None:
+        """Write ``predictions/layers.npz``."""
+        self._write_arrays("layers", explanation_file.pack(explanation, id_))
+
     def looks(self) -> list[dict[str, Any]]:
         """Every scoring of a test split, oldest first."""
         return self._read_lines("looks.jsonl")
@@ -225,7 +238,7 @@ class Run:
         """Write down that the test split was scored, before anyone sees the score.
 
         Args:
-            by: who asked for it, "train", "test" or "import".
+            by: who asked for it, "train", "test", "study" or "import".
             n: images scored.
             accuracies: by number of views; 1 is the score without test-time augmentation.
         """

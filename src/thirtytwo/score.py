@@ -10,6 +10,7 @@ from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluate import predict
+from thirtytwo.explain import explain
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.predictions import Predictions
 from thirtytwo.rng import numpy_generator
@@ -22,7 +23,7 @@ PICTURES = 36
 def score(run: Run, model: Classifier, splits: Splits, device: Device, split: str, *, by: str) -> None:
     """Predict ``split`` ("val" or "test") and store predictions, examples and scores in the run.
 
-    Scoring test is a look: it is written down, with who asked for it (``by``: "train" or "test").
+    Scoring test is a look: it is written down, with who asked for it (``by``: "train", "test" or "study").
     """
     images: ImageSet = getattr(splits, split)
     plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
@@ -32,11 +33,16 @@ def score(run: Run, model: Classifier, splits: Splits, device: Device, split: st
     run.write_predictions(plain, averaged)
     chosen = _examples(plain, run.recipe.seed)
     run.write_pictures(split, images.images[chosen].numpy(), plain.ids[chosen])
+    if split == "val":
+        typical = _typical(plain)
+        run.write_explanation(explain(model, images.images[typical]), int(plain.ids[typical]))
     run.write_results([_row(run, each) for each in (plain, averaged) if each is not None])
 
 
 def require_same_split(run: Run, splits: Splits, split: str) -> None:
     """Raises UserError when the images of ``split`` are not those that the run was made with."""
+    if not run.split:
+        raise UserError(f"{run.path}/split.json: missing, so that nothing tells which images the run has: restore it")
     then, now = run.split.get("sha256", {}).get(split), splits.record["sha256"][split]
     if then != now:
         raise UserError(
@@ -53,6 +59,12 @@ def _examples(predictions: Predictions, seed: int) -> np.ndarray:
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:PICTURES]
     sample = numpy_generator(seed, "examples").permutation(right)[:PICTURES]
     return np.concatenate([worst, sample])
+
+
+def _typical(predictions: Predictions) -> int:
+    """Position of the picture to explain: of the first class with a right answer, the most confidently right one."""
+    confidence = predictions.probabilities.max(axis=1)
+    return int(np.lexsort((-confidence, predictions.labels, ~predictions.correct))[0])
 
 
 def _row(run: Run, predictions: Predictions) -> dict[str, Any]:

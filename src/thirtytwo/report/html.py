@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thirtytwo.checkpoint import write_atomic
+from thirtytwo.explanation import Explanation
 from thirtytwo.metrics import Estimate
 from thirtytwo.report.figures import canvas, pictures, scores
 from thirtytwo.report.view import SCORES, Closeup, Curves, Picture, Scored, View, view
 from thirtytwo.run import Run
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from matplotlib.figure import Figure
+
+PANEL = 6
+"""Wrong answers, and right ones, in the panel of predictions."""
 
 
 def write(run: Run) -> Path:
@@ -36,17 +41,35 @@ def write(run: Run) -> Path:
 
 def render(seen: View, inline: dict[str, str]) -> str:
     """The page as text. ``inline`` holds the figures as ``<svg>`` elements by name; all else is escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            view=seen,
+            close=seen.closeup,
+            figure={name: Markup(text) for name, text in inline.items()},
+            score_names=SCORES,
+            bars_shown=canvas.BARS_SHOWN,
+            axis=_axis(seen.scored),
+            header=_header(seen),
+        )
+    )
+
+
+def environment() -> "Environment":
+    """Where the pages' templates are found, with the filters that they share; all text is escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    found = Environment(
         loader=PackageLoader("thirtytwo.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "value": value,
         "interval": interval,
         "percent": _percent,
@@ -54,15 +77,7 @@ def render(seen: View, inline: dict[str, str]) -> str:
         "duration": duration,
         "data_uri": data_uri,
     }
-    return environment.get_template("report.html.j2").render(
-        view=seen,
-        close=seen.closeup,
-        figure={name: Markup(text) for name, text in inline.items()},
-        score_names=SCORES,
-        bars_shown=canvas.BARS_SHOWN,
-        axis=_axis(seen.scored),
-        header=_header(seen),
-    )
+    return found
 
 
 def value(estimate: Estimate, unit: str = "%") -> str:
@@ -147,6 +162,8 @@ def _figures(seen: View) -> dict[str, "tuple[Figure, str]"]:
     drawn = _curve_figures(seen.curves)
     if seen.closeup:
         drawn |= _closeup_figures(seen.closeup, seen.classes)
+    if seen.explained:
+        drawn |= _explained_figures(*seen.explained)
     if counts := seen.data.get("class_counts"):
         drawn["class-counts"] = (pictures.class_counts(counts, seen.classes), "")
     return drawn
@@ -187,6 +204,31 @@ def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, "tup
         if shown:
             images = np.stack([picture.image for picture in shown])
             drawn[name] = (pictures.sample_grid(images, [_title(picture) for picture in shown], 6), "")
+    panel = [*close.wrong[:PANEL], *close.right[:PANEL]]
+    if panel:
+        drawn["predictions"] = (
+            pictures.prediction_panel(
+                [picture.image for picture in panel],
+                [f"{split} #{picture.id}, is {picture.truth}" for picture in panel],
+                [picture.top for picture in panel],
+                [picture.truth for picture in panel],
+            ),
+            f"the most probable classes of {len(panel)} images of {split}; the lists below have all that are stored",
+        )
+    return drawn
+
+
+def _explained_figures(picture: Picture, explanation: Explanation) -> dict[str, "tuple[Figure, str]"]:
+    drawn = {}
+    if len(explanation.filters):
+        count, channels, height, width = explanation.filters.shape
+        label = f"the weights of the first convolution's {count} filters, {channels} x {height} x {width}"
+        drawn["filters"] = (pictures.filters(explanation.filters), label)
+    if explanation.layers:
+        said = f"called {canvas.short(picture.predicted)} with {_percent(picture.probability)}"
+        title = f"val #{picture.id}: {canvas.short(picture.truth)}, {said}"
+        label = f"feature maps of {len(explanation.layers)} layers for one picture; {title}"
+        drawn["layers"] = (pictures.feature_maps(explanation, title), label)
     return drawn
 
 

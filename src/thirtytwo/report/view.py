@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from thirtytwo import metrics
+from thirtytwo.explanation import Explanation
 from thirtytwo.metrics import ClassScores, Estimate, ReliabilityBin
 from thirtytwo.predictions import Predictions
 from thirtytwo.run import Run
 
-WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN = 30, 18, 12
+WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 30, 18, 12, 3
 
 SCORES = {
     "accuracy": ("Accuracy", "%", "Wilson"),
@@ -69,7 +70,10 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An image (uint8 (C, H, W)), its class, the predicted class and the probabilities of both."""
+    """An image (uint8 (C, H, W)), its class, the predicted class and the probabilities of both.
+
+    ``top`` has the most probable classes with their probabilities, most probable first, and the true one in any case.
+    """
 
     image: np.ndarray
     id: int
@@ -77,6 +81,7 @@ class Picture:
     predicted: str
     probability: float
     truth_probability: float
+    top: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +125,7 @@ class View:
         scored: one a scoring: test before val, each without test-time augmentation first.
         latest: val's accuracy at the last evaluation in training, while nothing has been scored.
         closeup: the split that the figures are about: test where it was scored, else val.
+        explained: a picture of val and what the network makes of it; None for a run that kept none.
         looks: every scoring of the test split, oldest first.
         caveats: what a reader must know before trusting a figure, one sentence each.
         recipe: as TOML.
@@ -135,6 +141,7 @@ class View:
     scored: list[Scored]
     latest: Estimate | None
     closeup: Closeup | None
+    explained: tuple[Picture, Explanation] | None
     curves: Curves
     looks: list[dict[str, Any]]
     caveats: list[str]
@@ -160,6 +167,7 @@ def view(run: Run) -> View:
         scored=scored,
         latest=None if scored else _latest(run),
         closeup=None if close is None else _closeup(scored[0], close, run.pictures(close.split)),
+        explained=explained(run),
         curves=_curves(run.metrics()),
         looks=looks,
         caveats=_caveats(run, scored, looks),
@@ -167,6 +175,16 @@ def view(run: Run) -> View:
         env=run.env,
         commands=_commands(run),
     )
+
+
+def explained(run: Run, top: int = CLASSES_SHOWN) -> tuple[Picture, Explanation] | None:
+    """The picture of val of which a run keeps what each layer made, with ``top`` classes; None where it keeps none."""
+    stored, scored = run.explanation(), run.predictions("val")
+    if stored is None or scored is None:
+        return None
+    explanation, id_ = stored
+    shown = _pictures(scored[0], explanation.picture[None], np.array([id_]), top)
+    return (shown[0], explanation) if shown else None
 
 
 def _scored(predictions: Predictions) -> Scored:
@@ -209,11 +227,17 @@ def _pairs(matrix: np.ndarray, classes: tuple[str, ...]) -> list[Pair]:
     ]
 
 
-def _pictures(predictions: Predictions, images: np.ndarray, ids: np.ndarray) -> list[Picture]:
+def _pictures(predictions: Predictions, images: np.ndarray, ids: np.ndarray, top: int = CLASSES_SHOWN) -> list[Picture]:
     """The stored images that were predicted, in stored order."""
     rows = {id_: row for row, id_ in enumerate(predictions.ids.tolist())}
     probabilities, predicted, labels = predictions.probabilities, predictions.predicted, predictions.labels
     classes = predictions.classes
+
+    def most_probable(row: int) -> tuple[tuple[str, float], ...]:
+        order = np.argsort(-probabilities[row], kind="stable").tolist()
+        shown = dict.fromkeys([*order[:top], int(labels[row])])
+        return tuple((classes[k], float(probabilities[row, k])) for k in shown)
+
     return [
         Picture(
             image,
@@ -222,6 +246,7 @@ def _pictures(predictions: Predictions, images: np.ndarray, ids: np.ndarray) -> 
             classes[predicted[row]],
             float(probabilities[row, predicted[row]]),
             float(probabilities[row, labels[row]]),
+            most_probable(row),
         )
         for image, id_ in zip(images, ids.tolist(), strict=True)
         if (row := rows.get(id_)) is not None
@@ -278,7 +303,7 @@ def standing(run: Run) -> str:
         message = f" ({status['message']})" if status.get("message") else ""
         return f"failed {at}{message}: {partial}"
     if state == "trained":
-        return "was trained to its end but not scored; `thirtytwo train --resume RUN` scores it"
+        return "was trained to its end, but not all of it is scored; `thirtytwo train --resume RUN` scores it"
     if not steps:
         return "has not begun to train"
     if state == "running" and run.busy:

@@ -82,6 +82,11 @@ def axes(width: float, height: float) -> "tuple[Figure, Axes]":
     return figure, plane
 
 
+def rgb(color: str) -> list[float]:
+    """Red, green and blue in 0..1 of a colour such as ``#0072b2``."""
+    return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
 def percent(share: float, _position: float) -> str:
     """A share as matplotlib writes it beside an axis: ``99.5 %``."""
     return f"{100 * share:.4g} %"
@@ -113,6 +118,7 @@ def svg(figure: "Figure", label: str) -> str:
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)
+    body = re.sub(r' id="image[0-9a-f]*"', "", body)  # a hash of the pixels: equal pictures have the same
     body = body.replace("'DejaVu Sans'", "system-ui, sans-serif")
     for color, variable in THEMED.items():
         body = body.replace(color, f"var({variable})")

@@ -95,9 +95,9 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> "Figure":
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     right = np.eye(k, dtype=bool)
     cells = np.empty((k, k, 4))
-    cells[..., :3] = np.where(right[..., None], _rgb(BLUE), _rgb(VERMILION))
+    cells[..., :3] = np.where(right[..., None], canvas.rgb(BLUE), canvas.rgb(VERMILION))
     cells[..., 3] = np.where(right, 0.9 * share, 0.15 + 0.75 * np.sqrt(share))
-    cells[matrix == 0] = [*_rgb(MUTED), 0.06]
+    cells[matrix == 0] = [*canvas.rgb(MUTED), 0.06]
     side = 1.6 + 0.38 * max(k, 4) if k <= COUNTED_CLASSES else min(1.6 + 0.2 * k, 10.5)
     figure, axes = canvas.axes(side, side)
     axes.imshow(cells, interpolation="none", aspect="equal", extent=(-0.5, k - 0.5, k - 0.5, -0.5))
@@ -165,7 +165,3 @@ def reliability(bins: Sequence[ReliabilityBin], n: int) -> "Figure":
         axes.xaxis.set_major_formatter(canvas.percent)
         axes.yaxis.set_major_formatter(canvas.percent)
     return figure
-
-
-def _rgb(color: str) -> list[float]:
-    return [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
