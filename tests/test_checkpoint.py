@@ -36,6 +36,12 @@ def test_two_are_kept_and_the_newest_wins(tmp_path):
     assert checkpoint.newest(tmp_path)[1] == {"step": 4000}
 
 
+def test_a_damaged_one_takes_no_place_of_a_good_one(tmp_path):
+    for step in (10, 20, 15):  # 20 was damaged: the training went on from 10
+        checkpoint.save(tmp_path, step, tensors(step), {"step": step})
+    assert checkpoint.steps(tmp_path) == [10, 15]
+
+
 def test_nothing_yet(tmp_path):
     assert checkpoint.newest(tmp_path / "none") is None
 

@@ -238,7 +238,7 @@ def assert_one_line(done, *fragments: object, code: int = 2) -> None:
         (["optim.lr=-1"], ["optim.lr", "greater than 0"]),
         (["optim.lr=fast"], ["optim.lr", "'fast'"]),
         (["epochs=0"], ["train.epochs"]),
-        (["model=cnn3"], ["unknown model 'cnn3': did you mean 'cnn2'?"]),
+        (["model=lennet"], ["unknown model 'lennet': did you mean 'lenet'?"]),
         (["model=cnn2(width=-1)"], ["cnn2(width=-1)", "width"]),
         (["augment=flip|tranlate(4)"], ["did you mean 'translate'?"]),
         (["augment=flip("], ["cannot read 'flip('"]),
@@ -249,7 +249,10 @@ def assert_one_line(done, *fragments: object, code: int = 2) -> None:
         (["model=lenet", "data.size=4"], ["lenet", "4 x 4", "data.size"]),
         (["data.plan=val-from-test"], ["no official test split"]),
         (["--device", "cuda:99"], ["cuda:99"]),
-        (["--resume", "no/such/run"], ["no/such/run", "no such run folder"]),
+        (["--resume", "a/run"], ["--resume a/run", "leave out '--out'"]),
+        (["seed=true"], ["'seed'", "integer", "True"]),
+        (["seed='1'"], ["'seed'", "integer", "'1'"]),
+        (["train.compile=1"], ["'train.compile'", "boolean"]),
         (["--bad-images", "maybe"], ["--bad-images", "'fail', 'skip'"]),
         (["--import", "no.py"], ["no.py", "no such Python file"]),
         (["--epochs", "3"], ["--epochs"]),
@@ -404,6 +407,17 @@ def test_ctrl_c_saves_and_exits_130_and_resume_goes_on(cli, tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130 and f"--resume {run}" in err and "Traceback" not in err
     assert Run.open(run).status["state"] == "interrupted"
+
+
+def test_asked_to_stop_outside_the_loop_it_says_how_to_go_on_or_leaves_nothing(tmp_path):
+    for awaited in ("status.json", "env.json", "model.safetensors"):
+        process = start("train", *LONG, "--out", tmp_path / awaited)
+        run = tmp_path / awaited / "digits-cnn-1"
+        wait_for((run / awaited).exists, process)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 143 and "Traceback" not in err
+        assert f"--resume {run} goes on" in err if run.exists() else "nothing had begun" in err
 
 
 def killed_and_resumed(folder: Path, kills: int, draw: np.random.Generator) -> str:

@@ -86,6 +86,14 @@ def test_train_and_test_may_also_be_classes(tmp_path: Path) -> None:
     assert load(str(tmp_path / "vehicles")).train.classes == ("bus", "test", "train")
 
 
+def test_a_test_folder_alone_is_one_line(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / "test" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "set" / "test" / name / "1.png")
+    with pytest.raises(UserError, match="holds test, but no train folder"):
+        load(str(tmp_path / "set"))
+
+
 def test_classes_are_in_natural_order(tmp_path: Path) -> None:
     for name in ("10", "9", "1", "01"):
         save(tmp_path / "x" / name / "a.png", PIXELS[0])

@@ -93,7 +93,7 @@ def test_emnist_stands_upright_and_its_letters_begin_at_a(cache: Path) -> None:
 
 def put_in_cache(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, path: str, data: bytes) -> None:
     """Stand ``data`` in for what its publisher would send: the same file name, its own digest, no mirror."""
-    remote = Remote(path, f"sha256:{hashlib.sha256(data).hexdigest()}", ())
+    remote = Remote(path, hashlib.sha256(data).hexdigest(), ())
     monkeypatch.setattr(module, name, remote)
     remote.here.parent.mkdir(parents=True, exist_ok=True)
     remote.here.write_bytes(data)
@@ -149,7 +149,7 @@ def test_svhn_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         check(official.test, TEST)
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in svhn.find(folder)]
     names = ("train_32x32.mat", "test_32x32.mat")
-    remotes = [Remote(f"svhn/{name}", f"sha256:{digest}", ()) for name, digest in zip(names, digests, strict=True)]
+    remotes = [Remote(f"svhn/{name}", digest, ()) for name, digest in zip(names, digests, strict=True)]
     monkeypatch.setattr(svhn, "_FILES", remotes)
     assert load(str(folder)).name == "SVHN"
     (folder / "test_32x32.mat").unlink()
@@ -160,7 +160,7 @@ def test_every_download_is_checked_by_sha256_over_https() -> None:
     archives = [cifar._PARQUET_10, [cifar._ARCHIVE_10, cifar._ARCHIVE_100, idx._EMNIST_ZIP], svhn._FILES]
     remotes = [remote for group in (*archives, idx._MNIST, idx._FASHION, idx._KMNIST) for remote in group]
     for remote in remotes:
-        assert re.fullmatch("sha256:[0-9a-f]{64}", remote.digest)
+        assert re.fullmatch("[0-9a-f]{64}", remote.sha256)
         assert all(url.startswith("https://") for url in remote.urls)
     # As docs/data.md says: SVHN's are the only files without a second mirror or another form of the same images.
     single = {remote.path for remote in remotes if len(remote.urls) == 1}

@@ -89,7 +89,9 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, A
     _sync_folder(temporary)
     temporary.rename(final)
     _sync_folder(folder)
-    for old in steps(folder)[:-KEEP]:
+    found = steps(folder)
+    # A later one than this can only be damaged: the training has gone on from before it.
+    for old in {*found} - {*[each for each in found if each <= step][-KEEP:]}:
         shutil.rmtree(folder / f"step-{old:06d}", ignore_errors=True)
     return final
 

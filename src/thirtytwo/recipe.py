@@ -16,8 +16,14 @@ Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Fiel
 """A share of a set (a fraction below 1) or a number of images (a whole number)."""
 
 
+Moment = Annotated[float, Field(ge=0, lt=1, strict=True)]
+"""The decay of a moving average."""
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, strict=True
+    )
 
 
 class Data(_Section):
@@ -57,7 +63,7 @@ class Optim(_Section):
     """Momentum of sgd, rmsprop and muon."""
     nesterov: bool = True
     """Nesterov momentum, for sgd and muon."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    betas: Annotated[tuple[Moment, Moment], Field(strict=False)] = (0.9, 0.999)
     """Decay of the gradient's two moments, for adam and adamw; the second one serves rmsprop."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 5e-4
     """Pull of the weights towards zero, as the optimizer means it: added to the gradient (sgd, adam, rmsprop), or apart

@@ -1,6 +1,7 @@
 """A run being worked on by this process: begun, resumed, trained to its end and scored."""
 
 import logging
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,22 +38,34 @@ class Session:
 
     @classmethod
     def new(
-        cls, recipe: Recipe, *, out: Path, device: str = "auto", test: bool = True, imports: Sequence[Path] = ()
+        cls,
+        recipe: Recipe,
+        *,
+        out: Path,
+        name: str | None = None,
+        device: str = "auto",
+        test: bool = True,
+        imports: Sequence[Path] = (),
     ) -> "Session":
         """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave nothing.
 
-        ``test`` says whether the test split is scored at the end. ``imports`` are the user's files that registered
-        components, which the run names when it lacks them later.
+        The folder is ``out/<name>``, or numbered without a ``name``. ``test`` says whether the test split is scored at
+        the end. ``imports`` are the user's files that registered components, which the run names when it lacks them
+        later.
         """
         check(recipe)
         chosen = Device.choose(device, recipe.train.precision)
         splits = load_splits(recipe)
         parts = build(recipe, chosen, splits)
         try_out(parts)
-        run = Run.create(out, recipe)
-        run.lock()
-        run.set_status("created", test=test)
-        write_origins(run, splits, chosen, imports)
+        run = Run.create(out, recipe, name)
+        try:
+            run.lock()
+            run.set_status("created", test=test)
+            write_origins(run, splits, chosen, imports)
+        except BaseException:  # Ctrl-C among them: nothing has begun, so nothing is left
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
         return cls(run, parts)
 
     @classmethod
@@ -69,6 +82,8 @@ class Session:
                 f"{path}: was imported, so that there is no training to resume: `thirtytwo train {path}` trains its "
                 "recipe from the start"
             )
+        if not env:
+            raise UserError(f"{path}: was stopped before its training had begun: `thirtytwo train {path}` begins anew")
         run.lock()
         if env.get("device") == "cpu" and "threads" in env:
             # The number of threads decides the order of sums, and so the bits.

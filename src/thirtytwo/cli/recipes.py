@@ -45,7 +45,11 @@ def copy_recipe(
     from thirtytwo import recipes
     from thirtytwo.cli.console import say
 
-    text = recipes.find(name).override({"name": file.stem}).to_toml(comments=True)
+    found = recipes.find(name)
+    try:
+        text = found.override({"name": file.stem}).to_toml(comments=True)
+    except UserError:
+        raise UserError(f"{file}: its name becomes the recipe's: use letters, digits, '.', '_' and '-'") from None
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @app.command()
 def train(
     words: RecipeWords = None,
-    out: Annotated[Path, typer.Option("--out", help="Where run folders are made.")] = Path("runs"),
+    out: Annotated[Path | None, typer.Option("--out", help="Where run folders are made.", show_default="runs")] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -39,8 +39,8 @@ def train(
     starts from a recipe and overrides a key. `thirtytwo recipes list` and `thirtytwo recipes keys` list what there is.
     """
     recipe = None if resume else wanted(words or [], bad_images)
-    if resume and (words or bad_images or not test):
-        extra = words[0] if words else "--bad-images" if bad_images else "--no-test"
+    extra = words[0] if words else "--out" if out else "--bad-images" if bad_images else "" if test else "--no-test"
+    if resume and extra:
         raise UserError(f"--resume {resume}: a resumed run stays as it was begun: leave out '{extra}'")
 
     from thirtytwo.cli.console import errors, one_line, say
@@ -51,24 +51,28 @@ def train(
     from thirtytwo.session import Session
 
     silent = quiet or as_json
-    if resume:
-        session = Session.resume(resume, device=device)
-    else:
-        assert recipe is not None
-        session = Session.new(recipe, out=out, device=device, test=test, imports=imports)
+    try:
+        if resume:
+            session = Session.resume(resume, device=device)
+        else:
+            assert recipe is not None
+            session = Session.new(recipe, out=out or Path("runs"), device=device, test=test, imports=imports)
+    except (KeyboardInterrupt, SystemExit):
+        errors.print("interrupted: nothing had begun")
+        raise
     if not silent:
         _introduce(session)
+    goes_on = f"thirtytwo train --resume {one_line(str(session.run.path))} goes on"
     try:
         with Display(session.run.recipe.train.epochs, silent=silent) as watch:
             session.complete(watch=watch, checkpoint_every=checkpoint_every)
+        report = write_report(session.run)
     except Interrupted as interrupted:
-        path = session.run.path
-        errors.print(
-            f"interrupted: saved at step {session.run.status['step']}; "
-            f"thirtytwo train --resume {one_line(str(path))} goes on"
-        )
+        errors.print(f"interrupted: saved at step {session.run.status['step']}; {goes_on}")
         return 128 + interrupted.signal
-    report = write_report(session.run)
+    except (KeyboardInterrupt, SystemExit):  # between the folder's making and the first step, or after the last one
+        errors.print(f"interrupted; {goes_on}")
+        raise
     if as_json:
         say_run_json(session.run)
     else:

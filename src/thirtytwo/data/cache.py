@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,7 @@ def store(
     temporary = folder / f".{key}.{os.getpid()}.npy"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         with temporary.open("wb") as file:
             start = _write_header(file, shape)
             digest, count = hashlib.blake2b(digest_size=32), 0
@@ -130,6 +132,14 @@ def gather(images: Tensor, indices: np.ndarray, memory_limit: int | None = None)
 
 def _decoded_dir() -> Path:
     return cache_dir() / "decoded"
+
+
+def _sweep(folder: Path) -> None:
+    """Take away what killed processes left half written: temporary files that nobody has touched for a day."""
+    for left in folder.glob(".*.npy"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > 86_400:
+                left.unlink()
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:

@@ -55,7 +55,7 @@ _HUGGING_FACE = (
     "https://huggingface.co/datasets/uoft-cs/cifar10/resolve/0b2714987fa478483af9968de7c934580d0bb9a2/plain_text/"
 )
 _PARQUET_10 = [
-    Remote(f"cifar10/{name}", f"sha256:{digest}", (f"{_HUGGING_FACE}{name}",))
+    Remote(f"cifar10/{name}", digest, (f"{_HUGGING_FACE}{name}",))
     for name, digest in (
         ("train-00000-of-00001.parquet", "8428b53a88a11ac374111006708df51469e315a22ac6d66470afd9c78d2ae883"),
         ("test-00000-of-00001.parquet", "841389e6f2d64f28bf17310e430aebac20ec3ba611a3c5e231dc93c645ce84de"),
@@ -63,12 +63,12 @@ _PARQUET_10 = [
 ]
 _ARCHIVE_10 = Remote(
     "cifar10/cifar-10-python.tar.gz",
-    "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
     (f"{_TORONTO}cifar-10-python.tar.gz", f"{_ZENODO}cifar-10-python.tar.gz"),
 )
 _ARCHIVE_100 = Remote(
     "cifar100/cifar-100-python.tar.gz",
-    "sha256:85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
     (f"{_TORONTO}cifar-100-python.tar.gz", f"{_ZENODO}cifar-100-python.tar.gz"),
 )
 

@@ -32,13 +32,13 @@ class Remote:
 
     Attributes:
         path: where it lies below the cache folder.
-        digest: ``sha256:...``, or ``md5:...`` where its publisher gives no other.
+        sha256: its digest, hex.
         urls: mirrors, the best first.
         content: whether the digest is that of the unzipped content, so that it does not matter who zipped it.
     """
 
     path: str
-    digest: str
+    sha256: str
     urls: tuple[str, ...]
     content: bool = False
 
@@ -48,15 +48,14 @@ class Remote:
 
     def matches(self, path: Path) -> bool:
         """Whether ``path`` is this file, whole and unchanged."""
-        algorithm, _, expected = self.digest.partition(":")
-        digest = hashlib.new(algorithm, usedforsecurity=False)
+        digest = hashlib.sha256()
         try:
             with gzip.open(path) if self.content else path.open("rb") as file:
                 while chunk := file.read(CHUNK):
                     digest.update(chunk)
         except (OSError, EOFError, zlib.error):
             return False
-        return digest.hexdigest() == expected
+        return digest.hexdigest() == self.sha256
 
 
 class _Failed(Exception):
@@ -133,7 +132,7 @@ def _from_mirror(session: "requests.Session", url: str, remote: Remote) -> Path:
     _origin(part).unlink(missing_ok=True)
     if not remote.matches(part):
         part.unlink()
-        _say(f"{url}: discarded, its {remote.digest.partition(':')[0]} is not the published one")
+        _say(f"{url}: discarded, its sha256 is not the published one")
         raise _Failed("another file than the published one")
     part.replace(target)
     return target

@@ -46,6 +46,8 @@ def gather(root: Path) -> Gathered:
     folders = {SPLITS.get(folder.name.lower(), ""): folder for folder in _subfolders(root)}
     trees = {split: _classes(folders[split], found) for split in ORDER if split in folders}
     outside = len(_subfolders(root)) - len(trees)
+    if any(trees.values()) and not trees.get("train") and not outside:
+        raise UserError(f"{root} holds {' and '.join(trees)}, but no train folder with pictures to learn from")
     if not trees.get("train"):
         found, outside = _Found(), 0
         trees = {"train": _classes(root, found)}

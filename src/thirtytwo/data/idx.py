@@ -41,7 +41,7 @@ def _remotes(
     name: str, digests: tuple[str, ...], mirrors: tuple[str, ...], content: bool = False
 ) -> tuple[Remote, ...]:
     return tuple(
-        Remote(f"{name}/{stem}.gz", f"sha256:{digest}", tuple(f"{mirror}{stem}.gz" for mirror in mirrors), content)
+        Remote(f"{name}/{stem}.gz", digest, tuple(f"{mirror}{stem}.gz" for mirror in mirrors), content)
         for stem, digest in zip(_STEMS, digests, strict=True)
     )
 
@@ -91,7 +91,7 @@ _KMNIST = _remotes(
 _FAMILY = {"MNIST": (_MNIST, _DIGITS), "Fashion-MNIST": (_FASHION, _CLOTHES), "KMNIST": (_KMNIST, _KUZUSHIJI)}
 _EMNIST_ZIP = Remote(
     "emnist/gzip.zip",
-    "sha256:fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+    "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
     (
         "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
         "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/gzip.zip",

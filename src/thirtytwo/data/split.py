@@ -141,9 +141,10 @@ class _Part:
         present = int((counts > 0).sum())
         for name, count, quota in zip(self.images.classes, counts.tolist(), quotas.tolist(), strict=True):
             if count and quota >= count:
+                remedy = "" if count == 1 else f", or set data.{purpose} lower"
                 raise UserError(
                     f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and it would "
-                    f"take {'it' if count == 1 else 'all'}: add pictures, or set data.{purpose} lower"
+                    f"take {'it' if count == 1 else 'all'}: add pictures{remedy}"
                 )
             if count and quota == 0:
                 raise UserError(

@@ -12,7 +12,7 @@ from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
 
 _FILES = [
-    Remote(f"svhn/{name}", f"sha256:{digest}", (f"https://ufldl.stanford.edu/housenumbers/{name}",))
+    Remote(f"svhn/{name}", digest, (f"https://ufldl.stanford.edu/housenumbers/{name}",))
     for name, digest in (
         ("train_32x32.mat", "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
         ("test_32x32.mat", "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),

@@ -49,6 +49,8 @@ def build_network(spec: str, channels: int, classes: int, size: tuple[int, int])
         with evaluating(network), torch.no_grad():
             logits = network(torch.zeros(1, channels, *size))
     except (RuntimeError, ValueError) as error:
+        if "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError):
+            raise UserError(f"model '{spec}' needs more memory than there is: make it smaller") from None
         remedy = "set data.size=32" if min(size) < 32 else "choose another data.size or another model"
         reason = str(error).partition("\n")[0].rstrip(". ")
         raise UserError(
