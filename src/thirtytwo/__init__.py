@@ -10,21 +10,33 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from thirtytwo.api import Answer, TrainedRun, import_run, open_run, train
+    from thirtytwo.api import Answer, StudyResult, TrainedRun, import_run, open_run, run_study, train
     from thirtytwo.errors import UserError
     from thirtytwo.recipe import Recipe
 
 _HOMES = {
     "Answer": "thirtytwo.api",
     "Recipe": "thirtytwo.recipe",
+    "StudyResult": "thirtytwo.api",
     "TrainedRun": "thirtytwo.api",
     "UserError": "thirtytwo.errors",
     "import_run": "thirtytwo.api",
     "open_run": "thirtytwo.api",
+    "run_study": "thirtytwo.api",
     "train": "thirtytwo.api",
 }
 
-__all__ = ["Answer", "Recipe", "TrainedRun", "UserError", "import_run", "open_run", "train"]
+__all__ = [
+    "Answer",
+    "Recipe",
+    "StudyResult",
+    "TrainedRun",
+    "UserError",
+    "import_run",
+    "open_run",
+    "run_study",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,23 +13,36 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thirtytwo import metrics, recipes, weights
+from thirtytwo import metrics, recipes, studies, weights
 from thirtytwo.build import load_classifier, load_splits, own_components
+from thirtytwo.closing import close
+from thirtytwo.compare import Compared
 from thirtytwo.data import picture
 from thirtytwo.device import Device
-from thirtytwo.display import Display, output
+from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
 from thirtytwo.evaluate import logits
+from thirtytwo.explain import explain
 from thirtytwo.export import export
 from thirtytwo.imported import Channels, import_weights
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.recipe import Recipe, resolve_key
+from thirtytwo.report.explained import Explained
 from thirtytwo.report.html import write as write_report
+from thirtytwo.report.study import table as study_table
+from thirtytwo.report.study import write as write_study_report
+from thirtytwo.report.view import explained
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
 from thirtytwo.session import Session
+from thirtytwo.study.definition import Study
+from thirtytwo.study.folder import StudyFolder
+from thirtytwo.workers import begin, default_jobs, train_all
 
 Picture = str | Path | np.ndarray | Tensor | Image.Image
+
+EXPLAINED = 60
+"""Pictures that are explained at a time: they share one figure."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,29 @@ class TrainedRun:
         One of them, several, or a batch of arrays (N, H, W, C) or tensors (N, C, H, W). Each is
         brought to the training's size and channels in the way the training did it.
         """
+        return self._answer(*self._prepare_all(pictures), top)
+
+    def explain(self, pictures: Picture | Iterable[Picture] | None = None, top: int = 3) -> Explained:
+        """Show how the network comes to its answers: filters, feature maps layer by layer, class probabilities.
+
+        ``pictures`` as in `predict`, at most `EXPLAINED`; None takes the picture of val that the run keeps for this.
+        """
+        if pictures is None:
+            _ = self.card  # raises while there are no weights
+            kept = explained(self.run, top)
+            if kept is None:
+                raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
+            shown, explanation = kept
+            return Explained([f"val-{shown.id}"], [shown.top], [shown.truth], [explanation])
+        names, images = self._prepare_all(pictures)
+        if not 1 <= len(images) <= EXPLAINED:
+            raise UserError(f"{len(images)} pictures to explain: name between 1 and {EXPLAINED} at a time")
+        answers = self._answer(names, images, top)
+        said = [list(zip(each.classes, each.probabilities, strict=True)) for each in answers]
+        return Explained(names, said, [None] * len(names), [explain(self.model, image) for image in images])
+
+    def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> tuple[list[str], list[Tensor]]:
+        """Names of pictures, and uint8 (C, H, W) of each."""
         if isinstance(pictures, str | Path | Image.Image) or (
             isinstance(pictures, np.ndarray | Tensor) and pictures.ndim != 4
         ):
@@ -107,6 +143,9 @@ class TrainedRun:
         for i, each in enumerate(pictures):
             names.append(str(each) if isinstance(each, str | Path) else f"picture {i + 1}")
             images.append(self._prepare(each, names[-1]))
+        return names, images
+
+    def _answer(self, names: list[str], images: list[Tensor], top: int) -> list[Answer]:
         if not images:
             return []
         scores, averaged = logits(self.model, torch.stack(images), self.device, views=self.run.recipe.evaluate.views)
@@ -224,3 +263,73 @@ def _found(recipe: str | Recipe) -> Recipe:
 def _overridden(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
     """Overrides as Python spells them: ``data__source`` for ``data.source``."""
     return recipe.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})
+
+
+class StudyResult:
+    """A study's folder: what its arms reached so far, and how they compare."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.folder = folder
+
+    @property
+    def path(self) -> Path:
+        """The study's folder."""
+        return self.folder.path
+
+    def table(self) -> list[Compared]:
+        """The arms beside each other: on val while the study is open, on test once it is closed."""
+        return self.folder.compared(self.folder.split())
+
+    def run(self, arm: str, seed: int) -> TrainedRun:
+        """One run of it. Raises UserError when it has not begun."""
+        return open_run(self.folder.run_path(arm, seed))
+
+    def close(self) -> list[Compared]:
+        """Score test for every run, once and for all; the table on test."""
+        close(self.folder, watch=lambda name: None)
+        return self.table()
+
+    def report(self) -> Path:
+        """Write report.html, results.csv and figures/ anew from what the runs left behind."""
+        return write_study_report(self.folder)
+
+    def __repr__(self) -> str:
+        return f"StudyResult({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        return study_table(self.folder)
+
+
+def run_study(
+    name: str | Study,
+    *,
+    out: str | Path = "studies",
+    seeds: int | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+    **overrides: Any,
+) -> StudyResult:
+    """Train every arm of a study with every seed: a name, a TOML file, or a Study. Begun before, it goes on.
+
+    Args:
+        name: what to train.
+        out: where the study's folder is made.
+        seeds: train with the seeds 0, 1, ... so many, instead of the study's own.
+        jobs: runs side by side; by default one a core.
+        progress: whether to show how it goes, on a terminal or in a notebook.
+        overrides: recipe keys for all arms, as in `train`.
+
+    Raises UserError for a user's mistake, and after the last run when some of them failed.
+    """
+    wanted = name if isinstance(name, Study) else studies.find(name)
+    wanted = wanted.override({key.replace("__", "."): value for key, value in overrides.items()})
+    if seeds is not None:
+        wanted = wanted.model_copy(update={"seeds": tuple(range(seeds))})
+    jobs = jobs or default_jobs()
+    folder = begin(wanted, Path(out), jobs=jobs)
+    silent = not (progress and (output.is_terminal or output.is_jupyter))
+    with folder.owned(), StudyDisplay(wanted.name, silent=silent) as watch:
+        failed = train_all(folder, jobs, watch)
+    if failed:
+        raise UserError(f"{folder.path}: {'; '.join(f'{run}: {message}' for run, message in failed.items())}")
+    return StudyResult(folder)

@@ -1,6 +1,7 @@
-"""The progress of a training: one line that renews itself on a terminal, a line now and then elsewhere."""
+"""The progress of a training: a line that renews itself on a terminal or in a notebook, else a line now and then."""
 
 import time
+from math import isinf
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from thirtytwo.state import Progress
+    from thirtytwo.study.folder import Trial
+    from thirtytwo.workers import Standing
 
 output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 LABEL = 14
@@ -26,7 +29,7 @@ class Display:
     def __init__(self, epochs: float, *, silent: bool) -> None:
         self.epochs = epochs
         self.silent = silent
-        self._live = Live(console=output, auto_refresh=False) if output.is_terminal and not silent else None
+        self._live = None if silent else _renewed_line()
         self._shown = time.monotonic()
 
     def __enter__(self) -> "Display":
@@ -58,6 +61,88 @@ class Display:
             line.append(f"  val {percent(progress.val_accuracies[-1])}  {sparkline(progress.val_accuracies)}")
         line.append(f"  {clock(progress.seconds)}, {clock(progress.remaining)} left", style="dim")
         return line
+
+
+class StudyDisplay:
+    """Shows how far a study is: a line that renews itself, and a line for each run that is finished."""
+
+    def __init__(self, name: str, *, silent: bool) -> None:
+        self.name = name
+        self.silent = silent
+        self._live = None if silent else _renewed_line()
+        self._told = 0
+
+    def __enter__(self) -> "StudyDisplay":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def __call__(self, standing: "Standing") -> None:
+        if self.silent:
+            return
+        for trial in standing.done[self._told :]:
+            output.print(self._finished(trial, standing))
+        self._told = len(standing.done)
+        if self._live:
+            self._live.update(self._line(standing), refresh=True)
+
+    def _finished(self, trial: "Trial", standing: "Standing") -> str:
+        assert trial.run is not None
+        accuracy = trial.run.metrics()[-1]["val_accuracy"]
+        took = clock(trial.run.status["seconds"])
+        left = "" if self._live else f"   {standing.before + len(standing.done)} of {standing.runs} runs"
+        return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {percent(accuracy, 2)}   {took}{left}"
+
+    def _line(self, standing: "Standing") -> Text:
+        done = round(standing.share * BAR)
+        finished = standing.before + len(standing.done)
+        line = Text(f"{f'{finished}/{standing.runs} runs':<{LABEL - 1}} ")
+        line.append("━" * done, style="green")
+        line.append("━" * (BAR - done), style="dim")
+        line.append("  " + ", ".join(f"{each.trial.name} {each.share:.0%}" for each in standing.working if each.trial))
+        left = "" if isinf(standing.remaining) else f", {clock(standing.remaining)} left"
+        line.append(f"  {clock(standing.seconds)}{left}", style="dim")
+        return line
+
+
+class NotebookLine:
+    """What `Live` is to a terminal, in a notebook: one line of a cell's output that renews itself, once a second."""
+
+    def __init__(self) -> None:
+        self._line = Text()
+        self._shown = time.monotonic()
+
+    def start(self) -> None:
+        """Take a place in the cell's output."""
+        from IPython.display import display
+
+        self._handle = display(self._line, display_id=True)
+
+    def update(self, line: Text, *, refresh: bool) -> None:
+        """Show another line, at once or within a second."""
+        self._line = line
+        if time.monotonic() - self._shown > 1:
+            self._show()
+
+    def stop(self) -> None:
+        """Leave the last line standing."""
+        self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        self._handle.update(self._line)
+
+
+def _renewed_line() -> Live | NotebookLine | None:
+    if output.is_jupyter:
+        return NotebookLine()
+    return Live(console=output, auto_refresh=False) if output.is_terminal else None
 
 
 def percent(share: float, digits: int = 1) -> str:

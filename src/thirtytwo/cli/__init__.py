@@ -1,13 +1,30 @@
 """The command line: a verb a file. Nothing here imports torch before a verb needs it."""
 
 import io
+import signal
 import sys
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 from thirtytwo.errors import UserError
 
-VERBS = ("train", "test", "predict", "report", "runs", "recipes", "model", "data", "export", "import_", "info")
+VERBS = (
+    "train",
+    "test",
+    "predict",
+    "explain",
+    "report",
+    "study",
+    "compare",
+    "runs",
+    "recipes",
+    "model",
+    "data",
+    "export",
+    "import_",
+    "info",
+)
 """In the order in which ``--help`` lists them."""
 
 
@@ -18,6 +35,7 @@ def main() -> None:
 
     from thirtytwo.cli.app import app
 
+    signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a bar or a class name shows "?" in its place.
@@ -36,6 +54,11 @@ def main() -> None:
         reason = error.strerror or str(error)
         _fail(f"{error.filename}: {reason}" if error.filename else reason)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """Unwind as Ctrl-C does, so that locks are given back and temporary files go."""
+    sys.exit(128 + number)
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,18 +1,13 @@
 """The verbs and the options that they share."""
 
-import importlib.util
 import os
-import re
-import sys
-import traceback
-import zlib
 from glob import escape, glob
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from thirtytwo.errors import UserError
+from thirtytwo.imports import run_file
 
 app = typer.Typer(
     name="thirtytwo",
@@ -27,38 +22,8 @@ app = typer.Typer(
 def _import(files: list[Path]) -> list[Path]:
     """Run the user's own files, so that what they register is found by name."""
     for file in files:
-        _run_file(file)
+        run_file(file)
     return files
-
-
-def _run_file(file: Path) -> None:
-    """Run one file as a module whose name no other module has, but the same file has again."""
-    place = zlib.crc32(os.fsencode(file.resolve()))
-    name = f"imported_{re.sub(r'[^0-9A-Za-z_]', '_', file.stem)}_{place:08x}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        raise UserError(f"--import {file}: no such Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    # The file may import its neighbours. Last on the path, they hide no installed module from anyone else.
-    folder = str(file.resolve().parent)
-    sys.path.append(folder)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything
-        raise UserError(f"--import {file}: {_what_happened(error, spec.origin)}") from error
-    finally:
-        sys.path.remove(folder)
-
-
-def _what_happened(error: Exception, origin: str | None) -> str:
-    """The line of the user's file at which ``error`` arose, and what it says."""
-    if isinstance(error, SyntaxError):
-        where = "" if error.filename == origin else f"{error.filename}, "
-        return f"{where}line {error.lineno}: {error.msg}"
-    says = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == origin]
-    return f"line {lines[-1]}: {says}" if lines else says
 
 
 def _version(wanted: bool) -> None:

@@ -52,6 +52,6 @@ def _strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def plain_table(*, header: bool = True) -> Table:
-    """A table without lines."""
-    return Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim", show_header=header)
+def plain_table(*, header: bool = True, padding: int = 3) -> Table:
+    """A table without lines, its columns ``padding`` characters apart."""
+    return Table(box=None, pad_edge=False, padding=(0, padding, 0, 0), header_style="dim", show_header=header)

@@ -1,5 +1,6 @@
 """Small plain networks: the first ones to look at, and the fastest to train on small grey images."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import torch
@@ -7,10 +8,14 @@ from pydantic import Field
 from torch import nn
 
 from thirtytwo.models import models
+from thirtytwo.models.classifier import evaluating
+
+Width = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @models.register
-def cnn2(channels: int, classes: int, size: tuple[int, int], *, width: Annotated[int, Field(ge=1)] = 32) -> nn.Module:
+def cnn2(channels: int, classes: int, size: tuple[int, int], *, width: Width = 32) -> nn.Module:
     """Two 3x3 convolutions, one max-pool, one linear layer.
 
     Convolutions keep the image's size, each is followed by ReLU, and the 2x2 max-pool comes after both. Needs images
@@ -57,6 +62,81 @@ def lenet(channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
     )
 
 
+@models.register
+def vgg8(
+    channels: int,
+    classes: int,
+    size: tuple[int, int],
+    *,
+    widths: tuple[Width, Width, Width, Width] = (64, 128, 256, 256),
+    hidden: Width = 256,
+    dropout: Share = 0.1,
+) -> nn.Module:
+    """Eight 3x3 convolutions in pairs, in the manner of VGG (Simonyan and Zisserman 2014), with batch norm.
+
+    Each convolution is followed by batch norm and ReLU, each pair by dropout and a 2x2 max-pool; then two linear
+    layers and log-softmax, whose matching loss, the negative log-likelihood, is what cross-entropy makes of
+    log-probabilities. Needs images of at least 16 x 16 pixels.
+
+    Args:
+        widths: filters of the convolutions of each pair.
+        hidden: outputs of the first linear layer.
+        dropout: share of the channels that are dropped after each pair, and of the hidden layer's outputs.
+    """
+    features = nn.Sequential(*_pairs(channels, widths, dropout), nn.Flatten())
+    return nn.Sequential(
+        *features,
+        nn.Linear(_outputs(features, channels, size), hidden),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, classes),
+        nn.LogSoftmax(dim=1),
+    )
+
+
+@models.register
+def cnn9(
+    channels: int,
+    classes: int,
+    size: tuple[int, int],
+    *,
+    widths: tuple[Width, Width, Width] = (64, 128, 256),
+    hidden: tuple[Width, Width] = (256, 128),
+) -> nn.Module:
+    """Nine layers: six 3x3 convolutions in pairs, which see 5 x 5 pixels as one 5x5 convolution does, and three linear.
+
+    Each convolution is followed by batch norm and ReLU, each pair by a 2x2 max-pool. Needs images of at least 8 x 8
+    pixels.
+
+    Args:
+        widths: filters of the convolutions of each pair.
+        hidden: outputs of the first two linear layers.
+    """
+    features = nn.Sequential(*_pairs(channels, widths), nn.Flatten())
+    first, second = hidden
+    return nn.Sequential(
+        *features,
+        nn.Linear(_outputs(features, channels, size), first),
+        nn.ReLU(),
+        nn.Linear(first, second),
+        nn.ReLU(),
+        nn.Linear(second, classes),
+    )
+
+
+def _pairs(channels: int, widths: tuple[int, ...], dropout: float = 0.0) -> Iterator[nn.Module]:
+    """Two same-padded 3x3 convolutions with batch norm and ReLU for each width, then dropout and a 2x2 max-pool."""
+    for width in widths:
+        for inputs in (channels, width):
+            # Batch norm takes the mean away, so a bias before it would do nothing.
+            yield from (nn.Conv2d(inputs, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        if dropout:
+            yield nn.Dropout2d(dropout)
+        yield nn.MaxPool2d(2)
+        channels = width
+
+
 @torch.no_grad()
 def _outputs(features: nn.Module, channels: int, size: tuple[int, int]) -> int:
-    return features(torch.zeros(1, channels, *size)).shape[1]
+    with evaluating(features):  # one black image must not count in batch norm's statistics
+        return features(torch.zeros(1, channels, *size)).shape[1]

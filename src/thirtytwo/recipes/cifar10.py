@@ -53,7 +53,57 @@ def cifar10_fast() -> Recipe:
         augment="flip_alternating|translate(2)",
         schedule="triangular(start=1, peak=0, end=0)",
         data=Data(source="cifar10", val=1000),
-        optim=Optim(name="muon", lr=0.1, momentum=0.6, bias_lr=13.6, head_lr=0.0026, weight_decay=0.195),
-        train=Train(epochs=8, batch_size=256, label_smoothing=0.2),
+        optim=Optim(name="muon", lr=0.12, momentum=0.6, bias_lr=21.2, head_lr=0.0041, weight_decay=0.195),
+        train=Train(epochs=9, batch_size=400, label_smoothing=0.2),
         evaluate=Evaluate(views="flip+shift"),
+    )
+
+
+@recipes.register_as("cifar10-vgg8")
+def cifar10_vgg8() -> Recipe:
+    """Eight convolutions in pairs with batch norm and dropout.
+
+    ``thirtytwo train cifar10-vgg8``. Not measured yet.
+    """
+    return Recipe(
+        name="cifar10-vgg8",
+        model="vgg8",
+        augment="flip|translate(4)",
+        schedule="one_cycle",
+        data=Data(source="cifar10"),
+        optim=Optim(name="sgd", lr=0.2, momentum=0.9, weight_decay=5e-4),
+        train=Train(epochs=12, batch_size=256, label_smoothing=0.1),
+    )
+
+
+@recipes.register_as("cifar10-tutorial")
+def cifar10_tutorial() -> Recipe:
+    """PyTorch's first tutorial on images, as it stands: two convolutions, three linear layers, SGD at 0.001.
+
+    ``thirtytwo train cifar10-tutorial``. Not measured yet. ``thirtytwo study tutorial`` improves it step by step.
+    """
+    return Recipe(
+        name="cifar10-tutorial",
+        model="lenet",
+        schedule="constant",
+        data=Data(source="cifar10"),
+        optim=Optim(name="sgd", lr=0.001, momentum=0.9, nesterov=False, weight_decay=0),
+        train=Train(epochs=2, batch_size=4),
+    )
+
+
+@recipes.register_as("cifar10-cnn9")
+def cifar10_cnn9() -> Recipe:
+    """Nine layers, by Adam with decoupled weight decay and a cosine schedule.
+
+    ``thirtytwo train cifar10-cnn9``. Not measured yet.
+    """
+    return Recipe(
+        name="cifar10-cnn9",
+        model="cnn9",
+        augment="flip|translate(4)",
+        schedule="cosine(warmup=0.1)",
+        data=Data(source="cifar10"),
+        optim=Optim(name="adamw", lr=0.002, weight_decay=0.01),
+        train=Train(epochs=14, batch_size=256, label_smoothing=0.1),
     )

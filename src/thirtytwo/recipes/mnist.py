@@ -19,3 +19,20 @@ def mnist_cnn() -> Recipe:
         optim=Optim(name="adamw", lr=0.004, weight_decay=0.02),
         train=Train(epochs=6, batch_size=250, label_smoothing=0.1),
     )
+
+
+@recipes.register_as("mnist-cnn2")
+def mnist_cnn2() -> Recipe:
+    """Two convolutions of 32 filters on MNIST, by SGD.
+
+    ``thirtytwo train mnist-cnn2``. Not measured yet.
+    """
+    return Recipe(
+        name="mnist-cnn2",
+        model="cnn2",
+        augment="translate(2)",
+        schedule="one_cycle",
+        data=Data(source="mnist"),
+        optim=Optim(name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4),
+        train=Train(epochs=5, batch_size=128),
+    )

@@ -268,6 +268,8 @@ def _curves(lines: list[dict[str, Any]]) -> Curves:
 def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> list[str]:
     state = standing(run)
     sentences = [f"This run {state}."] if state else []
+    if "imported" in run.env:
+        sentences.append(f"The weights were imported from {run.env['imported']}, not trained here.")
     if run.split.get("plan") == "val-from-test":
         sentences.append(
             "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
@@ -313,6 +315,9 @@ def standing(run: Run) -> str:
 
 
 def _commands(run: Run) -> list[str]:
+    """How to train it again; nothing for weights that were trained elsewhere."""
+    if "imported" in run.env:
+        return []
     # The local part of a version (2.15.0+cu132) names a build that the package index does not have.
     versions = {name: str(run.env.get(name, "")).partition("+")[0] for name in ("thirtytwo", "torch")}
     packages = [f"{name}=={version}" for name, version in versions.items() if version]

@@ -1,0 +1,91 @@
+"""``thirtytwo compare``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from thirtytwo.cli.app import Json, app, complete_run
+from thirtytwo.errors import UserError
+
+if TYPE_CHECKING:
+    from thirtytwo.compare import Group
+    from thirtytwo.run import Run
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Runs that were scored. Those of one recipe, whatever their seed, form a group; the word 'vs' between "
+            "runs says otherwise where a group begins.",
+            autocompletion=complete_run,
+        ),
+    ],
+    split: Annotated[
+        Literal["val", "test"],
+        typer.Option("--split", help="Which predictions to compare. Choose on val; test is for the last word."),
+    ] = "val",
+    as_json: Json = False,
+) -> None:
+    """Compare runs, or groups of runs of several seeds: differences, intervals, and whether chance explains them."""
+    from dataclasses import asdict
+
+    from thirtytwo import compare as comparison
+    from thirtytwo.cli.compared import say_compared
+    from thirtytwo.cli.console import say_json
+
+    groups = _by_word(runs, split) if "vs" in runs else _by_recipe(runs, split)
+    rows = comparison.compare(groups)
+    if as_json:
+        say_json({"split": split, "groups": [asdict(row) for row in rows]})
+    else:
+        say_compared(rows, split)
+
+
+def _by_word(words: list[str], split: str) -> "list[Group]":
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == "vs":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    if not all(parts):
+        raise UserError("'vs' stands between runs: thirtytwo compare A B vs C D")
+    return [_group([_open(word) for word in part], split) for part in parts]
+
+
+def _by_recipe(words: list[str], split: str) -> "list[Group]":
+    by_recipe: dict[str, list[Run]] = {}
+    for word in words:
+        run = _open(word)
+        alike = run.recipe.override({"seed": 0, "name": "x"}).to_toml()
+        by_recipe.setdefault(alike, []).append(run)
+    if len(by_recipe) < 2:
+        raise UserError(
+            "all of these runs are of one recipe: name another one's, or say where a group begins with 'vs'"
+        )
+    return [_group(runs, split) for runs in by_recipe.values()]
+
+
+def _open(word: str) -> "Run":
+    from thirtytwo.run import Run
+
+    return Run.open(Path(word))
+
+
+def _group(runs: "list[Run]", split: str) -> "Group":
+    from thirtytwo.compare import Group
+
+    found = {}
+    for run in runs:
+        scored = run.predictions(split)
+        if scored is None:
+            remedy = f"`thirtytwo test {run.path}`" if split == "test" else f"`thirtytwo train --resume {run.path}`"
+            raise UserError(f"{run.path}: was not scored on {split}: {remedy} does it")
+        if run.recipe.seed in found:
+            raise UserError(f"{run.path}: another run of its group has seed {run.recipe.seed} too: leave one out")
+        found[run.recipe.seed] = scored[0]
+    return Group(runs[0].name if len(runs) == 1 else f"{runs[0].name} ... {runs[-1].name}", found)

@@ -1,0 +1,53 @@
+"""A comparison as a table."""
+
+from math import isnan
+
+from thirtytwo.cli.console import one_line, plain_table, say
+from thirtytwo.compare import Compared
+from thirtytwo.display import output
+from thirtytwo.metrics import Estimate
+
+
+def say_compared(rows: list[Compared], split: str) -> None:
+    """A row a group: its accuracy, and its difference to what it is compared with."""
+    if not rows:
+        say("compared", "nothing yet: no seed is finished in every arm")
+        return
+    table = plain_table(padding=2)
+    columns = ("", f"{split} accuracy, %", "difference", "p, Holm", "", "detectable")
+    for title in columns:
+        table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*_cells(row))
+    output.print(table)
+    tests = {row.difference.test for row in rows if row.difference}
+    against = list(dict.fromkeys(row.difference.against for row in rows if row.difference))
+    if against:
+        compared = one_line(against[0]) if len(against) == 1 else "the row before"
+        seeds = len(rows[0].accuracies)
+        output.print(
+            f"\n{seeds} seed{'s' if seeds > 1 else ''}; ± is the 95 % interval over seeds. Differences to {compared}\n"
+            f"in percentage points; p by {', '.join(sorted(tests))}, corrected for all rows; detectable: what so\n"
+            "many seeds would find with 80 % probability.",
+            style="dim",
+        )
+
+
+def _cells(row: Compared) -> list[str]:
+    cells = [one_line(row.name), _with_spread(row.accuracy, "")]
+    if row.difference is None:
+        return cells
+    found = row.difference
+    verdict = ("better" if found.value.value > 0 else "worse") if found.shown else "not shown"
+    return [
+        *cells,
+        _with_spread(found.value, "+"),
+        "" if isnan(found.p_holm) else f"{found.p_holm:.2g}",
+        verdict,
+        "" if isnan(found.detectable) else f"{100 * found.detectable:.2f}",
+    ]
+
+
+def _with_spread(estimate: Estimate, sign: str) -> str:
+    value = f"{100 * estimate.value:{sign}.2f}"
+    return value if isnan(estimate.low) else f"{value} ± {50 * (estimate.high - estimate.low):.2f}"

@@ -1,0 +1,185 @@
+"""``thirtytwo study``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from thirtytwo.cli.app import Import, Json, Quiet, app
+from thirtytwo.errors import UserError
+
+if TYPE_CHECKING:
+    from thirtytwo.study.folder import StudyFolder
+
+
+class _RunsByDefault(TyperGroup):
+    """``study NAME`` is short for ``study run NAME``."""
+
+    def parse_args(self, ctx, args):  # type: ignore[no-untyped-def]
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+study = typer.Typer(
+    cls=_RunsByDefault,
+    help="Train several recipes with several seeds, and compare them: `thirtytwo study NAME`, FILE.toml or FOLDER.",
+    no_args_is_help=True,
+)
+app.add_typer(study, name="study")
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A study's folder, such as studies/augmentation.")]
+
+
+@study.command("list")
+def list_studies(as_json: Json = False) -> None:
+    """The studies that come with thirtytwo."""
+    from thirtytwo.cli.console import say_names
+    from thirtytwo.studies import studies
+
+    say_names({name: studies.summary(name) for name in studies.names()}, as_json=as_json)
+
+
+@study.command("show")
+def show_study(words: Annotated[list[str], typer.Argument(metavar="STUDY [KEY=VALUE]...")]) -> None:
+    """A study as TOML, overrides applied: a file to begin one of your own with."""
+    import sys
+
+    sys.stdout.write(_wanted(words[0], words[1:], None).to_toml())
+
+
+@study.command("run")
+def run_study(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STUDY [KEY=VALUE]...",
+            help="A study's name, TOML file or folder to go on with; then recipe keys to override in every arm.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Where its folder is made.", show_default="studies")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Train with the seeds 0, 1, ... so many.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, help="Runs side by side; they share the processor's cores. [default: the cores]"),
+    ] = None,
+    imports: Import = [],  # noqa: B006
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Train every arm with every seed, score val, and write the report. Begun before, it goes on where it was."""
+    from thirtytwo.cli.console import errors, one_line
+    from thirtytwo.display import StudyDisplay
+    from thirtytwo.study.folder import StudyFolder
+    from thirtytwo.workers import begin, default_jobs, train_all
+
+    jobs = jobs or default_jobs()
+    if (Path(words[0]) / "study.json").is_file():
+        if words[1:] or out or seeds:
+            raise UserError(f"{words[0]}: a study goes on as it was begun: leave out overrides, --out and --seeds")
+        folder = StudyFolder.open(words[0])
+    else:
+        folder = begin(_wanted(words[0], words[1:], seeds), out or Path("studies"), jobs=jobs, imports=imports)
+    again = f"thirtytwo study {one_line(str(folder.path))} goes on"
+    try:
+        with folder.owned():
+            with StudyDisplay(folder.study.name, silent=quiet or as_json) as watch:
+                failed = train_all(folder, jobs, watch)
+            _finish(folder, as_json=as_json)
+    except (KeyboardInterrupt, SystemExit):
+        errors.print(f"interrupted: what was trained is saved; {again}")
+        raise
+    for name, message in failed.items():
+        errors.print(one_line(f"{name}: {message}"))
+    if failed:
+        raise UserError(f"{len(failed)} of {len(folder.trials())} runs failed; {again}")
+    return 0
+
+
+@study.command("status")
+def show_status(path: Folder, as_json: Json = False) -> None:
+    """Every run of a study: waiting, running or finished, and its accuracy on val."""
+    from thirtytwo.cli.console import plain_table, say, say_json
+    from thirtytwo.display import output, percent
+    from thirtytwo.study.folder import StudyFolder
+
+    folder = StudyFolder.open(path)
+    trials = folder.trials()
+    done = {(t.arm, t.seed): t for t in trials}
+    if as_json:
+        say_json(
+            {
+                "study": str(folder.path),
+                "closed": folder.closed,
+                "runs": [{"arm": t.arm, "seed": t.seed, "state": t.state, "path": str(t.path)} for t in trials],
+            }
+        )
+        return
+    finished = sum(trial.state == "finished" for trial in trials)
+    say("study", folder.study.name, f"{finished} of {len(trials)} runs finished, {folder.split()} shown")
+    accuracies = {group.name: group.accuracies for group in folder.groups(folder.split())}
+    table = plain_table()
+    for column in ("arm", *(f"seed {seed}" for seed in folder.study.seeds)):
+        table.add_column(column, no_wrap=True)
+    for arm in folder.study.arms:
+        cells = []
+        for seed in folder.study.seeds:
+            accuracy = accuracies.get(arm, {}).get(seed)
+            cells.append(done[arm, seed].state if accuracy is None else percent(accuracy, 2))
+        table.add_row(arm, *cells)
+    output.print(table)
+
+
+@study.command("report")
+def write_report(path: Folder, as_json: Json = False) -> None:
+    """The table of a study, and its report.html and figures, written anew."""
+    from thirtytwo.study.folder import StudyFolder
+
+    _finish(StudyFolder.open(path), as_json=as_json)
+
+
+@study.command("close")
+def close_study(
+    path: Folder,
+    arms: Annotated[
+        list[str], typer.Option("--arm", help="Score this arm only; may be given several times. [default: all]")
+    ] = [],  # noqa: B006
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Score test, once and for all: after it nothing of the study is trained any more."""
+    from thirtytwo.cli.console import say
+    from thirtytwo.closing import close
+    from thirtytwo.study.folder import StudyFolder
+
+    folder = StudyFolder.open(path)
+    close(folder, arms, watch=lambda name: None if as_json else say("scored", name))
+    _finish(folder, as_json=as_json)
+
+
+def _wanted(name: str, words: list[str], seeds: int | None):  # type: ignore[no-untyped-def]
+    from thirtytwo import studies
+    from thirtytwo.recipe import parse_assignments
+
+    found = studies.find(name).override(parse_assignments(words))
+    return found if seeds is None else found.model_copy(update={"seeds": tuple(range(seeds))})
+
+
+def _finish(folder: "StudyFolder", *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from thirtytwo.cli.compared import say_compared
+    from thirtytwo.cli.console import say, say_json
+    from thirtytwo.report.study import write
+
+    split = folder.split()
+    rows = folder.compared(split)
+    report = write(folder)
+    if as_json:
+        say_json(
+            {"study": str(folder.path), "split": split, "arms": [asdict(row) for row in rows], "report": str(report)}
+        )
+        return
+    say_compared(rows, split)
+    say("report", str(report))

@@ -1,0 +1,44 @@
+"""Closing a study: the one moment at which its runs are scored on test."""
+
+from collections.abc import Callable, Sequence
+
+from thirtytwo.build import load_classifier, load_splits, own_components
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.run import Run
+from thirtytwo.score import require_same_split, score
+from thirtytwo.study.folder import StudyFolder
+
+
+def close(folder: StudyFolder, arms: Sequence[str] = (), *, watch: Callable[[str], None]) -> None:
+    """Score test for every run of ``arms`` (all, if none is named), then mark the study as closed.
+
+    A kill in between leaves the study open with some runs scored; closing it again scores the others. Raises UserError
+    for an arm that does not exist, a study that is closed, and one that has runs to train.
+    """
+    study = folder.study
+    for arm in arms:
+        if arm not in study.arms:
+            raise UserError(f"{folder.path}: has no arm '{arm}'{did_you_mean(arm, study.arms)}")
+    with folder.owned():
+        trials = folder.trials()
+        unfinished = [trial.name for trial in trials if trial.state != "finished"]
+        if unfinished:
+            raise UserError(
+                f"{folder.path}: {len(unfinished)} of {len(trials)} runs are not finished ({unfinished[0]}): "
+                f"`thirtytwo study {folder.path}` trains them"
+            )
+        for trial in trials:
+            assert trial.run is not None
+            if (not arms or trial.arm in arms) and not trial.run.predictions("test"):
+                _score(trial.run)
+                watch(trial.name)
+        folder.close()
+
+
+def _score(run: Run) -> None:
+    device = Device.choose("auto", run.env.get("precision", "auto"))
+    with own_components(run), run.owned():
+        splits = load_splits(run.recipe, source=run.env.get("source"))
+        require_same_split(run, splits, "test")
+        score(run, load_classifier(run, device), splits, device, "test", by="study")

@@ -1,0 +1,124 @@
+"""Figures of a study: its arms beside each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from thirtytwo.compare import Compared
+from thirtytwo.report.figures import canvas
+from thirtytwo.report.figures.canvas import BLUE, INK, MUTED, VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLUMNS = 4
+"""Small curves beside each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArmCurves:
+    """Val accuracy over the epochs of an arm's runs: ``epochs`` (T,), ``values`` (seeds, T)."""
+
+    name: str
+    epochs: np.ndarray
+    values: np.ndarray
+
+
+@canvas.drawn
+def differences(rows: Sequence[Compared]) -> "Figure":
+    """Each arm's difference in percentage points with its 95 % intervals, over seeds (thick) and over images (thin).
+
+    Blue is better and vermilion worse than what it is compared with, beyond chance after correction; grey shows no
+    difference.
+    """
+    shown = [(row.name, row.difference) for row in rows if row.difference]
+    figure, plane = canvas.axes(5.3, 0.9 + 0.34 * max(len(shown), 2))
+    plane.axvline(0, color=INK, linewidth=1)
+    for y, (_, difference) in enumerate(shown):
+        value, images = difference.value, difference.over_images
+        color = MUTED if not difference.shown else BLUE if value.value > 0 else VERMILION
+        plane.plot([100 * images.low, 100 * images.high], [y + 0.22] * 2, color=color, alpha=0.5, linewidth=1.5)
+        if not isnan(value.low):
+            plane.plot(
+                [100 * value.low, 100 * value.high], [y] * 2, color=color, alpha=0.35, lw=7, solid_capstyle="butt"
+            )
+        plane.plot(100 * value.value, y, "o", color=color, markersize=6)
+    _names(plane, [f"{name}" for name, _ in shown])
+    plane.set_xlabel("difference of accuracy, percentage points")
+    _keep_to_what_is_found(plane, [100 * each.value.value for _, each in shown])
+    plane.plot([], [], "o", color=BLUE, label="better")
+    plane.plot([], [], "o", color=VERMILION, label="worse")
+    plane.plot([], [], "o", color=MUTED, label="no difference shown")
+    figure.legend(loc="outside upper right", ncols=3, handletextpad=0.3, columnspacing=1.2)
+    return figure
+
+
+@canvas.drawn
+def accuracies(rows: Sequence[Compared]) -> "Figure":
+    """Each arm's accuracy: a dot a seed, and the mean with its 95 % interval over seeds."""
+    figure, plane = canvas.axes(5.3, 0.9 + 0.34 * max(len(rows), 2))
+    for y, row in enumerate(rows):
+        accuracy = row.accuracy
+        if not isnan(accuracy.low):
+            plane.plot([accuracy.low, accuracy.high], [y] * 2, color=BLUE, alpha=0.3, lw=7, solid_capstyle="butt")
+        plane.plot(list(row.accuracies.values()), [y - 0.24] * len(row.accuracies), "|", color=MUTED, markersize=7)
+        plane.plot(accuracy.value, y, "o", color=BLUE, markersize=6)
+    _names(plane, [row.name for row in rows])
+    plane.xaxis.set_major_formatter(canvas.percent)
+    plane.set_xlabel("accuracy")
+    _keep_to_what_is_found(plane, [a for row in rows for a in row.accuracies.values()])
+    plane.plot([], [], "o", color=BLUE, label="mean, 95 % over seeds")
+    plane.plot([], [], "|", color=MUTED, label="one seed")
+    figure.legend(loc="outside upper right", ncols=2, handletextpad=0.3, columnspacing=1.2)
+    return figure
+
+
+@canvas.drawn
+def arm_curves(arms: Sequence[ArmCurves]) -> "Figure":
+    """Val accuracy over the epochs, a small plot an arm: its mean and the spread over seeds (lowest to highest).
+
+    The first arm is drawn in grey into every plot.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(COLUMNS, len(arms))
+    rows = -(-len(arms) // columns)
+    figure = Figure((1.85 * columns + 0.4, 1.55 * rows + 0.3), layout="constrained", facecolor="white")
+    planes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    first = arms[0]
+    for plane, arm in zip(planes.flat, arms, strict=False):
+        plane.plot(first.epochs, first.values.mean(axis=0), color=MUTED, linewidth=1, linestyle=(0, (3, 1.5)))
+        plane.fill_between(arm.epochs, arm.values.min(axis=0), arm.values.max(axis=0), color=BLUE, alpha=0.25, lw=0)
+        plane.plot(arm.epochs, arm.values.mean(axis=0), color=BLUE, linewidth=1.4)
+        plane.set_title(canvas.short(arm.name, 24), fontsize=8.5, color=INK, loc="left")
+        plane.yaxis.set_major_formatter(canvas.percent)
+        plane.tick_params(length=0)
+    for plane in list(planes.flat)[len(arms) :]:
+        plane.set_visible(False)
+    # An untrained network's first epochs would press all differences against the upper edge.
+    ends = [float(arm.values[:, -1].min()) for arm in arms]
+    top = max(float(arm.values.max()) for arm in arms)
+    bottom = max(0.0, min(min(ends), 0.9) - 1.5 * max(top - min(ends), 0.05))
+    planes.flat[0].set_ylim(bottom, min(1.0, top + 0.05 * (top - bottom)))
+    figure.supxlabel("epoch", fontsize=8.5, color=MUTED)
+    return figure
+
+
+def _names(plane: "Axes", names: Sequence[str]) -> None:
+    plane.set_yticks(range(len(names)), [canvas.short(name, 26) for name in names])
+    plane.tick_params(axis="y", labelcolor=INK)
+    plane.set_ylim(len(names) - 0.45, -0.6)
+    plane.grid(axis="y", visible=False)
+    plane.spines["left"].set_visible(False)
+
+
+def _keep_to_what_is_found(plane: "Axes", values: Sequence[float]) -> None:
+    """With two seeds an interval may be ten times as wide as all that was found: it is cut off at the edge."""
+    low, high = min(0.0, *values) if min(values) < 0 else min(values), max(values)
+    span = max(high - low, 1e-3)
+    left, right = plane.get_xlim()
+    plane.set_xlim(max(left, low - 1.5 * span), min(right, high + 1.5 * span))

@@ -1,0 +1,172 @@
+"""Write a study's report: what it found, how sure that is, and what it was."""
+
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from thirtytwo.checkpoint import write_atomic
+from thirtytwo.compare import LEVEL, Compared
+from thirtytwo.report.figures import canvas
+from thirtytwo.report.figures import studies as figures
+from thirtytwo.report.figures.studies import ArmCurves
+from thirtytwo.report.html import environment
+from thirtytwo.study.folder import StudyFolder, Trial
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class StudyView:
+    """Everything that a study's report shows.
+
+    Attributes:
+        split: "val", or "test" once the study is closed.
+        rows: an arm each, in the study's order; arms without a finished run are left out.
+        overrides: by arm, the keys that it sets, as ``key=value``.
+        trials: every run.
+        curves: val accuracy over the epochs, for the arms whose runs were all evaluated at the same epochs.
+        caveats: what a reader must know before trusting a figure, one sentence each.
+        definition: the study as TOML.
+        data: what split.json of a run says; empty before there is one.
+        env: what a run ran on.
+        seconds: training time of all runs together.
+    """
+
+    name: str
+    path: Path
+    closed: str | None
+    split: str
+    images: int
+    rows: list[Compared]
+    overrides: dict[str, str]
+    trials: list[Trial]
+    curves: list[ArmCurves]
+    caveats: list[str]
+    definition: str
+    data: dict[str, Any]
+    env: dict[str, Any]
+    seconds: float
+
+    @property
+    def best(self) -> Compared:
+        """The arm of the highest mean accuracy."""
+        return max(self.rows, key=lambda row: row.accuracy.value)
+
+    @property
+    def comparisons(self) -> list[Compared]:
+        """The rows that are compared with another one."""
+        return [row for row in self.rows if row.difference]
+
+    @property
+    def shown(self) -> int:
+        """Differences beyond chance after correction."""
+        return sum(row.difference.shown for row in self.rows if row.difference)
+
+
+def write(folder: StudyFolder) -> Path:
+    """Write ``report.html``, ``figures/*.png`` and ``results.csv`` into the study's folder; the page's path."""
+    from markupsafe import Markup
+
+    seen = view(folder)
+    drawn = _figures(seen)
+    pictures = folder.path / "figures"
+    pictures.mkdir(exist_ok=True)
+    for name, (figure, _) in drawn.items():
+        canvas.png(figure, pictures / f"{name}.png")
+    inline = {name: Markup(canvas.svg(figure, label)) for name, (figure, label) in drawn.items()}
+    page = environment().get_template("study.html.j2").render(view=seen, figure=inline, level=LEVEL)
+    path = folder.path / "report.html"
+    write_atomic(path, page.encode("utf-8", "replace"))
+    folder.write_results()
+    return path
+
+
+def table(folder: StudyFolder) -> str:
+    """The arms beside each other as an HTML table, for a notebook."""
+    split = folder.split()
+    rows = folder.compared(split)
+    return environment().get_template("study-table.html.j2").render(rows=rows, split=split, name=folder.study.name)
+
+
+def view(folder: StudyFolder) -> StudyView:
+    """Read a study's folder into a `StudyView`. Works on a study that has only begun."""
+    study, trials, split = folder.study, folder.trials(), folder.split()
+    runs = [trial.run for trial in trials if trial.run]
+    rows = folder.compared(split)
+    data = runs[0].split if runs else {}
+    return StudyView(
+        name=study.name,
+        path=folder.path,
+        closed=folder.closed,
+        split=split,
+        images=data["sizes"][split] if data else 0,
+        rows=rows,
+        overrides={arm: " ".join(f"{key}={value}" for key, value in keys.items()) for arm, keys in study.arms.items()},
+        trials=trials,
+        curves=_curves(trials),
+        caveats=_caveats(folder, trials, rows, data),
+        definition=study.to_toml(),
+        data=data,
+        env=runs[0].env if runs else {},
+        seconds=sum(run.status.get("seconds", 0.0) for run in runs),
+    )
+
+
+def _curves(trials: list[Trial]) -> list[ArmCurves]:
+    by_arm: dict[str, list[tuple[tuple[float, ...], list[float]]]] = {}
+    for trial in trials:
+        if trial.run and trial.state == "finished" and (lines := trial.run.metrics()):
+            epochs = tuple(line["epoch"] for line in lines)
+            by_arm.setdefault(trial.arm, []).append((epochs, [line["val_accuracy"] for line in lines]))
+    return [
+        ArmCurves(arm, np.array(found[0][0]), np.array([values for _, values in found]))
+        for arm, found in by_arm.items()
+        if len({epochs for epochs, _ in found}) == 1
+    ]
+
+
+def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], data: dict[str, Any]) -> list[str]:
+    sentences = []
+    missing = sum(trial.state != "finished" for trial in trials)
+    if missing:
+        sentences.append(
+            f"{missing} of {len(trials)} runs are not finished: the table holds the seeds that all shown arms have."
+        )
+    if data.get("plan") == "val-from-test":
+        sentences.append(
+            "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
+            "compare with those of others, who score the whole of it."
+        )
+    if not folder.closed:
+        sentences.append(
+            "The test split is withheld while the study is open: the figures are val's. 'thirtytwo study close FOLDER' "
+            "scores test, once."
+        )
+    seeds = max((len(row.accuracies) for row in rows), default=0)
+    if seeds == 1:
+        sentences.append("One seed an arm: nothing is known about the spread over seeds. Train at least three.")
+    unspread = [row.name for row in rows if row.difference and isnan(row.difference.p)]
+    if unspread:
+        sentences.append(f"Without any spread over seeds nothing can be judged: {', '.join(unspread)}.")
+    return sentences
+
+
+def _figures(seen: StudyView) -> dict[str, "tuple[Figure, str]"]:
+    drawn = {}
+    if seen.rows:
+        drawn["accuracies"] = (
+            figures.accuracies(seen.rows),
+            f"accuracy on {seen.split} by arm; the table has the figures",
+        )
+    if seen.comparisons:
+        drawn["differences"] = (
+            figures.differences(seen.rows),
+            f"difference of accuracy on {seen.split} by arm; the table has the figures",
+        )
+    if seen.curves:
+        drawn["curves"] = (figures.arm_curves(seen.curves), "accuracy on val by epoch, a plot an arm")
+    return drawn

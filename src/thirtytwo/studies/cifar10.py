@@ -1,0 +1,62 @@
+"""Studies on CIFAR-10."""
+
+from thirtytwo.studies import studies
+from thirtytwo.study.definition import Study, from_values
+
+
+@studies.register_as("augmentation")
+def augmentation() -> Study:
+    """What each augmentation is worth to one small network, on 50,000 training images.
+
+    Ten augmentations, three seeds each, with val (6,500) and test (3,500) cut from the official test split, and val
+    watched for the plateau. ``thirtytwo study augmentation``. Not measured yet.
+    """
+    chains = {
+        "none": "none",
+        "flip": "flip",
+        "translate": "translate(4)",
+        "flip+translate": "flip|translate(4)",
+        "rotate": "rotate(15)",
+        "colour": "brightness(0.2)|contrast(0.2)|saturation(0.2)",
+        "cutout": "cutout(8)",
+        "mixup": "mixup(0.2)",
+        "cutmix": "cutmix",
+        "trivial": "trivialaugment",
+    }
+    return from_values(
+        {
+            "name": "augmentation",
+            "base": "cifar10-vgg8",
+            "set": {
+                "model": "vgg8(widths=(16, 32, 64, 128), hidden=128, dropout=0.0)",
+                "data.plan": "val-from-test",
+                "schedule": "cosine",
+                "train.epochs": 10,
+                "train.patience": 5,
+            },
+            "arms": {name: {"augment": chain} for name, chain in chains.items()},
+        }
+    )
+
+
+@studies.register_as("tutorial")
+def tutorial() -> Study:
+    """PyTorch's CIFAR-10 tutorial and what each improvement adds to the one before it.
+
+    More and batch-normalised convolutions, dropout, augmentation, Adam, and a schedule: each arm keeps what the arm
+    before it has. ``thirtytwo study tutorial``. Not measured yet.
+    """
+    deep, dropout = (f"vgg8(widths=(32, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
+    steps: dict[str, dict[str, object]] = {
+        "tutorial": {},
+        "batches": {"train.batch_size": 128, "optim.lr": 0.032},
+        "depth": {"model": deep},
+        "dropout": {"model": dropout},
+        "augmentation": {"augment": "flip|translate(4)|rotate(10)"},
+        "adam": {"optim.name": "adam", "optim.lr": 0.002},
+        "schedule": {"schedule": "one_cycle"},
+    }
+    kept: dict[str, object] = {}
+    arms = {name: (kept := {**kept, **keys}) for name, keys in steps.items()}
+    values = {"base": "cifar10-tutorial", "against": "previous", "set": {"train.epochs": 10}, "arms": arms}
+    return from_values({"name": "tutorial", **values})

@@ -1,0 +1,21 @@
+"""A study on scikit-learn's digits: small enough for a first evening."""
+
+from thirtytwo.studies import studies
+from thirtytwo.study.definition import Study, from_values
+
+
+@studies.register_as("digits")
+def digits() -> Study:
+    """What four augmentations do to a small network on the digits; nothing is downloaded.
+
+    A shift and a small turn are what handwriting does; a mirror is not. ``thirtytwo study digits``. Not measured yet.
+    """
+    chains = {"none": "none", "shift": "translate(1)", "turn": "rotate(10)", "mirror": "flip"}
+    return from_values(
+        {
+            "name": "digits",
+            "base": "digits-cnn",
+            "seeds": [0, 1, 2, 3, 4],
+            "arms": {name: {"augment": chain} for name, chain in chains.items()},
+        }
+    )

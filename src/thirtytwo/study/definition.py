@@ -1,0 +1,115 @@
+"""A study's definition: a base recipe x named overrides x seeds, as one typed value. Never imports torch."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from thirtytwo import recipes
+from thirtytwo.errors import UserError
+from thirtytwo.recipe import Recipe, resolve_key
+
+ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
+
+
+class Study(BaseModel):
+    """Arms, each a recipe, that are trained with the same seeds and compared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    """What its folder is called."""
+    base: str
+    """The recipe that every arm starts from: a name, or a TOML file."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1, strict=False)] = (
+        0,
+        1,
+        2,
+    )
+    """Random seeds. Every arm is trained with each of them."""
+    against: Literal["first", "previous"] = "first"
+    """What an arm is compared with: the first arm, or, for a series of steps, the arm before it."""
+    set: dict[str, Any] = {}
+    """Keys of the recipe to override in all arms."""
+    arms: Annotated[dict[ArmName, dict[str, Any]], Field(min_length=2)]
+    """By name, the keys that an arm overrides. The first one may override nothing."""
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _set_by_full_key(cls, keys: Any) -> Any:
+        return _by_full_key(keys) if isinstance(keys, dict) else keys
+
+    @field_validator("arms", mode="before")
+    @classmethod
+    def _arms_by_full_key(cls, arms: Any) -> Any:
+        if not isinstance(arms, dict):
+            return arms
+        return {name: _by_full_key(keys) if isinstance(keys, dict) else keys for name, keys in arms.items()}
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed counts once")
+        return seeds
+
+    def recipe(self, arm: str, seed: int) -> Recipe:
+        """The recipe of one run. Raises UserError naming the arm when its overrides are no recipe's."""
+        try:
+            found = recipes.find(self.base).override({**self.set, **self.arms[arm]})
+        except UserError as error:
+            raise UserError(f"study '{self.name}', arm '{arm}': {error}") from None
+        return found.override({"name": self.name, "seed": seed})
+
+    def runs(self) -> list[tuple[str, int]]:
+        """(arm, seed) of every run, in the order in which they are trained: all arms of a seed before the next one."""
+        return [(arm, seed) for seed in self.seeds for arm in self.arms]
+
+    def override(self, assignments: dict[str, Any]) -> "Study":
+        """A copy in which every arm has ``assignments``, unless it sets the key itself."""
+        return from_values({**self.model_dump(), "set": {**self.set, **_by_full_key(assignments)}})
+
+    def to_toml(self) -> str:
+        """The study as TOML."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+
+def from_toml(path: Path) -> Study:
+    """Read a study from a TOML file; a base that is a file is looked for beside it. UserError names file and key."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as TOML: {error}") from None
+    base = values.get("base")
+    if isinstance(base, str) and (path.parent / base).is_file():
+        values["base"] = str((path.parent / base).resolve())
+    try:
+        return from_values({"name": path.stem, **values})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def from_values(values: dict[str, Any]) -> Study:
+    """Validate nested values as a study. Raises UserError with one line on the first mistake."""
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"key '{key}': {message[0].lower()}{message[1:]}") from None
+
+
+def _by_full_key(keys: dict[str, Any]) -> dict[str, Any]:
+    """``{"train": {"epochs": 2}, "lr": 0.1}`` -> ``{"train.epochs": 2, "optim.lr": 0.1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in keys.items():
+        if isinstance(value, dict):
+            flat |= {resolve_key(f"{key}.{inner}"): each for inner, each in value.items()}
+        else:
+            flat[resolve_key(key)] = value
+    return flat

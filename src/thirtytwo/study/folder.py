@@ -1,0 +1,209 @@
+"""The study folder: the only reader and writer of its files, and of where each run of it stands."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from thirtytwo.checkpoint import sha256, write_atomic
+from thirtytwo.compare import Compared, Group, compare
+from thirtytwo.errors import UserError
+from thirtytwo.predictions import Predictions
+from thirtytwo.run import Run
+from thirtytwo.study.definition import Study, from_toml
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a study: which it is, where it lies, and whether it is done.
+
+    Attributes:
+        state: "waiting", "finished", or what the run's status says (created, running, interrupted, failed, trained).
+        run: None while its folder has not been made.
+    """
+
+    arm: str
+    seed: int
+    path: Path
+    state: str
+    run: Run | None
+
+    @property
+    def name(self) -> str:
+        """``flip, seed 2``."""
+        return f"{self.arm}, seed {self.seed}"
+
+
+class StudyFolder:
+    """One study: a folder. Make one with `create`, open one with `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock", timeout=0)
+        self._study: Study | None = None
+
+    @classmethod
+    def create(cls, root: Path, study: Study, *, threads: int, imports: Sequence[Path] = ()) -> "StudyFolder":
+        """The folder ``root/<study's name>``: a new one, or that of the same study, which goes on.
+
+        Args:
+            threads: processor threads a run. They decide the order of sums, and so the bits: a study keeps to them.
+            imports: the user's files that registered components.
+
+        Raises UserError when the folder holds another study, or another definition of this one.
+        """
+        folder = cls(root / study.name)
+        text = study.to_toml()
+        try:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{folder.path}: cannot be made ({error.strerror}): choose another --out") from None
+        if (folder.path / "study.json").is_file():
+            if folder.study.to_toml() != text:
+                raise UserError(
+                    f"{folder.path}: holds this study with other settings: `thirtytwo study {folder.path}` goes on "
+                    "with those, or choose another --out"
+                )
+            return folder
+        folder._write("study.toml", text)
+        files = [str(file.resolve()) for file in imports]
+        folder._write_state({"sha256": sha256(text.encode()), "threads": threads, "imports": files, "closed": None})
+        return folder
+
+    @classmethod
+    def open(cls, path: Path | str) -> "StudyFolder":
+        """An existing study. Raises UserError when it is none, is damaged, or was written by a later version."""
+        folder = cls(Path(path).expanduser())
+        if not (folder.path / "study.json").is_file():
+            raise UserError(f"{path}: not a study's folder, it holds no study.json (`thirtytwo study NAME` makes one)")
+        _ = folder.study
+        return folder
+
+    @property
+    def study(self) -> Study:
+        """The definition. Raises UserError when the file is not the one that the study was begun with."""
+        if self._study is None:
+            path = self.path / "study.toml"
+            study = from_toml(path)
+            if sha256(path.read_bytes()) != self._state["sha256"]:
+                raise UserError(f"{path}: not the definition that this study was begun with: restore it")
+            self._study = study
+        return self._study
+
+    @property
+    def threads(self) -> int:
+        """Processor threads a run."""
+        return int(self._state["threads"])
+
+    @property
+    def imports(self) -> list[str]:
+        """The user's files that registered components."""
+        return list(self._state["imports"])
+
+    @property
+    def closed(self) -> str | None:
+        """When test was scored, after which nothing is trained any more; None while the study is open."""
+        return self._state["closed"]
+
+    def close(self) -> None:
+        """Write down that test has been scored."""
+        self._write_state({**self._state, "closed": datetime.now(UTC).isoformat(timespec="seconds")})
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Own the study within this context. UserError when another process works on it, or when it was closed."""
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise UserError(f"{self.path}: another process is working on this study: wait for it, or stop it") from None
+        try:
+            if self.closed:
+                raise UserError(
+                    f"{self.path}: was closed on {self.closed}: test was scored then, and nothing is trained any more"
+                )
+            yield
+        finally:
+            self._lock.release(force=True)
+
+    def run_path(self, arm: str, seed: int) -> Path:
+        """Where one run lies."""
+        return self.path / "runs" / f"{arm}-seed{seed}"
+
+    def trials(self) -> list[Trial]:
+        """Every run, in the order in which they are trained."""
+        return [self.trial(arm, seed) for arm, seed in self.study.runs()]
+
+    def trial(self, arm: str, seed: int) -> Trial:
+        """Where one run stands. A folder without env.json is what a kill left before training began: it waits."""
+        path = self.run_path(arm, seed)
+        if not (path / "env.json").is_file():
+            return Trial(arm, seed, path, "waiting", None)
+        run = Run.open(path)
+        return Trial(arm, seed, path, run.status["state"], run)
+
+    def split(self) -> str:
+        """What is compared: "test" once it was scored, "val" before."""
+        return "test" if self.closed else "val"
+
+    def groups(self, split: str) -> list[Group]:
+        """The arms with the predictions of their finished runs on ``split``; arms without any are left out."""
+        found: dict[str, dict[int, Predictions]] = {}
+        for trial in self.trials():
+            scored = trial.run.predictions(split) if trial.run and trial.state == "finished" else None
+            if scored:
+                found.setdefault(trial.arm, {})[trial.seed] = scored[0]
+        return [Group(arm, runs) for arm, runs in found.items()]
+
+    def compared(self, split: str) -> list[Compared]:
+        """The study's table on ``split``: every arm that has runs, beside what it is compared with.
+
+        Only seeds that all these arms have finished count, so that arms are compared on equal terms while some train.
+        """
+        groups = self.groups(split)
+        shared = set.intersection(*({*group.runs} for group in groups)) if groups else set()
+        groups = [Group(group.name, {seed: group.runs[seed] for seed in sorted(shared)}) for group in groups]
+        return compare(groups, self.study.against) if shared else []
+
+    def write_results(self) -> Path:
+        """Write ``results.csv``: a row a run and split that was scored; its path."""
+        rows = [
+            {"arm": trial.arm, "seed": trial.seed, **row}
+            for trial in self.trials()
+            if trial.run and trial.state == "finished"
+            for row in trial.run.results()
+        ]
+        buffer = io.StringIO()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self._write("results.csv", buffer.getvalue())
+        return self.path / "results.csv"
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        path = self.path / "study.json"
+        try:
+            state = json.loads(path.read_bytes())
+            if state["format"] > FORMAT:
+                raise UserError(f"{path}: written in format {state['format']}, this version reads {FORMAT}: upgrade")
+            for key in ("sha256", "threads", "imports", "closed"):
+                state[key]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: damaged, cannot be read ({error}): restore it") from None
+        return state
+
+    def _write_state(self, state: dict[str, Any]) -> None:
+        self._write("study.json", json.dumps({"format": FORMAT, **state}, indent=1) + "\n")
+
+    def _write(self, name: str, text: str) -> None:
+        write_atomic(self.path / name, text.encode())

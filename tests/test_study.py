@@ -1,0 +1,232 @@
+"""Studies: what they are made of, that a kill loses nothing, and that test stays unseen until closing."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import thirtytwo
+from thirtytwo.checkpoint import sha256
+from thirtytwo.studies import find, studies
+from thirtytwo.study.definition import from_toml, from_values
+from thirtytwo.study.folder import StudyFolder
+
+SMALL = """
+base = "digits-cnn"
+seeds = [0, 1]
+set = { train = { epochs = 2 }, data = { limit = 300 } }
+[arms.none]
+[arms.flip]
+augment = "flip"
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+def start(*words: object) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from thirtytwo.cli import main; main()", "study", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def refused(done, *fragments: object) -> None:
+    assert done.code == 2 and len(done.err.splitlines()) == 1, done.err
+    for fragment in fragments:
+        assert str(fragment) in done.err
+
+
+@pytest.mark.parametrize("name", studies.names())
+def test_a_named_study_is_whole(name: str) -> None:
+    study = find(name)
+    assert study.name == name and len(study.seeds) >= 3
+    assert from_values(json.loads(json.dumps(study.model_dump()))) == study
+    for arm, seed in study.runs():
+        assert study.recipe(arm, seed).seed == seed
+    assert len({study.recipe(arm, 0).to_toml() for arm in study.arms}) == len(study.arms)
+
+
+def test_a_file_reads_as_written(small: Path, tmp_path: Path) -> None:
+    study = from_toml(small)
+    assert study.name == "small" and study.set == {"train.epochs": 2, "data.limit": 300}
+    assert study.runs() == [("none", 0), ("flip", 0), ("none", 1), ("flip", 1)]
+    recipe = study.recipe("flip", 1)
+    assert (recipe.augment, recipe.seed, recipe.train.epochs, recipe.data.limit) == ("flip", 1, 2, 300)
+    copy = tmp_path / "copy.toml"
+    copy.write_text(study.to_toml())
+    assert from_toml(copy) == study
+    assert study.override({"lr": 0.3, "epochs": 5}).recipe("none", 0).train.epochs == 5
+
+
+def test_a_base_that_is_a_file_lies_beside_the_study(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\nmodel = "lenet"\n')
+    (tmp_path / "s.toml").write_text(SMALL.replace("digits-cnn", "mine.toml"))
+    assert from_toml(tmp_path / "s.toml").recipe("none", 0).model == "lenet"
+
+
+@pytest.mark.parametrize(
+    "text, fragments",
+    [
+        ("[arms.a]\nlrr = 1\n[arms.b]", ["unknown key 'lrr'", "optim.lr"]),
+        ("[arms.a]\nlr = -1\n[arms.b]", ["arm 'a'", "optim.lr", "greater than 0"]),
+        ("[arms.a]\n[arms.b]\nmodel = 'cnn22'", ["cnn22", "did you mean 'cnn2'"]),
+        ("[arms.a]", ["arms", "at least 2"]),
+        ("seeds = [1, 1]\n[arms.a]\n[arms.b]", ["seeds", "counts once"]),
+        ("seeds = 3\n[arms.a]\n[arms.b]", ["seeds"]),
+        ("sedes = [1]\n[arms.a]\n[arms.b]", ["sedes"]),
+        ("[arms.'a/b']\n[arms.b]", ["a/b"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(cli, tmp_path, text, fragments):
+    (tmp_path / "bad.toml").write_text(f'base = "digits-cnn"\n{text}\n')
+    done = cli("study", tmp_path / "bad.toml", "--out", tmp_path / "studies")
+    refused(done, *fragments)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_from_start_to_closing(cli, small, tmp_path):
+    folder = tmp_path / "studies" / "small"
+    words = (small, "--out", folder.parent, "--jobs", "2")
+    done = cli("study", *words)
+    assert done.code == 0, done.err
+    assert "flip" in done.out and str(folder / "report.html") in done.out
+    study = StudyFolder.open(folder)
+    runs = {(trial.arm, trial.seed): trial.run for trial in study.trials()}
+    assert {run.status["state"] for run in runs.values()} == {"finished"}
+    assert all(run.predictions("val") and not run.predictions("test") and not run.looks() for run in runs.values())
+    assert {run.env["threads"] for run in runs.values()} == {study.threads}
+
+    # The table is SciPy's, from the stored predictions.
+    found = study.compared("val")[1].difference
+    a, b = ([float(runs[arm, s].predictions("val")[0].correct.mean()) for s in (0, 1)] for arm in ("none", "flip"))
+    assert found.value.value == pytest.approx(np.mean(b) - np.mean(a))
+    if np.std(np.subtract(b, a)) > 0:
+        assert found.p == pytest.approx(stats.ttest_rel(b, a).pvalue)
+    compared = cli("compare", *(run.path for run in runs.values()), "--json")
+    rows = json.loads(compared.out)["groups"]
+    assert rows[1]["difference"]["value"]["value"] == pytest.approx(found.value.value)
+
+    again = cli("study", *words, "--json")  # nothing is left to train, and nothing changes
+    assert (
+        again.code == 0
+        and json.loads(again.out)["arms"] == json.loads(cli("study", "report", folder, "--json").out)["arms"]
+    )
+    refused(cli("study", small, "lr=0.01", "--out", folder.parent), "other settings")
+    refused(cli("study", "close", folder, "--arm", "flop"), "did you mean 'flip'")
+
+    closed = cli("study", "close", folder)
+    assert closed.code == 0 and "test accuracy" in closed.out
+    for run in runs.values():
+        assert [look["by"] for look in run.looks()] == ["study"] and run.predictions("test")
+    refused(cli("study", "close", folder), "was closed on")
+    refused(cli("study", folder), "was closed on")
+    assert "is a little too good" not in (folder / "report.html").read_text()
+    assert "finished" in json.loads(cli("study", "status", folder, "--json").out)["runs"][0]["state"]
+
+
+def table(folder: Path) -> tuple[list, list[str]]:
+    study = StudyFolder.open(folder)
+    weights = [sha256((trial.path / "model.safetensors").read_bytes()) for trial in study.trials()]
+    return [(row.name, row.accuracies, str(row.difference)) for row in study.compared("val")], weights
+
+
+def alive(folder: Path) -> bool:
+    """Whether any process still works on a run of the study."""
+    return any(trial.run is not None and trial.run.busy for trial in StudyFolder.open(folder).trials())
+
+
+def test_killed_three_times_at_random_it_ends_with_the_same_table(small, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(small, "--out", whole, "--jobs", "2", "--quiet").wait(timeout=200) == 0
+    draw, kills = np.random.default_rng(0), 0
+    while kills < 3:
+        process = start(small, "--out", killed, "--jobs", "2", "--quiet")
+        time.sleep(float(draw.uniform(2, 7)))
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        deadline = time.monotonic() + 20
+        while (killed / "small" / "study.json").exists() and alive(killed / "small"):
+            assert time.monotonic() < deadline, "a worker has outlived the study"
+            time.sleep(0.1)
+    process = start(small, "--out", killed, "--jobs", "2", "--quiet")
+    assert process.wait(timeout=200) == 0, process.communicate()
+    assert kills and table(killed / "small") == table(whole / "small")
+
+
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(small, tmp_path):
+    process = start(small, "epochs=500", "--out", tmp_path / "s", "--jobs", "1")
+    run = tmp_path / "s" / "small" / "runs" / "none-seed0"
+    deadline = time.monotonic() + 100
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").stat().st_size:
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "goes on" in err and "Traceback" not in err
+    study = StudyFolder.open(tmp_path / "s" / "small")
+    assert study.trial("none", 0).state == "interrupted" and not alive(study.path)
+
+
+def test_a_run_that_fails_is_named_and_stops_no_other(cli, small, tmp_path):
+    small.write_text(SMALL + '[arms.wild]\n"optim.lr" = 1e30\n')
+    done = cli("study", small, "--out", tmp_path / "s", "--seeds", "1", "--quiet")
+    assert (
+        done.code == 2 and "wild, seed 0" in done.err and "not finite" in done.err and "1 of 3 runs failed" in done.err
+    )
+    states = {trial.arm: trial.state for trial in StudyFolder.open(tmp_path / "s" / "small").trials()}
+    assert states == {"none": "finished", "flip": "finished", "wild": "failed"}
+
+
+def test_one_process_owns_a_study(cli, small, tmp_path):
+    process = start(small, "epochs=500", "--out", tmp_path / "s")
+    folder = tmp_path / "s" / "small"
+    deadline = time.monotonic() + 60
+    while not (folder / "runs").exists():
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    refused(cli("study", folder), "another process is working on this study")
+    process.kill()
+    process.communicate()
+
+
+def test_what_is_no_study(cli, tmp_path):
+    refused(cli("study", "augmentatoin"), "unknown study 'augmentatoin': did you mean 'augmentation'?")
+    refused(cli("study", "status", tmp_path), "not a study's folder")
+    refused(cli("compare", tmp_path, tmp_path), "not a run folder")
+    assert "augmentation" in cli("study", "list").out
+    assert "[arms.flip]" in cli("study", "show", "augmentation").out
+
+
+def test_compare_needs_two_recipes_or_the_word_vs(cli, run_copy):
+    refused(cli("compare", run_copy, run_copy), "'vs'")
+    refused(cli("compare", run_copy, "vs"), "'vs' stands between runs")
+    done = cli("compare", run_copy, "vs", run_copy)
+    assert done.code == 0 and "+0.00" in done.out and "McNemar" in done.out
+
+
+def test_a_study_from_python(small, tmp_path):
+    result = thirtytwo.run_study(str(small), out=tmp_path / "s", seeds=1, train__epochs=1)
+    assert [row.name for row in result.table()] == ["none", "flip"]
+    page = result._repr_html_()
+    assert "flip" in page and "val accuracy" in page
+    assert result.run("flip", 0).scores("val")["accuracy"].value == result.table()[1].accuracies[0]
+    assert not result.run("flip", 0).scores("test")
+    result.close()
+    assert "test accuracy" in result._repr_html_() and result.run("flip", 0).scores("test")
+    assert (result.report().parent / "results.csv").read_text().count("\n") == 1 + 2 * 2
