@@ -69,6 +69,9 @@ def test_a_file_reads_as_written(small: Path, tmp_path: Path) -> None:
     copy.write_text(study.to_toml())
     assert from_toml(copy) == study
     assert study.override({"lr": 0.3, "epochs": 5}).recipe("none", 0).train.epochs == 5
+    unset = study.override({"limit": None})
+    copy.write_text(unset.to_toml())
+    assert from_toml(copy).recipe("none", 0).data.limit is None
 
 
 def test_a_base_that_is_a_file_lies_beside_the_study(tmp_path: Path) -> None:
@@ -191,6 +194,14 @@ def test_a_run_that_fails_is_named_and_stops_no_other(cli, small, tmp_path):
     )
     states = {trial.arm: trial.state for trial in StudyFolder.open(tmp_path / "s" / "small").trials()}
     assert states == {"none": "finished", "flip": "finished", "wild": "failed"}
+
+
+def test_without_the_first_arm_nothing_is_compared_with_another(cli, small, tmp_path):
+    small.write_text(SMALL.replace("[arms.none]", '[arms.none]\n"optim.lr" = 1e30') + "[arms.blur]\naugment = 'blur'\n")
+    done = cli("study", small, "--out", tmp_path / "s", "--seeds", "1", "--json")
+    assert done.code == 2 and "none, seed 0" in done.err
+    rows = json.loads(done.out)["arms"]
+    assert [row["name"] for row in rows] == ["flip", "blur"] and not any(row["difference"] for row in rows)
 
 
 def test_one_process_owns_a_study(cli, small, tmp_path):

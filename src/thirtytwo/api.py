@@ -37,7 +37,7 @@ from thirtytwo.score import require_same_split, score
 from thirtytwo.session import Session
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
-from thirtytwo.workers import begin, default_jobs, train_all
+from thirtytwo.workers import begin, train_all
 
 Picture = str | Path | np.ndarray | Tensor | Image.Image
 
@@ -325,7 +325,6 @@ def run_study(
     wanted = wanted.override({key.replace("__", "."): value for key, value in overrides.items()})
     if seeds is not None:
         wanted = wanted.model_copy(update={"seeds": tuple(range(seeds))})
-    jobs = jobs or default_jobs()
     folder = begin(wanted, Path(out), jobs=jobs)
     silent = not (progress and (output.is_terminal or output.is_jupyter))
     with folder.owned(), StudyDisplay(wanted.name, silent=silent) as watch:

@@ -4,7 +4,8 @@ import ctypes
 import os
 import platform
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from thirtytwo.errors import UserError
 
 _MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_MAX = -1, -4  # glibc's mallopt parameters
+_MMAP_MAX, _TRIM_THRESHOLD = 65536, 128 * 1024  # and what they are unless set
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,12 @@ class Device:
         """The context of a forward pass."""
         return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
-    def prepare(self) -> None:
-        """Set this process up for training steps, for as long as it lives.
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Set this process up for training steps.
 
         On a GPU, cuDNN may try its algorithms and keep the fastest. On a processor under glibc, freed memory is kept
-        for the next step instead of handed back to the kernel.
+        for the next step instead of handed back to the kernel, until the end of this context.
 
         A training step frees and takes the same few hundred megabytes again; each large tensor would be mapped, zeroed
         page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What was freed
@@ -64,11 +67,19 @@ class Device:
         """
         if self.torch.type == "cuda":
             torch.backends.cudnn.benchmark = True
-        if self.torch.type == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-            libc = ctypes.CDLL(None)
+        if self.torch.type != "cpu" or sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+            yield
+            return
+        libc = ctypes.CDLL(None)
+        libc.malloc_trim(0)
+        libc.mallopt(_MALLOC_MMAP_MAX, 0)
+        libc.mallopt(_MALLOC_TRIM_THRESHOLD, 2**31 - 1)
+        try:
+            yield
+        finally:
+            libc.mallopt(_MALLOC_MMAP_MAX, _MMAP_MAX)
+            libc.mallopt(_MALLOC_TRIM_THRESHOLD, _TRIM_THRESHOLD)
             libc.malloc_trim(0)
-            libc.mallopt(_MALLOC_MMAP_MAX, 0)
-            libc.mallopt(_MALLOC_TRIM_THRESHOLD, 2**31 - 1)
 
     def describe(self) -> dict[str, Any]:
         """What decides the bits and the speed of a training here, for the run's env.json."""

@@ -208,12 +208,15 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise UserError(f"'{word}' is no override: expected key=value, such as optim.lr=0.2")
         full = resolve_key(key.strip())
-        assignments[full] = _value(full, text.strip())
+        assignments[full] = parse_value(full, text.strip())
     return assignments
 
 
-def _value(key: str, text: str) -> Any:
-    """Text for a key that takes text, else what TOML, Python's float or the word none makes of it."""
+def parse_value(key: str, text: str) -> Any:
+    """What ``text`` means for the full dotted ``key``.
+
+    Text for a key that takes text, else what TOML, Python's float or the word none makes of it.
+    """
     quoted = len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]
     wanted = _annotation(key)  # pydantic has taken the metadata off
     kinds = [type(choice) for choice in get_args(wanted)] if get_origin(wanted) is Literal else [wanted]

@@ -32,8 +32,7 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
     recipe, feed, model = parts.recipe, parts.feed, parts.model
     forward = torch.compile(model) if recipe.train.compile else model
     state = State(parts, run)
-    parts.device.prepare()
-    with Interruption() as interruption:
+    with parts.device.training(), Interruption() as interruption:
         for step in range(state.step, parts.steps):
             if state.out_of_patience():
                 break

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+import torch
+
 from thirtytwo.build import check
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder, Trial
@@ -101,7 +103,7 @@ class Standing:
     @property
     def share(self) -> float:
         """Share of all training that is done, in 0..1, counting every run alike."""
-        return (self.before + len(self.done) + sum(each.share for each in self.working)) / self.runs
+        return (self.before + len(self.done) + sum(each.share for each in self.working if each.trial)) / self.runs
 
     @property
     def remaining(self) -> float:
@@ -110,31 +112,27 @@ class Standing:
         return self.seconds * (1 - self.share) / since if since > 0 else inf
 
 
-def default_jobs() -> int:
-    """One run a core, each with a thread of its own, on a processor; one at a time on a GPU."""
-    import torch
-
-    return 1 if torch.cuda.is_available() else os.cpu_count() or 1
-
-
-def begin(study: Study, out: Path, *, jobs: int, imports: Sequence[Path] = ()) -> StudyFolder:
+def begin(study: Study, out: Path, *, jobs: int | None, imports: Sequence[Path] = ()) -> StudyFolder:
     """The study's folder below ``out``, made or found again, once the recipe of every arm is known to be one.
 
     ``jobs`` runs side by side share the processor's cores out: two trainings that both use all of them are not half as
-    fast but twenty times slower, because their threads spin.
+    fast but twenty times slower, because their threads spin. Without ``jobs`` each run gets one core, or on a GPU all.
     """
     for arm in study.arms:
         check(study.recipe(arm, study.seeds[0]))
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    return StudyFolder.create(out, study, threads=threads, imports=imports)
+    cores = os.cpu_count() or 1
+    threads = cores // (jobs or (1 if torch.cuda.is_available() else cores))
+    return StudyFolder.create(out, study, threads=max(1, threads), imports=imports)
 
 
-def train_all(folder: StudyFolder, jobs: int, watch: Callable[[Standing], None]) -> dict[str, str]:
+def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing], None]) -> dict[str, str]:
     """Train every run of the study that is not finished, ``jobs`` at a time; ``watch`` is told ten times a second.
 
+    Without ``jobs`` there are as many as the processor has cores for, given the threads that the study began with.
     A run that fails does not stop the others: the answer says what went wrong, by run. Whatever ends this function, no
     process is left: those at work are asked to save, and given a minute for it.
     """
+    jobs = jobs or max(1, (os.cpu_count() or 1) // folder.threads)
     trials = folder.trials()
     waiting = [trial for trial in trials if trial.state != "finished"]
     before, began = len(trials) - len(waiting), time.monotonic()

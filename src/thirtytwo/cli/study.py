@@ -72,9 +72,8 @@ def run_study(
     from thirtytwo.cli.console import errors, one_line
     from thirtytwo.display import StudyDisplay
     from thirtytwo.study.folder import StudyFolder
-    from thirtytwo.workers import begin, default_jobs, train_all
+    from thirtytwo.workers import begin, train_all
 
-    jobs = jobs or default_jobs()
     if (Path(words[0]) / "study.json").is_file():
         if words[1:] or out or seeds:
             raise UserError(f"{words[0]}: a study goes on as it was begun: leave out overrides, --out and --seeds")

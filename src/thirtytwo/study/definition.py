@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
-from thirtytwo.recipe import Recipe, resolve_key
+from thirtytwo.recipe import Recipe, parse_value, resolve_key
 
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 
@@ -58,7 +58,9 @@ class Study(BaseModel):
     def recipe(self, arm: str, seed: int) -> Recipe:
         """The recipe of one run. Raises UserError naming the arm when its overrides are no recipe's."""
         try:
-            found = recipes.find(self.base).override({**self.set, **self.arms[arm]})
+            keys = {**self.set, **self.arms[arm]}
+            values = {key: parse_value(key, each) if each == "none" else each for key, each in keys.items()}
+            found = recipes.find(self.base).override(values)
         except UserError as error:
             raise UserError(f"study '{self.name}', arm '{arm}': {error}") from None
         return found.override({"name": self.name, "seed": seed})
@@ -105,11 +107,14 @@ def from_values(values: dict[str, Any]) -> Study:
 
 
 def _by_full_key(keys: dict[str, Any]) -> dict[str, Any]:
-    """``{"train": {"epochs": 2}, "lr": 0.1}`` -> ``{"train.epochs": 2, "optim.lr": 0.1}``."""
+    """``{"train": {"epochs": 2}, "lr": 0.1}`` -> ``{"train.epochs": 2, "optim.lr": 0.1}``.
+
+    TOML has no word for an unset key: as on the command line, it is "none".
+    """
     flat: dict[str, Any] = {}
     for key, value in keys.items():
         if isinstance(value, dict):
             flat |= {resolve_key(f"{key}.{inner}"): each for inner, each in value.items()}
         else:
             flat[resolve_key(key)] = value
-    return flat
+    return {key: "none" if value is None else value for key, value in flat.items()}

@@ -171,7 +171,11 @@ class StudyFolder:
         groups = self.groups(split)
         shared = set.intersection(*({*group.runs} for group in groups)) if groups else set()
         groups = [Group(group.name, {seed: group.runs[seed] for seed in sorted(shared)}) for group in groups]
-        return compare(groups, self.study.against) if shared else []
+        if not shared:
+            return []
+        if self.study.against == "first" and groups[0].name != next(iter(self.study.arms)):
+            return [row for group in groups for row in compare([group])]  # what they are compared with is not there
+        return compare(groups, self.study.against)
 
     def write_results(self) -> Path:
         """Write ``results.csv``: a row a run and split that was scored; its path."""
