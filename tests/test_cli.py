@@ -464,6 +464,12 @@ def test_a_terminal_of_ascii_only_is_enough(trained):
     assert done.returncode == 0 and "train 1,293 ? val 144" in done.stdout, done.stderr
 
 
+def test_a_narrow_terminal_loses_no_column(trained):
+    done = start("runs", "show", trained, env={**os.environ, "COLUMNS": "40"})
+    out, err = done.communicate()
+    assert done.returncode == 0 and "Negative log-likelihood, nats" in out and "…" not in out, err
+
+
 def test_no_color_means_no_escape_codes(trained):
     for extra in ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, {}):
         process = start("runs", "show", trained, env={**os.environ, **extra})

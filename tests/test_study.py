@@ -219,6 +219,8 @@ def test_one_process_owns_a_study(cli, small, tmp_path):
 def test_what_is_no_study(cli, tmp_path):
     refused(cli("study", "augmentatoin"), "unknown study 'augmentatoin': did you mean 'augmentation'?")
     refused(cli("study", "status", tmp_path), "not a study's folder")
+    with pytest.raises(thirtytwo.UserError, match="seeds"):
+        thirtytwo.run_study("digits", out=tmp_path, seeds=0)
     refused(cli("compare", tmp_path, tmp_path), "not a run folder")
     assert "augmentation" in cli("study", "list").out
     assert "[arms.flip]" in cli("study", "show", "augmentation").out

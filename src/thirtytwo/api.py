@@ -188,6 +188,8 @@ def _as_png(source: np.ndarray | Tensor | Image.Image, name: str) -> bytes:
     if isinstance(source, Tensor):
         source = (source.permute(1, 2, 0) if source.ndim == 3 else source).cpu().numpy()
     if isinstance(source, np.ndarray):
+        if 0 in source.shape:
+            raise UserError(f"{name}: has no pixels, its shape is {source.shape}")
         if source.dtype != np.uint8:
             raise UserError(f"{name}: pixels must be uint8 in 0..255, not {source.dtype}")
         if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (1, 3, 4)):
@@ -324,7 +326,7 @@ def run_study(
     wanted = name if isinstance(name, Study) else studies.find(name)
     wanted = wanted.override({key.replace("__", "."): value for key, value in overrides.items()})
     if seeds is not None:
-        wanted = wanted.model_copy(update={"seeds": tuple(range(seeds))})
+        wanted = wanted.with_seeds(seeds)
     folder = begin(wanted, Path(out), jobs=jobs)
     silent = not (progress and (output.is_terminal or output.is_jupyter))
     with folder.owned(), StudyDisplay(wanted.name, silent=silent) as watch:

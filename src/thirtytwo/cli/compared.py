@@ -2,7 +2,7 @@
 
 from math import isnan
 
-from thirtytwo.cli.console import one_line, plain_table, say
+from thirtytwo.cli.console import one_line, plain_table, say, show
 from thirtytwo.compare import Compared
 from thirtytwo.display import output
 from thirtytwo.metrics import Estimate
@@ -19,7 +19,7 @@ def say_compared(rows: list[Compared], split: str) -> None:
         table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row))
-    output.print(table)
+    show(table)
     tests = {row.difference.test for row in rows if row.difference}
     against = list(dict.fromkeys(row.difference.against for row in rows if row.difference))
     if against:

@@ -21,7 +21,7 @@ def model(
     """List the models, or show one: its layers, shapes, parameters and operations."""
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import one_line, output, plain_table, say_json, say_names
+    from thirtytwo.cli.console import one_line, output, plain_table, say_json, say_names, show
     from thirtytwo.models import models
 
     if any(mark in name for mark in "*?["):
@@ -46,7 +46,7 @@ def model(
     table.add_row(
         "total", "", "", f"{layers.parameters:,}", f"{layers.trainable:,}", f"{layers.mflop:.1f}", style="bold"
     )
-    output.print(table)
+    show(table)
     output.print(
         f"\n{layers.parameter_bytes / 1e6:.1f} MB of weights, {layers.activation_bytes / 1e6:.2f} MB of layer outputs "
         "an image (float32); a multiplication and its addition are two operations",

@@ -47,14 +47,14 @@ def predict(
             pairs = zip(each.classes, each.probabilities, strict=True)
             writer.writerow([each.name, *(cell for name, share in pairs for cell in (name, f"{share:.6f}"))])
     else:
-        from thirtytwo.cli.console import one_line, plain_table
-        from thirtytwo.display import output, percent
+        from thirtytwo.cli.console import one_line, plain_table, show
+        from thirtytwo.display import percent
 
         table = plain_table(header=False)
         for each in answers:
             pairs = zip(each.classes, each.probabilities, strict=True)
             table.add_row(one_line(each.name), *(f"{one_line(name)}  {percent(share):>7}" for name, share in pairs))
-        output.print(table)
+        show(table)
 
 
 def find_pictures(words: list[str]) -> list[Path]:

@@ -20,7 +20,7 @@ def list_runs(
     root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
     """A line a run: state, data, model, seed, val and test accuracy with its interval, looks."""
-    from thirtytwo.cli.console import one_line, output, plain_table, say_json
+    from thirtytwo.cli.console import one_line, output, plain_table, say_json, show
     from thirtytwo.data.folder import natural
 
     if not root.is_dir():
@@ -38,7 +38,7 @@ def list_runs(
         table.add_column(f"{column} %" if column in ("val", "test") else column, no_wrap=column == "run")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    output.print(table)
+    show(table)
 
 
 @runs.command("show")

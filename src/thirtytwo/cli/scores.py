@@ -5,7 +5,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from thirtytwo import metrics
-from thirtytwo.cli.console import plain_table, say, say_json
+from thirtytwo.cli.console import plain_table, say, say_json, show
 from thirtytwo.display import output, percent
 from thirtytwo.metrics import Estimate
 from thirtytwo.report.view import SCORES
@@ -34,7 +34,7 @@ def say_scores(run: Run) -> None:
     seen = f"{accuracy.n:,} images" + (f", look {looks}" if split == "test" else ", test not looked at")
     say(split, f"{percent(accuracy.value)}  [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]", seen)
     output.print()
-    output.print(_table(columns))
+    show(_table(columns))
     output.print()
 
 

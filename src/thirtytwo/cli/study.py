@@ -99,8 +99,8 @@ def run_study(
 @study.command("status")
 def show_status(path: Folder, as_json: Json = False) -> None:
     """Every run of a study: waiting, running or finished, and its accuracy on val."""
-    from thirtytwo.cli.console import plain_table, say, say_json
-    from thirtytwo.display import output, percent
+    from thirtytwo.cli.console import plain_table, say, say_json, show
+    from thirtytwo.display import percent
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)
@@ -127,7 +127,7 @@ def show_status(path: Folder, as_json: Json = False) -> None:
             accuracy = accuracies.get(arm, {}).get(seed)
             cells.append(done[arm, seed].state if accuracy is None else percent(accuracy, 2))
         table.add_row(arm, *cells)
-    output.print(table)
+    show(table)
 
 
 @study.command("report")
@@ -162,7 +162,7 @@ def _wanted(name: str, words: list[str], seeds: int | None):  # type: ignore[no-
     from thirtytwo.recipe import parse_assignments
 
     found = studies.find(name).override(parse_assignments(words))
-    return found if seeds is None else found.model_copy(update={"seeds": tuple(range(seeds))})
+    return found if seeds is None else found.with_seeds(seeds)
 
 
 def _finish(folder: "StudyFolder", *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explained:
     """One or more pictures. In a notebook it shows its figures.
 
@@ -56,6 +56,10 @@ class Explained:
         for path, figure in zip(paths, self.figures.values(), strict=True):
             write_atomic(path, _png(figure))
         return paths
+
+    def __repr__(self) -> str:
+        said = (f"{name}: {classes[0][0]}" for name, classes in zip(self.names, self.said, strict=True))
+        return f"Explained({', '.join(said)})"
 
     def _repr_html_(self) -> str:
         return "".join(

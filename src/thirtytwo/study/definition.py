@@ -73,6 +73,10 @@ class Study(BaseModel):
         """A copy in which every arm has ``assignments``, unless it sets the key itself."""
         return from_values({**self.model_dump(), "set": {**self.set, **_by_full_key(assignments)}})
 
+    def with_seeds(self, count: int) -> "Study":
+        """A copy with the seeds 0, 1, ... so many."""
+        return from_values({**self.model_dump(), "seeds": list(range(count))})
+
     def to_toml(self) -> str:
         """The study as TOML."""
         return tomli_w.dumps(self.model_dump(mode="json"))
