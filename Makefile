@@ -8,11 +8,14 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/thirtytwo train
 
+# Two processes of one thread each: with more threads than cores, OpenMP's spinning makes both crawl.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+
 test: $(VENV)/.tools
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/.tools
-	$(BIN)/pytest
+	$(PYTEST)
 
 check: $(VENV)/.tools
 	$(BIN)/ruff check .

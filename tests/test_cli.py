@@ -164,7 +164,7 @@ def test_runs_are_listed_in_natural_order_and_a_bad_one_says_why(cli, run_copy):
 
 
 def test_completion_knows_recipes_keys_and_run_folders(trained, monkeypatch):
-    assert complete_words("optim.l") == ["optim.lr="] and "digits-cnn" in complete_words("dig")
+    assert complete_words("optim.lr") == ["optim.lr="] and "digits-cnn" in complete_words("dig")
     monkeypatch.chdir(trained.parent)
     assert complete_run(trained.name[:3]) == [trained.name] and complete_run("nothing") == []
     assert complete_run(f"{trained.parent}/") == [str(trained)]

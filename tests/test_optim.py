@@ -89,7 +89,8 @@ def test_decay_never_touches_norms_and_biases(name):
 def test_groups_hold_every_trainable_parameter_once():
     net = network()
     net[0].weight.requires_grad_(False)
-    groups = parameter_groups(net, lr=1.0, weight_decay=0.1, bias_lr=2.0, head_lr=3.0, until={"0.bias": 2.0})
+    groups = parameter_groups(net, lr=1.0, weight_decay=0.1, bias_lr=2.0, head_lr=3.0, head=["8.weight"],
+                              until={"0.bias": 2.0})  # fmt: skip
     held = [id(p) for group in groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in net.parameters() if p.requires_grad)
     rates = {(group["role"], group["until"]): group["lr"] for group in groups}

@@ -20,7 +20,7 @@ COMMANDS = [
     for line in block.splitlines()
     if line.startswith("thirtytwo ")
 ]
-NEEDS_A_DOWNLOAD = ("mnist-cnn", "cifar10-fast", "runs/cifar10-fast-1")
+NEEDS_A_DOWNLOAD = ("mnist-cnn", "finetune", "cifar10-fast", "runs/cifar10-fast-1")
 
 
 @pytest.fixture(scope="module")

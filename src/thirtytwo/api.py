@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thirtytwo import metrics, recipes, studies, weights
+from thirtytwo import metrics, recipes, studies
 from thirtytwo.build import load_classifier, load_splits, own_components
 from thirtytwo.closing import close
 from thirtytwo.compare import Compared
@@ -24,7 +24,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.evaluate import logits
 from thirtytwo.explain import explain
 from thirtytwo.export import export
-from thirtytwo.imported import Channels, import_weights
+from thirtytwo.imported import Channels, import_weights, recipe_beside
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.recipe import Recipe, resolve_key
 from thirtytwo.report.explained import Explained
@@ -247,7 +247,7 @@ def import_run(
     left beside the file. ``overrides`` are its keys.
     """
     path = Path(file)
-    found = _overridden(weights.recipe_beside(path) if recipe is None else _found(recipe), overrides)
+    found = _overridden(recipe_beside(path) if recipe is None else _found(recipe), overrides)
     run = import_weights(path, found, mean=mean, std=std, out=Path(out), device=device, test=test)
     return open_run(run.path, device=device)
 

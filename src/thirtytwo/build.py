@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thirtytwo import reuse  # noqa: F401  (makes models called run:PATH known)
 from thirtytwo.augment import Chain
 from thirtytwo.checkpoint import unpack
 from thirtytwo.data.imageset import ImageSet
@@ -19,6 +20,7 @@ from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.feed import Feed
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.stages import Freeze, distances, heads, plan
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.averaging import Average
 from thirtytwo.optim.optimizer import Optimizer, parameter_groups
@@ -40,6 +42,7 @@ class Parts:
     splits: Splits
     feed: Feed
     model: Classifier
+    freeze: Freeze
     optimizer: Optimizer
     schedule: Schedule
     average: Average
@@ -84,19 +87,25 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.seed, "weights"))
-        network = build_network(recipe.model, channels=train.channels, classes=len(train.classes), size=train.size)
-    mean, std = train.statistics()
+        network = build_network(recipe.model, train.channels, len(train.classes), train.size, train.classes)
+    mean, std = getattr(network, "normalisation", None) or train.statistics()
     model = Classifier(network, mean, std).to(target).to(memory_format=torch.channels_last)
     _initialise(model, feed)
     optim = recipe.optim
+    since = plan(network, recipe.train.freeze, recipe.train.unfreeze_every)
+    freeze = Freeze(network, since)
+    freeze.hold(recipe.train.epochs)  # what is never trained has no place in the optimizer
     groups = parameter_groups(
-        model,
+        network,
         lr=optim.lr,
         weight_decay=optim.weight_decay,
         bias_lr=optim.bias_lr,
         head_lr=optim.head_lr,
-        until={f"network.{name}": epoch for name, epoch in getattr(network, "trained_epochs", {}).items()},
+        head=[f"{head}.weight" for head in heads(network)],
+        until=getattr(network, "trained_epochs", {}),
+        scale={name: optim.layer_decay**distance for name, distance in distances(network).items()},
     )
+    freeze.hold(0)
     parts = optimizers.build(
         optim.name,
         groups=groups,
@@ -111,6 +120,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         splits=splits,
         feed=feed,
         model=model,
+        freeze=freeze,
         optimizer=Optimizer(parts, optim.clip),
         schedule=schedules.build(recipe.schedule),
         average=averages.build(recipe.average, network=model),
@@ -128,7 +138,9 @@ def try_out(parts: Parts) -> None:
     images = parts.feed.batch(0).images[:8]
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad(), parts.device.autocast():
-            parts.model.train()(images)
+            parts.model.train()
+            parts.freeze.hold(0)
+            parts.model(images)
     except (ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
@@ -141,14 +153,15 @@ def try_out(parts: Parts) -> None:
 def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> dict[str, Any]:
     """The card of a model that was made for images like these: what its weights need to be used."""
     return {
-        "model": recipe.model,
-        "channels": images.channels,
+        "model": getattr(model.network, "architecture", recipe.model),
+        "channels": len(model.mean),
         "size": list(images.size),
         "classes": list(images.classes),
         "mean": model.mean.flatten().tolist(),
         "std": model.std.flatten().tolist(),
         "fit": recipe.data.fit,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **({} if recipe.train.freeze == "none" else {"freeze": recipe.train.freeze, "frozen": _frozen(model)}),
     }
 
 
@@ -188,6 +201,10 @@ def own_components(run: Run) -> Iterator[None]:
         if files:
             raise UserError(f"{error} ({run.path} was trained with {files}: pass it again)") from None
         raise
+
+
+def _frozen(model: Classifier) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
 
 
 @torch.no_grad()

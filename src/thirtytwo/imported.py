@@ -13,7 +13,7 @@ from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.models.classifier import Classifier, build_network
-from thirtytwo.recipe import Recipe
+from thirtytwo.recipe import Recipe, from_values
 from thirtytwo.run import Run
 from thirtytwo.score import score
 from thirtytwo.session import write_origins
@@ -91,6 +91,22 @@ def import_weights(
     return run
 
 
+def recipe_beside(file: Path) -> Recipe:
+    """The recipe in the card beside a file. Raises UserError where there is none."""
+    card = weights.card_beside(file)
+    if not isinstance(card.get("recipe"), dict):
+        if not file.is_file():
+            raise UserError(f"{file}: no such file")
+        raise UserError(
+            f"{file}: nothing beside it says what it is for: name the recipe whose model and data it belongs to, "
+            f"`thirtytwo import {file} cifar10-tutorial`"
+        )
+    try:
+        return from_values(card["recipe"])
+    except UserError as error:
+        raise UserError(f"{weights.beside(file)}: {error}") from None
+
+
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
@@ -100,7 +116,8 @@ def _read(file: Path) -> bytes:
 
 def _require_same(card: weights.Card, images: ImageSet, file: Path) -> None:
     """Raises UserError when the card tells of other images than these: the network would be shown what it never saw."""
-    for key, here in (("channels", images.channels), ("size", images.size), ("classes", list(images.classes))):
+    channels = max(images.channels, card["channels"])  # grey images become RGB
+    for key, here in (("channels", channels), ("size", images.size), ("classes", list(images.classes))):
         if card[key] != here:
             raise UserError(
                 f"{weights.beside(file)}: says {key} {card[key]}, the recipe's data has {here}: name the data that the "

@@ -71,7 +71,9 @@ class Optim(_Section):
     bias_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
     """Peak learning rate of norms and biases. Unset: `lr`."""
     head_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
-    """Peak learning rate of the last linear layer's weights. Unset: `lr`."""
+    """Peak learning rate of the head's weights, the last linear layer's. Unset: `lr`."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Learning rates shrink by this factor with each stage further from the head."""
     clip: Annotated[float, Field(gt=0)] | None = None
     """Largest gradient norm; larger gradients are scaled down to it."""
 
@@ -85,6 +87,11 @@ class Train(_Section):
     """Images a step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each target that is spread over all classes."""
+    freeze: Annotated[str, Field(min_length=1)] = "none"
+    """What is not trained: `none`, `all-but-head`, `to:layer4` (everything before that stage), or patterns of parameter
+    names: `features.*,classifier.1.*`."""
+    unfreeze_every: Annotated[float, Field(gt=0)] | None = None
+    """Train one more of the frozen stages, counted from the head, each time so many epochs have passed."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its frequency, for unbalanced folders."""
     patience: Annotated[int, Field(ge=1)] | None = None

@@ -30,6 +30,8 @@ class _Card(TypedDict, total=False):
     std: Required[list[_Number]]
     fit: Required[Literal["pad", "crop", "stretch"]]
     parameters: Required[_Count]
+    freeze: str
+    frozen: _Count
     sha256: Required[str]
 
 

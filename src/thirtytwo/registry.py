@@ -1,11 +1,15 @@
-"""Components by name: register with a decorator, list with wildcards, build from a :class:`Spec`."""
+"""Components by name: register with a decorator, list with wildcards, build from a :class:`Spec`.
+
+A family is many components behind one prefix, such as all networks of another package: ``torchvision/resnet18``.
+"""
 
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -14,6 +18,19 @@ from thirtytwo.spec import Spec
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Family(Protocol):
+    """Components that someone else names. Asked only when a name or pattern begins with the family's prefix."""
+
+    def names(self) -> list[str]:
+        """What it holds, without the prefix; empty where it cannot be listed."""
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The factory called ``name``, which has no prefix. Raises KeyError when there is none."""
+
+
+A = TypeVar("A", bound=type[Family])
 
 
 class Registry(Generic[T]):
@@ -32,6 +49,7 @@ class Registry(Generic[T]):
         self._package = package
         self._context = context
         self._factories: dict[str, Callable[..., T]] = {}
+        self._families: dict[str, Family] = {}
         self._discovered = False
 
     def register(self, factory: F) -> F:
@@ -56,10 +74,24 @@ class Registry(Generic[T]):
 
         return add
 
+    def register_family(self, prefix: str) -> Callable[[A], A]:
+        """Decorator: register a `Family` class, whose names all begin with ``prefix`` (``torchvision/``)."""
+
+        def add(family: A) -> A:
+            self._families[prefix] = family()
+            return family
+
+        return add
+
     def names(self, pattern: str = "*") -> list[str]:
-        """Registered names that match a shell pattern such as ``resnet*``, sorted."""
+        """Registered names that match a shell pattern such as ``resnet*``, sorted.
+
+        A family's names are among them where the pattern begins with its prefix: ``torchvision/resnet*``.
+        """
         self._discover()
-        return sorted(name for name in self._factories if fnmatchcase(name, pattern))
+        prefix = self._prefix(pattern)
+        known = self._factories if prefix is None else [prefix + name for name in self._families[prefix].names()]
+        return sorted(name for name in known if fnmatchcase(name, pattern))
 
     def __contains__(self, name: str) -> bool:
         self._discover()
@@ -68,8 +100,18 @@ class Registry(Generic[T]):
     def get(self, name: str) -> Callable[..., T]:
         """The factory called ``name``; UserError with the nearest known name otherwise."""
         self._discover()
+        prefix = self._prefix(name)
+        if prefix is not None:
+            family = self._families[prefix]
+            try:
+                return family.get(name.removeprefix(prefix))
+            except KeyError:
+                near = get_close_matches(name, [prefix + each for each in family.names()], n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"list what there is with '{prefix}*'"
+                raise UnknownName(f"unknown {self.kind} '{name}': {hint}") from None
         if name not in self._factories:
-            raise UnknownName(f"unknown {self.kind} '{name}'{did_you_mean(name, self._factories)}")
+            known = [*self._factories, *(prefix for prefix in self._families if "/" in name or ":" in name)]
+            raise UnknownName(f"unknown {self.kind} '{name}'{did_you_mean(name, known)}")
         return self._factories[name]
 
     def summary(self, name: str) -> str:
@@ -121,6 +163,10 @@ class Registry(Generic[T]):
             return TypeAdapter(hint).validate_python(value)
         except ValidationError as error:
             raise UserError(f"{spec}: argument '{name}': {error.errors()[0]['msg']}") from None
+
+    def _prefix(self, name: str) -> str | None:
+        """The family's prefix that ``name`` begins with, if any."""
+        return next((prefix for prefix in self._families if name.startswith(prefix)), None)
 
     def _discover(self) -> None:
         if self._discovered:

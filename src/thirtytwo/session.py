@@ -16,6 +16,7 @@ from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
+from thirtytwo.models.adapt import starvation
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
@@ -58,6 +59,9 @@ class Session:
         splits = load_splits(recipe)
         parts = build(recipe, chosen, splits)
         try_out(parts)
+        train = splits.train
+        if told := starvation(recipe.model, parts.model.network, train.channels, train.size):
+            log.warning("%s", told)
         run = Run.create(out, recipe, name)
         try:
             run.lock()

@@ -13,7 +13,7 @@ from typing import Any
 
 from thirtytwo.errors import UserError
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:\-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:~\-]*")
 _WORDS = {"true": True, "false": False, "none": None}
 
 

@@ -37,6 +37,7 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
             if state.out_of_patience():
                 break
             model.train()
+            parts.freeze.hold(feed.epoch(step))
             torch.manual_seed(derive(recipe.seed, "dropout", step))
             batch = feed.batch(step)
             with parts.device.autocast():

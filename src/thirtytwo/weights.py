@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from thirtytwo import records
 from thirtytwo.errors import UserError
-from thirtytwo.recipe import Recipe, from_values
 
 Card = dict[str, Any]
 PTH, SAFETENSORS = (".pth", ".pt"), (".safetensors",)
@@ -74,9 +73,14 @@ def fitted(tensors: Mapping[str, Tensor], network: nn.Module, spec: str, file: P
             f"{file}: does not fit the model {spec} on these images ({_difference(shapes, wanted_shapes)}): "
             "name the recipe that it was trained by, or set model and data"
         )
+    require_finite(tensors, file)
+    return dict(tensors)
+
+
+def require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Raises UserError when a number of a file's tensors is not finite."""
     if not all(bool(tensor.float().isfinite().all()) for tensor in tensors.values()):
         raise UserError(f"{file}: holds weights that are not finite numbers: its training went wrong")
-    return dict(tensors)
 
 
 def beside(file: Path) -> Path:
@@ -94,22 +98,6 @@ def card_beside(file: Path) -> Card:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: damaged, cannot be read as JSON ({error}): restore it, or delete it") from None
     return records.checked(path, value, like="model.json")
-
-
-def recipe_beside(file: Path) -> Recipe:
-    """The recipe in the card beside a file. Raises UserError where there is none."""
-    card = card_beside(file)
-    if not isinstance(card.get("recipe"), dict):
-        if not file.is_file():
-            raise UserError(f"{file}: no such file")
-        raise UserError(
-            f"{file}: nothing beside it says what it is for: name the recipe whose model and data it belongs to, "
-            f"`thirtytwo import {file} cifar10-tutorial`"
-        )
-    try:
-        return from_values(card["recipe"])
-    except UserError as error:
-        raise UserError(f"{beside(file)}: {error}") from None
 
 
 def _suffix(file: Path) -> str:

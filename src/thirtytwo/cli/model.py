@@ -1,37 +1,53 @@
 """``thirtytwo model``."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thirtytwo.cli.app import Import, Json, app
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 @app.command()
 def model(
     name: Annotated[
-        str, typer.Argument(help="A model, such as cnn2 or 'wideresnet(depth=16, width=4)', or a pattern: 'resnet*'.")
+        str,
+        typer.Argument(help="A model: cnn2, 'torchvision/resnet18(input=96)', run:PATH; or a pattern: 'timm/vit_*'."),
     ] = "*",
     classes: Annotated[int, typer.Option("--classes", min=2, help="Classes to tell apart.")] = 10,
     channels: Annotated[int, typer.Option("--channels", min=1, max=3, help="1 for grey, 3 for RGB.")] = 3,
     size: Annotated[int, typer.Option("--size", min=1, help="Height and width of the images in pixels.")] = 32,
+    freeze: Annotated[
+        str,
+        typer.Option("--freeze", help="Show what is trained: none, all-but-head, to:layer4, 'features.*'."),
+    ] = "",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """List the models, or show one: its layers, shapes, parameters and operations."""
+    """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import one_line, output, plain_table, say_json, say_names, show
+    from thirtytwo import reuse  # noqa: F401  (makes models called run:PATH known)
+    from thirtytwo.cli.console import errors, one_line, output, plain_table, say_json, say_names, show
     from thirtytwo.models import models
 
     if any(mark in name for mark in "*?["):
         say_names({each: models.summary(each) for each in models.names(name)}, as_json=as_json)
         return
 
-    from thirtytwo.models.classifier import build_network
+    from thirtytwo.models.adapt import starvation
+    from thirtytwo.models.classifier import build_network, channels_of
     from thirtytwo.models.summary import summarise
 
-    layers = summarise(build_network(name, channels, classes, (size, size)), channels, (size, size))
+    network = build_network(name, channels, classes, (size, size))
+    if told := starvation(name, network, channels, (size, size)):
+        errors.print(f"warning: {told}")
+    if freeze:
+        _show_stages(network, freeze, as_json=as_json)
+        return
+    layers = summarise(network, channels_of(network, channels), (size, size))
     if as_json:
         say_json(asdict(layers))
         return
@@ -52,3 +68,25 @@ def model(
         "an image (float32); a multiplication and its addition are two operations",
         style="dim",
     )
+
+
+def _show_stages(network: "nn.Module", freeze: str, *, as_json: bool) -> None:
+    """The table of stages: what is trained, what is frozen, and how many numbers they hold."""
+    from dataclasses import asdict
+
+    from thirtytwo.cli.console import output, plain_table, say_json, show
+    from thirtytwo.models.stages import plan, sentence, table
+
+    rows = table(network, plan(network, freeze))
+    if as_json:
+        say_json([asdict(row) for row in rows])
+        return
+    shown = plain_table()
+    shown.add_column("stage", no_wrap=True)
+    shown.add_column("state", no_wrap=True)
+    shown.add_column("parameters", justify="right", no_wrap=True)
+    shown.add_column("trained", justify="right", no_wrap=True)
+    for row in rows:
+        shown.add_row(row.stage, row.state, f"{row.parameters:,}", f"{row.trained:,}")
+    show(shown)
+    output.print(f"\n{sentence(rows)}", style="dim")

@@ -115,3 +115,7 @@ def _introduce(session: "Session") -> None:
         f"{session.device.torch}, {session.device.precision}, {recipe.train.epochs:g} epochs of "
         f"{parts.feed.steps_per_epoch:,} steps",
     )
+    if recipe.train.freeze != "none":
+        from thirtytwo.models.stages import sentence, table
+
+        say("freeze", f"{recipe.train.freeze}: {sentence(table(parts.model.network, parts.freeze.since))}")

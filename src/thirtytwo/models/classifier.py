@@ -15,7 +15,8 @@ class Classifier(nn.Module):
 
     Args:
         network: normalised images (B, C, H, W) -> logits (B, K).
-        mean: (C,), channel means of the training images, in 0..1.
+        mean: (C,), channel means of the training images, in 0..1, or what pretrained weights expect. With three of them
+            a grey image becomes RGB.
         std: (C,), their standard deviations. A channel that never varies (0) is not scaled.
     """
 
@@ -37,21 +38,25 @@ class Classifier(nn.Module):
         return self.network(self.normalise(images))
 
 
-def build_network(spec: str, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
-    """Build the model that ``spec`` names and try it on a black image.
+def build_network(
+    spec: str, channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...] = ()
+) -> nn.Module:
+    """Build the model that ``spec`` names, for classes called ``labels``, and try it on a black image.
 
     Raises:
         UserError: unknown model or argument, images that do not fit the model, or an output that is not (B, classes).
     """
     height, width = size
     try:
-        network = models.build(spec, channels=channels, classes=classes, size=size)
+        network = models.build(spec, channels=channels, classes=classes, size=size, labels=labels)
         with evaluating(network), torch.no_grad():
-            logits = network(torch.zeros(1, channels, *size))
-    except (RuntimeError, ValueError) as error:
+            logits = network(torch.zeros(1, channels_of(network, channels), *size))
+    except (RuntimeError, ValueError, AssertionError) as error:
         if "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError):
             raise UserError(f"model '{spec}' needs more memory than there is: make it smaller") from None
         remedy = "set data.size=32" if min(size) < 32 else "choose another data.size or another model"
+        if "/" in spec.partition("(")[0]:
+            remedy = "let it see larger images, such as input=224"
         reason = str(error).partition("\n")[0].rstrip(". ")
         raise UserError(
             f"model '{spec}' does not fit images of {height} x {width} pixels with {channels} channel"
@@ -63,6 +68,12 @@ def build_network(spec: str, channels: int, classes: int, size: tuple[int, int])
             f"not (1, {classes}): it must return logits (B, classes)"
         )
     return network
+
+
+def channels_of(network: nn.Module, channels: int) -> int:
+    """Channels of the normalised images that ``network`` is given, where the images themselves have ``channels``."""
+    said = getattr(network, "normalisation", None)
+    return channels if said is None else len(said[0])
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Every group is a dict with ``params``, its peak ``lr``, its ``weight_decay``, it
 "head" or "biases") and ``until``, the epoch from which on it is frozen.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import torch
@@ -24,30 +25,31 @@ def parameter_groups(
     weight_decay: float,
     bias_lr: float | None = None,
     head_lr: float | None = None,
-    until: dict[str, float] | None = None,
+    head: Collection[str] = (),
+    until: Mapping[str, float] | None = None,
+    scale: Mapping[str, float] | None = None,
 ) -> list[Group]:
     """Sort the trainable parameters by what they are.
 
     Filters and weights get ``lr`` and ``weight_decay``; norms and biases (anything of fewer than two dimensions) get
-    ``bias_lr`` and no decay; the last linear layer's weights get ``head_lr``. ``until`` maps parameter names to the
-    epoch at which their learning rate has fallen to zero.
+    ``bias_lr`` and no decay; the weights named in ``head`` get ``head_lr``. ``until`` maps parameter names to the epoch
+    at which their learning rate has fallen to zero, ``scale`` to what their learning rate is multiplied by.
     """
-    until = until or {}
-    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    head = f"{linear[-1]}.weight" if linear else None
-    groups: dict[tuple[str, float], Group] = {}
+    until, scale = until or {}, scale or {}
+    groups: dict[tuple[str, float, float], Group] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         if parameter.ndim < 2:
             role, peak, decay = "biases", bias_lr or lr, 0.0
-        elif name == head:
+        elif name in head:
             role, peak, decay = "head", head_lr or lr, weight_decay
         else:
             role, peak, decay = "filters" if parameter.ndim == 4 else "weights", lr, weight_decay
-        end = until.get(name, float("inf"))
+        end, peak = until.get(name, float("inf")), peak * scale.get(name, 1.0)
         group = groups.setdefault(
-            (role, end), {"params": [], "lr": peak, "peak": peak, "weight_decay": decay, "role": role, "until": end}
+            (role, end, peak),
+            {"params": [], "lr": peak, "peak": peak, "weight_decay": decay, "role": role, "until": end},
         )
         group["params"].append(parameter)
     return list(groups.values())

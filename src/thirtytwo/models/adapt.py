@@ -1,0 +1,132 @@
+"""Networks that were made for pictures of 224 pixels, adapted to small images; their weights stay what they are."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from thirtytwo.errors import UserError
+from thirtytwo.models.classifier import channels_of, evaluating
+from thirtytwo.spec import Spec
+
+Side = Annotated[int, Field(ge=8, le=1024)]
+Stem = Literal["original", "small"]
+LastPool = Literal["original", "identity"]
+Normalisation = tuple[Tensor, Tensor]
+"""Mean and standard deviation of each channel in 0..1, float (3,) each."""
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """What a network does to images before its first layer: grey becomes RGB, any size becomes ``side``.
+
+    A forward pre-hook, not a layer around the network: the names of the weights stay those that plain PyTorch expects.
+    """
+
+    side: int | None
+
+    def __call__(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Normalised images (B, 1 or 3, H, W) -> (B, 3, side, side), bilinear with antialiasing, on their device."""
+        images = inputs[0].expand(-1, 3, -1, -1)
+        if self.side is not None:
+            images = interpolate(images, (self.side, self.side), mode="bilinear", antialias=True)
+        return (images,)
+
+
+def adapt(
+    network: nn.Module,
+    name: str,
+    *,
+    input: int | None,
+    stem: Stem,
+    last_pool: LastPool,
+    normalisation: Normalisation | None,
+) -> nn.Module:
+    """Give a network of another package what it needs here, and the attributes that `thirtytwo.models` speaks of.
+
+    Args:
+        network: takes normalised RGB images.
+        name: the model's, without arguments.
+        input: side in pixels that images are resized to inside the network; None takes them as they are.
+        stem: "small" gives the first convolution stride 1 and leaves out a pool between it and the next convolution.
+        last_pool: "identity" leaves out the last max-pool.
+        normalisation: what its pretrained weights expect.
+
+    Raises UserError where the network has no such layer.
+    """
+    if stem == "small":
+        _small_stem(network, name)
+    if last_pool == "identity":
+        _without_last_pool(network, name)
+    network.register_forward_pre_hook(Prepare(input))
+    chosen = {"input": (input, None), "stem": (stem, "original"), "last_pool": (last_pool, "original")}
+    kwargs = {key: value for key, (value, default) in chosen.items() if value != default}
+    network.architecture = str(Spec(name, kwargs=kwargs))  # type: ignore[assignment]
+    if normalisation is not None:
+        network.normalisation = normalisation  # type: ignore[assignment]
+    return network
+
+
+def starved(network: nn.Module, channels: int, size: tuple[int, int]) -> list[str]:
+    """Names of the convolutions with kernels larger than 1 that see maps of one pixel: all but their centre idles."""
+    found: list[str] = []
+    names = {
+        module: name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
+    }
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].shape[-2:] == (1, 1):
+            found.append(names[module])  # type: ignore[index]
+
+    hooks = [module.register_forward_pre_hook(note) for module in names]
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    try:
+        with evaluating(network), torch.no_grad():
+            network(torch.zeros(1, channels_of(network, channels), *size, device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(dict.fromkeys(found))
+
+
+def starvation(spec: str, network: nn.Module, channels: int, size: tuple[int, int]) -> str | None:
+    """What to tell about a network whose maps shrink to one pixel too early, with the remedy; None if all is well."""
+    names = starved(network, channels, size)
+    if not names:
+        return None
+    adaptable = hasattr(network, "architecture")
+    remedy = "try input=96, stem='small' or last_pool='identity'" if adaptable else "set a larger data.size"
+    return (
+        f"model '{spec}': {len(names)} of its convolutions, {names[0]} the first, see maps of 1 x 1 pixels, where a "
+        f"kernel does no more than its centre: {remedy}"
+    )
+
+
+def _small_stem(network: nn.Module, name: str) -> None:
+    modules = list(network.named_modules())
+    convolutions = [i for i, (_, module) in enumerate(modules) if isinstance(module, nn.Conv2d)]
+    first = modules[convolutions[0]][1] if convolutions else None
+    if not isinstance(first, nn.Conv2d) or max(first.stride) == 1:
+        what = "has stride 1 already" if convolutions else "does not exist"
+        raise UserError(f"{name}: its first convolution {what}, so that stem='small' has nothing to do: leave it out")
+    first.stride = (1, 1)
+    for place, module in modules[convolutions[0] : [*convolutions, len(modules)][1]]:
+        if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+            _replace(network, place)
+
+
+def _without_last_pool(network: nn.Module, name: str) -> None:
+    pools = [place for place, module in network.named_modules() if isinstance(module, nn.MaxPool2d)]
+    if not pools:
+        raise UserError(f"{name}: has no max-pool that last_pool='identity' could leave out: drop that argument")
+    _replace(network, pools[-1])
+
+
+def _replace(network: nn.Module, place: str) -> None:
+    parent, _, child = place.rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())

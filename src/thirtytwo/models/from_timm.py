@@ -1,0 +1,133 @@
+"""Every network of timm, the optional extra ``thirtytwo[timm]``: ``timm/convnext_atto(pretrained=true)``."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from thirtytwo import weights
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.models import models, pretrained
+from thirtytwo.models.adapt import LastPool, Normalisation, Side, Stem, adapt
+
+
+@models.register_family("timm/")
+class TimmFamily:
+    """timm is imported when one of its networks is asked for."""
+
+    def names(self) -> list[str]:
+        """All of its networks, without the tags that tell sets of weights apart."""
+        return _timm().list_models()
+
+    def get(self, name: str) -> Callable[..., nn.Module]:
+        """The factory of one network. Raises KeyError for a name that timm does not know."""
+        if not _timm().is_model(name):
+            raise KeyError(name)
+        return _factory(name)
+
+
+def _timm() -> Any:
+    try:
+        import timm
+    except ImportError:
+        raise UserError("timm/...: these networks are an extra: pip install 'thirtytwo[timm]'") from None
+    return timm
+
+
+def _factory(name: str) -> Callable[..., nn.Module]:
+    def network(
+        classes: int,
+        size: tuple[int, int],
+        *,
+        pretrained: bool = False,
+        weights: str = "",
+        input: Side | None = None,
+        stem: Stem = "original",
+        last_pool: LastPool = "original",
+    ) -> nn.Module:
+        built, given = _build(name, classes, (input, input) if input else size, pretrained, weights)
+        return adapt(built, f"timm/{name}", input=input, stem=stem, last_pool=last_pool, normalisation=given)
+
+    tags = ", ".join(_tags(name))
+    network.__doc__ = f"timm's, with weights {tags}" if tags else "timm's, without weights"
+    return network
+
+
+def _tags(name: str) -> list[str]:
+    return [full.partition(".")[2] for full in _timm().list_pretrained(f"{name}.*")]
+
+
+def _build(
+    name: str, classes: int, size: tuple[int, int], published: bool, wanted: str
+) -> tuple[nn.Module, Normalisation | None]:
+    """The network for images of ``size`` (a transformer's positions are resized), and what its weights expect."""
+    timm, file = _timm(), Path(wanted) if pretrained.is_file(wanted) else None
+    tag = "" if file else wanted
+    if tag and tag not in (tags := _tags(name)):
+        raise UserError(f"timm/{name}: no weights '{tag}'{did_you_mean(tag, tags)}")
+    full = f"{name}.{tag}" if tag else name
+    default = timm.get_pretrained_cfg(full)
+    settings: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
+    if default is not None and default.fixed_input_size:
+        settings["img_size"] = size
+    given = None
+    network: Any
+    if file:
+        network, given = _from_file(full, settings, file)
+    elif tag or published:
+        if not (default and default.has_weights):
+            raise UserError(
+                f"timm/{name}: timm has no weights for it: leave out pretrained, or name a file by weights="
+            )
+        network = _downloaded(full, settings, default.hf_hub_id)
+    else:
+        return _with_head_names(timm.create_model(full, **settings)), None
+    expected = network.pretrained_cfg
+    return network, given or pretrained.normalisation(expected["mean"], expected["std"])
+
+
+def _downloaded(full: str, settings: dict[str, Any], hub_id: str | None) -> nn.Module:
+    """With weights from Hugging Face's cache, or from its hub. Raises UserError when neither has them."""
+    try:
+        return _with_head_names(_timm().create_model(full, pretrained=True, **settings))
+    except Exception as error:  # the hub's and its clients' errors have no common class
+        if not (isinstance(error, OSError) or type(error).__module__.startswith(("huggingface_hub", "http"))):
+            raise
+        reason = str(error).partition("\n")[0].rstrip(". ")
+        cache = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        raise UserError(
+            f"timm/{full}: its weights cannot be downloaded into {cache} ({reason}): fetch model.safetensors of "
+            f"https://huggingface.co/{hub_id or ''} by other means and name it by weights='FILE'"
+        ) from None
+
+
+def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Module, Normalisation | None]:
+    """With a file's weights, which timm itself brings to this version's names and this input's size.
+
+    timm leaves out in silence what does not fit, unless the number of classes is that of the weights: so the head's
+    tensors are the new network's own. Raises UserError for what is another network's.
+    """
+    tensors, given = pretrained.read(file)
+    weights.require_finite(tensors, file)
+    own = pretrained.head_of(_with_head_names(_timm().create_model(full, **settings)))
+    overlay = {"state_dict": {**tensors, **own}, "num_classes": settings["num_classes"], "label_offset": 0}
+    try:
+        network = _timm().create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
+    except (RuntimeError, KeyError, IndexError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        own_size = _timm().get_pretrained_cfg(full)
+        remedy = f", or let it see images of its own size, input={own_size.input_size[-1]}" if own_size else ""
+        raise UserError(
+            f"{file}: does not fit timm/{full} ({reason}): name the network that it belongs to{remedy}"
+        ) from None
+    del network.pretrained_cfg["state_dict"]
+    return _with_head_names(network), given
+
+
+def _with_head_names(network: nn.Module) -> nn.Module:
+    """What timm's own description calls the classifiers, for `thirtytwo.models.stages`."""
+    names = network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr, operator]
+    network.head_names = (names,) if isinstance(names, str) else tuple(names)  # type: ignore[assignment]
+    return network

@@ -1,0 +1,129 @@
+"""Every classification network of torchvision: ``torchvision/resnet18(pretrained=true)``."""
+
+import re
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.models import models, pretrained
+from thirtytwo.models.adapt import LastPool, Normalisation, Side, Stem, adapt
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    # Second classifiers, which would make a tuple of the output. Their weights' input is rescaled inside the network.
+    "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},
+    "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
+}
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+"""How the published DenseNets spell ``norm1``."""
+
+
+@models.register_family("torchvision/")
+class TorchvisionFamily:
+    """torchvision is imported when one of its networks is asked for."""
+
+    def names(self) -> list[str]:
+        """The networks for classifying pictures, without those for detection, segmentation and video."""
+        from torchvision import models as theirs
+
+        return theirs.list_models(module=theirs)
+
+    def get(self, name: str) -> Callable[..., nn.Module]:
+        """The factory of one network. Raises KeyError for a name that torchvision does not know."""
+        if name not in self.names():
+            raise KeyError(name)
+        from torchvision.models import get_model_weights
+
+        published = get_model_weights(name)
+        return _factory(name, published)
+
+
+def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
+    def network(
+        classes: int,
+        size: tuple[int, int],
+        *,
+        pretrained: bool = False,
+        weights: str = "",
+        input: Side | None = None,
+        stem: Stem = "original",
+        last_pool: LastPool = "original",
+    ) -> nn.Module:
+        built = _build(name, classes, (input, input) if input else size)
+        given = _load(name, built, published, weights) if pretrained or weights else None
+        return adapt(built, f"torchvision/{name}", input=input, stem=stem, last_pool=last_pool, normalisation=given)
+
+    network.__doc__ = f"torchvision's, with weights {', '.join(each.name for each in published)}"
+    return network
+
+
+def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
+    """With random weights. Transformers are built for ``size``, what the others see does not matter to them."""
+    from torchvision.models import MNASNet, get_model
+
+    settings = dict(SETTINGS.get(name, {}))
+    if name.startswith("vit_"):
+        settings["image_size"] = size[0]
+    elif name.startswith("maxvit"):
+        settings["input_size"] = size
+    network = get_model(name, weights=None, num_classes=classes, **settings)
+    if isinstance(network, MNASNet):
+        # It refuses state dicts without a version, which none but torch.save's own keep.
+        network._load_from_state_dict = partial(nn.Module._load_from_state_dict, network)
+    return network
+
+
+def _load(name: str, network: nn.Module, published: Any, wanted: str) -> Normalisation:
+    """Put weights into ``network``: a file's, those called ``wanted``, or the best that torchvision has."""
+    spec = f"torchvision/{name}"
+    default = published.DEFAULT
+    if pretrained.is_file(wanted):
+        file = Path(wanted)
+    else:
+        if wanted and wanted not in published.__members__:
+            raise UserError(f"{spec}: no weights '{wanted}'{did_you_mean(wanted, published.__members__)}")
+        default = published[wanted] if wanted else default
+        file = _cached(spec, default.url)
+    tensors, given = pretrained.read(file)
+    pretrained.put(_named(name, tensors, network), network, spec, file)
+    transforms = default.transforms()
+    return given or pretrained.normalisation(transforms.mean, transforms.std)
+
+
+def _cached(spec: str, url: str) -> Path:
+    """torch.hub's copy of a file, downloaded where there is none, and checked against the hash in its name.
+
+    Raises UserError that says which file to put where when it cannot be downloaded.
+    """
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not file.is_file():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), progress=sys.stderr.isatty())
+        except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{spec}: its weights cannot be downloaded ({reason}): fetch {url} by other means and put it into "
+                f"{file.parent} (TORCH_HOME moves that folder), or name a file by weights='FILE'"
+            ) from None
+    pretrained.require_hash(file)
+    return file
+
+
+def _named(name: str, tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Published tensors under this version's names, without second classifiers, positions resized to the network's."""
+    if name.startswith("densenet"):
+        tensors = {DENSENET.sub(r"\1\2", key): tensor for key, tensor in tensors.items()}
+    tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith(AUXILIARY)}
+    if name.startswith("vit_") and "encoder.pos_embedding" in tensors:
+        from torchvision.models.vision_transformer import interpolate_embeddings
+
+        side, patch = network.image_size, network.patch_size
+        return dict(interpolate_embeddings(side, patch, tensors))
+    return tensors

@@ -1,0 +1,198 @@
+"""A network's stages in order of use, and which of its parameters are trained, from which epoch on."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from math import inf
+
+from torch import nn
+
+from thirtytwo.errors import UserError, did_you_mean
+
+TRUNKS = ("encoder", "features", "blocks", "layers", "stages", "trunk_output", "levels", "groups")
+"""Parts that hold a network's stages, as torchvision and timm call them: they are opened one level."""
+
+Since = Mapping[str, float]
+"""The epoch from which on a frozen parameter, by name, is trained; infinity where it never is."""
+
+
+def heads(network: nn.Module) -> tuple[str, ...]:
+    """Names of the modules that give the logits: by default the last linear layer or convolution."""
+    said = getattr(network, "head_names", None)
+    if said:
+        return tuple(said)
+    for kind in (nn.Linear, nn.Conv2d):
+        found = [name for name, module in network.named_modules() if isinstance(module, kind)]
+        if found:
+            return (found[-1],)
+    return ()
+
+
+def stages(network: nn.Module) -> dict[str, tuple[str, ...]]:
+    """The network's parts that hold parameters, in the order in which they are defined, with the names of these.
+
+    A stage is a top-level part (``layer4``) or one of a trunk's (``features.28``). The head alone is the last stage.
+    Parameters that belong to no part (a transformer's positions) are the first stage's.
+    """
+    ends = heads(network)
+    parts = [*_parts(network, "", ends), *ends[:1]]
+    found: dict[str, list[str]] = {part: [] for part in parts}
+    for name, _ in network.named_parameters():
+        if any(name.startswith(f"{end}.") for end in ends):
+            found[ends[0]].append(name)
+        else:
+            found[next((part for part in parts if name.startswith(f"{part}.")), parts[0])].append(name)
+    return {part: tuple(names) for part, names in found.items() if names}
+
+
+def distances(network: nn.Module) -> dict[str, int]:
+    """How many stages lie between each parameter, by name, and the head, whose own distance is 0."""
+    ordered = [*stages(network).values()]
+    return {name: len(ordered) - 1 - i for i, names in enumerate(ordered) for name in names}
+
+
+def plan(network: nn.Module, freeze: str, unfreeze_every: float | None = None) -> dict[str, float]:
+    """Which parameters ``freeze`` freezes, and when each of them is trained.
+
+    Args:
+        network: whose parameters are meant.
+        freeze: "none"; "all-but-head"; "to:STAGE" freezes everything before a stage; else patterns of parameter names
+            with commas between them, such as "features.*,classifier.1.*".
+        unfreeze_every: epochs after which one more stage is trained, counted from the head.
+
+    Raises UserError for an unknown stage, a pattern without a match, and when nothing is left to be trained.
+    """
+    parts = stages(network)
+    chosen = _chosen(network, parts, freeze)
+    trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    frozen = chosen & trainable
+    if frozen == trainable:
+        raise UserError(f"train.freeze={freeze}: leaves nothing to be trained: freeze less")
+    if unfreeze_every is None:
+        return dict.fromkeys(frozen, inf)
+    if not frozen:
+        raise UserError("train.unfreeze_every: nothing is frozen: set train.freeze, such as all-but-head")
+    closed = [inside for names in reversed(parts.values()) if (inside := frozen.intersection(names))]
+    return {name: unfreeze_every * (i + 1) for i, names in enumerate(closed) for name in names}
+
+
+class Freeze:
+    """Keeps parameters as they are until their epoch: no gradient, no update, and their modules in evaluation mode.
+
+    A module all of whose parameters are frozen is in evaluation mode with everything inside it, so that batch norm
+    keeps its statistics and dropout does nothing.
+    """
+
+    def __init__(self, network: nn.Module, since: Since) -> None:
+        self.network = network
+        self.since = since
+        self._parameters = {name: parameter for name, parameter in network.named_parameters() if name in since}
+        self._frozen: frozenset[str] | None = None
+        self._still: tuple[nn.Module, ...] = ()
+
+    def hold(self, epoch: float) -> None:
+        """Freeze what is frozen after ``epoch`` passes, of a network in training mode."""
+        frozen = frozenset(name for name, since in self.since.items() if epoch < since)
+        if frozen != self._frozen:
+            for name, parameter in self._parameters.items():
+                parameter.requires_grad_(name not in frozen)
+            self._still = tuple(_still(self.network)) if frozen else ()
+            self._frozen = frozen
+        for module in self._still:
+            module.training = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stage in the table of what is trained.
+
+    Attributes:
+        stage: its name.
+        parameters: numbers in its parameters.
+        trained: how many of them are trained from the start.
+        since: the epoch from which on the others are; infinity where they never are.
+    """
+
+    stage: str
+    parameters: int
+    trained: int
+    since: float
+
+    @property
+    def state(self) -> str:
+        """``trained``, ``frozen``, ``partly trained``, with ``from epoch 2 on`` where it is trained later."""
+        now = "trained" if self.trained == self.parameters else "partly trained" if self.trained else "frozen"
+        return now if self.since == inf else f"{now}, trained from epoch {self.since:g} on"
+
+
+def table(network: nn.Module, since: Since) -> list[Row]:
+    """What is trained of each stage, when the parameters in ``since`` are frozen."""
+    parameters = dict(network.named_parameters())
+
+    def row(stage: str, names: tuple[str, ...]) -> Row:
+        trained = [name for name in names if name not in since and parameters[name].requires_grad]
+        return Row(
+            stage,
+            sum(parameters[name].numel() for name in names),
+            sum(parameters[name].numel() for name in trained),
+            min((since[name] for name in names if name in since), default=inf),
+        )
+
+    return [row(stage, names) for stage, names in stages(network).items()]
+
+
+def sentence(rows: list[Row]) -> str:
+    """The table in a line: ``trains layer4, fc: 8,398,858 of 11,181,642 parameters``."""
+    names = [row.stage for row in rows if row.trained]
+    shown = ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}, {len(names)} of {len(rows)} stages"
+    trained, parameters = sum(row.trained for row in rows), sum(row.parameters for row in rows)
+    later = sorted({row.since for row in rows} - {inf})
+    more = f"; one stage more every {later[0]:g} epochs" if later else ""
+    return f"trains {shown}: {trained:,} of {parameters:,} parameters{more}"
+
+
+def _parts(module: nn.Module, prefix: str, ends: tuple[str, ...]) -> Iterator[str]:
+    """Dotted names of the parts beside the head; a trunk, and a part that holds the head, give their own parts."""
+    for name, child in module.named_children():
+        path = prefix + name
+        if path in ends:
+            continue
+        holds_head = any(end.startswith(f"{path}.") for end in ends)
+        if holds_head or (name in TRUNKS and any(child.children())):
+            yield from _parts(child, f"{path}.", ends)
+        else:
+            yield path
+
+
+def _chosen(network: nn.Module, parts: dict[str, tuple[str, ...]], freeze: str) -> set[str]:
+    """Names of the parameters that ``freeze`` speaks of."""
+    names = [name for name, _ in network.named_parameters()]
+    ordered = [*parts]
+    if freeze == "none":
+        return set()
+    if freeze == "all-but-head":
+        return {name for stage in ordered[:-1] for name in parts[stage]}
+    if freeze.startswith("to:"):
+        wanted = freeze.removeprefix("to:")
+        first = next((i for i, stage in enumerate(ordered) if f"{stage}.".startswith(f"{wanted}.")), None)
+        if first is None:
+            raise UserError(f"train.freeze={freeze}: no stage '{wanted}'{did_you_mean(wanted, ordered)}")
+        return {name for stage in ordered[:first] for name in parts[stage]}
+    chosen = set()
+    for pattern in freeze.split(","):
+        found = [name for name in names if fnmatchcase(name, pattern.strip())]
+        if not found:
+            raise UserError(
+                f"train.freeze={freeze}: '{pattern.strip()}' matches no parameter: say none, all-but-head, to:STAGE "
+                f"or patterns such as {ordered[0]}.*"
+            )
+        chosen.update(found)
+    return chosen
+
+
+def _still(network: nn.Module) -> Iterator[nn.Module]:
+    """Modules all of whose parameters are frozen, with everything inside them."""
+    for module in network.modules():
+        parameters = [*module.parameters()]
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            yield from module.modules()

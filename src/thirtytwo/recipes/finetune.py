@@ -1,0 +1,80 @@
+"""Recipes that start from weights trained on ImageNet: `docs/transfer.md` explains their choices."""
+
+from thirtytwo.recipe import Data, Evaluate, Optim, Recipe, Train
+from thirtytwo.recipes import recipes
+
+
+@recipes.register_as("finetune")
+def finetune() -> Recipe:
+    """A pretrained ResNet-18 on your own folder of pictures: ``thirtytwo train finetune data.source=FOLDER``.
+
+    The whole network is trained, stages far from the head more slowly. Not measured yet.
+    """
+    return Recipe(
+        name="finetune",
+        model="torchvision/resnet18(pretrained=True)",
+        augment="flip|trivialaugment",
+        schedule="cosine(warmup=0.1)",
+        data=Data(source="pictures", size=128, channels=3),
+        optim=Optim(name="adamw", lr=5e-4, weight_decay=0.02, layer_decay=0.7),
+        train=Train(epochs=15, batch_size=32, label_smoothing=0.1, class_weights="balanced"),
+    )
+
+
+@recipes.register_as("cifar10-finetune-vgg19")
+def vgg19() -> Recipe:
+    """VGG19 from ImageNet to CIFAR-10, without its last max-pool: the last convolutions and the classifier are trained.
+
+    ``thirtytwo train cifar10-finetune-vgg19``. Not measured yet.
+    """
+    return _cifar10("vgg19", "vgg19(pretrained=True, last_pool='identity')", freeze="to:features.28")
+
+
+@recipes.register_as("cifar10-finetune-resnet18")
+def resnet18() -> Recipe:
+    """ResNet-18 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
+
+    ``thirtytwo train cifar10-finetune-resnet18``. Not measured yet.
+    """
+    return _cifar10("resnet18", "resnet18(pretrained=True, stem='small')", freeze="to:layer4")
+
+
+@recipes.register_as("cifar10-finetune-resnet50")
+def resnet50() -> Recipe:
+    """ResNet-50 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
+
+    ``thirtytwo train cifar10-finetune-resnet50``. Not measured yet.
+    """
+    return _cifar10("resnet50", "resnet50(pretrained=True, stem='small')", freeze="to:layer4")
+
+
+@recipes.register_as("cifar10-finetune-mobilenetv3-small")
+def mobilenetv3_small() -> Recipe:
+    """MobileNetV3-small from ImageNet to CIFAR-10 at 96 pixels, where its maps keep a size: all of it is trained.
+
+    ``thirtytwo train cifar10-finetune-mobilenetv3-small``. Not measured yet.
+    """
+    return _cifar10("mobilenetv3-small", "mobilenet_v3_small(pretrained=True, input=96)", freeze="none")
+
+
+@recipes.register_as("cifar10-finetune-squeezenet")
+def squeezenet() -> Recipe:
+    """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 96 pixels: all of it is trained.
+
+    ``thirtytwo train cifar10-finetune-squeezenet``. Not measured yet.
+    """
+    return _cifar10("squeezenet", "squeezenet1_1(pretrained=True, input=96)", freeze="none")
+
+
+def _cifar10(name: str, model: str, freeze: str) -> Recipe:
+    """What the five have in common: small steps, since most of what is trained is good already."""
+    return Recipe(
+        name=f"cifar10-finetune-{name}",
+        model=f"torchvision/{model}",
+        augment="flip|translate(4)",
+        schedule="cosine(warmup=0.1)",
+        data=Data(source="cifar10"),
+        optim=Optim(name="adamw", lr=3e-4, weight_decay=0.02),
+        train=Train(epochs=5, batch_size=128, label_smoothing=0.1, freeze=freeze),
+        evaluate=Evaluate(views="flip"),
+    )
