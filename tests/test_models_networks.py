@@ -19,6 +19,8 @@ KNOWN = [  # spec, channels, size, parameters at 10 classes, MFLOP or None
     ("lenet", 1, (28, 28), 44_426, None),
     ("lenet", 1, (32, 32), 61_706, None),
     ("lenet", 3, (32, 32), 62_006, None),
+    ("vgg8", 3, (32, 32), 2_591_946, 344),
+    ("cnn9", 3, (32, 32), 2_229_322, 308),
     ("resnet18", 3, (32, 32), 11_173_962, 1111),
     ("resnet34", 3, (32, 32), 21_282_122, None),
     ("resnet50", 3, (32, 32), 23_520_842, None),

@@ -242,4 +242,5 @@ def test_a_study_from_python(small, tmp_path):
     assert not result.run("flip", 0).scores("test")
     result.close()
     assert "test accuracy" in result._repr_html_() and result.run("flip", 0).scores("test")
+    assert thirtytwo.open_study(result.path).table()[1].accuracies == result.table()[1].accuracies
     assert (result.report().parent / "results.csv").read_text().count("\n") == 1 + 2 * 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from thirtytwo.api import Answer, StudyResult, TrainedRun, import_run, open_run, run_study, train
+    from thirtytwo.api import Answer, StudyResult, TrainedRun, import_run, open_run, open_study, run_study, train
     from thirtytwo.errors import UserError
     from thirtytwo.recipe import Recipe
 
@@ -22,6 +22,7 @@ _HOMES = {
     "UserError": "thirtytwo.errors",
     "import_run": "thirtytwo.api",
     "open_run": "thirtytwo.api",
+    "open_study": "thirtytwo.api",
     "run_study": "thirtytwo.api",
     "train": "thirtytwo.api",
 }
@@ -34,6 +35,7 @@ __all__ = [
     "UserError",
     "import_run",
     "open_run",
+    "open_study",
     "run_study",
     "train",
 ]

@@ -334,3 +334,8 @@ def run_study(
     if failed:
         raise UserError(f"{folder.path}: {'; '.join(f'{run}: {message}' for run, message in failed.items())}")
     return StudyResult(folder)
+
+
+def open_study(path: str | Path) -> StudyResult:
+    """A study's folder, open or closed, to look at its table and its runs. UserError when it is none."""
+    return StudyResult(StudyFolder.open(path))
