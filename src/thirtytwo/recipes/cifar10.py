@@ -8,7 +8,8 @@ from thirtytwo.recipes import recipes
 def cifar10_cnn2() -> Recipe:
     """Two convolutions of 32 filters on CIFAR-10, by SGD: the smallest network that is worth its name.
 
-    ``thirtytwo train cifar10-cnn2``. Not measured yet.
+    ``thirtytwo train cifar10-cnn2``: 65.1 % of CIFAR-10 (JPEG)'s test images (one seed), 231 s on two cores where
+    airbench94's step runs at 541 img/s.
     """
     return Recipe(
         name="cifar10-cnn2",
