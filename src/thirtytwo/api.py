@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from thirtytwo import metrics, recipes, studies
-from thirtytwo.build import load_classifier, load_splits, own_components
+from thirtytwo.build import load_classifier
 from thirtytwo.closing import close
 from thirtytwo.compare import Compared
 from thirtytwo.data import picture
@@ -30,10 +30,11 @@ from thirtytwo.recipe import Recipe, resolve_key
 from thirtytwo.report.explained import Explained
 from thirtytwo.report.html import write as write_report
 from thirtytwo.report.study import table as study_table
+from thirtytwo.report.study import view as view_study
 from thirtytwo.report.study import write as write_study_report
 from thirtytwo.report.view import explained
 from thirtytwo.run import Run
-from thirtytwo.score import require_same_split, score
+from thirtytwo.score import score_test
 from thirtytwo.session import Session
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
@@ -99,11 +100,7 @@ class TrainedRun:
 
     def test(self) -> dict[str, metrics.Estimate]:
         """Score the test split once more. It is a look, and is written down."""
-        with own_components(self.run):
-            splits = load_splits(self.run.recipe, source=self.run.env.get("source"))
-        require_same_split(self.run, splits, "test")
-        with self.run.owned():
-            score(self.run, self.model, splits, self.device, "test", by="test")
+        score_test(self.run, self.model, self.device, by="test")
         return self.scores("test")
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
@@ -293,7 +290,7 @@ class StudyResult:
 
     def report(self) -> Path:
         """Write report.html, results.csv and figures/ anew from what the runs left behind."""
-        return write_study_report(self.folder)
+        return write_study_report(self.folder, view_study(self.folder))
 
     def __repr__(self) -> str:
         return f"StudyResult({str(self.path)!r})"

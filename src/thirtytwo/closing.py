@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from thirtytwo.build import load_classifier, load_splits, own_components
+from thirtytwo.build import load_classifier
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError, did_you_mean
-from thirtytwo.run import Run
-from thirtytwo.score import require_same_split, score
+from thirtytwo.score import score_test
 from thirtytwo.study.folder import StudyFolder
 
 
@@ -31,14 +30,7 @@ def close(folder: StudyFolder, arms: Sequence[str] = (), *, watch: Callable[[str
         for trial in trials:
             assert trial.run is not None
             if (not arms or trial.arm in arms) and not trial.run.predictions("test"):
-                _score(trial.run)
+                device = Device.choose("auto", trial.run.env.get("precision", "auto"))
+                score_test(trial.run, load_classifier(trial.run, device), device, by="study")
                 watch(trial.name)
         folder.close()
-
-
-def _score(run: Run) -> None:
-    device = Device.choose("auto", run.env.get("precision", "auto"))
-    with own_components(run), run.owned():
-        splits = load_splits(run.recipe, source=run.env.get("source"))
-        require_same_split(run, splits, "test")
-        score(run, load_classifier(run, device), splits, device, "test", by="study")

@@ -3,7 +3,7 @@
 import time
 from math import isinf
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -23,16 +23,14 @@ PLAIN_SECONDS = 5.0
 """Least time between two lines of progress where the output is no terminal."""
 
 
-class Display:
-    """Shows the progress that it is called with; ``silent`` shows nothing."""
+class _Renewed:
+    """A line that renews itself within this context, or none where ``silent`` or where the output cannot do it."""
 
-    def __init__(self, epochs: float, *, silent: bool) -> None:
-        self.epochs = epochs
+    def __init__(self, *, silent: bool) -> None:
         self.silent = silent
         self._live = None if silent else _renewed_line()
-        self._shown = time.monotonic()
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
         return self
@@ -42,6 +40,15 @@ class Display:
     ) -> None:
         if self._live:
             self._live.stop()
+
+
+class Display(_Renewed):
+    """Shows the progress that it is called with; ``silent`` shows nothing."""
+
+    def __init__(self, epochs: float, *, silent: bool) -> None:
+        super().__init__(silent=silent)
+        self.epochs = epochs
+        self._shown = time.monotonic()
 
     def __call__(self, progress: "Progress") -> None:
         if self._live:
@@ -51,11 +58,8 @@ class Display:
             output.print(self._line(progress))
 
     def _line(self, progress: "Progress") -> Text:
-        share = progress.step / progress.steps
-        done = round(share * BAR)
         line = Text(f"{f'epoch {progress.epoch:.4g}/{self.epochs:g}':<{LABEL - 1}} ")
-        line.append("━" * done, style="green")
-        line.append("━" * (BAR - done), style="dim")
+        _append_bar(line, progress.step / progress.steps)
         line.append(f"  loss {progress.loss:.3f}")
         if progress.val_accuracies:
             line.append(f"  val {percent(progress.val_accuracies[-1])}  {sparkline(progress.val_accuracies)}")
@@ -63,25 +67,13 @@ class Display:
         return line
 
 
-class StudyDisplay:
+class StudyDisplay(_Renewed):
     """Shows how far a study is: a line that renews itself, and a line for each run that is finished."""
 
     def __init__(self, name: str, *, silent: bool) -> None:
+        super().__init__(silent=silent)
         self.name = name
-        self.silent = silent
-        self._live = None if silent else _renewed_line()
         self._told = 0
-
-    def __enter__(self) -> "StudyDisplay":
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def __call__(self, standing: "Standing") -> None:
         if self.silent:
@@ -100,11 +92,9 @@ class StudyDisplay:
         return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {percent(accuracy, 2)}   {took}{left}"
 
     def _line(self, standing: "Standing") -> Text:
-        done = round(standing.share * BAR)
         finished = standing.before + len(standing.done)
         line = Text(f"{f'{finished}/{standing.runs} runs':<{LABEL - 1}} ")
-        line.append("━" * done, style="green")
-        line.append("━" * (BAR - done), style="dim")
+        _append_bar(line, standing.share)
         line.append("  " + ", ".join(f"{each.trial.name} {each.share:.0%}" for each in standing.working if each.trial))
         left = "" if isinf(standing.remaining) else f", {clock(standing.remaining)} left"
         line.append(f"  {clock(standing.seconds)}{left}", style="dim")
@@ -143,6 +133,12 @@ def _renewed_line() -> Live | NotebookLine | None:
     if output.is_jupyter:
         return NotebookLine()
     return Live(console=output, auto_refresh=False) if output.is_terminal else None
+
+
+def _append_bar(line: Text, share: float) -> None:
+    done = round(share * BAR)
+    line.append("━" * done, style="green")
+    line.append("━" * (BAR - done), style="dim")
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -249,14 +249,19 @@ def _annotation(key: str) -> Any:
     return model.model_fields[last].annotation
 
 
-def from_toml(path: Path) -> Recipe:
-    """Read a recipe from a TOML file. Raises UserError naming the file and the key."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values in a TOML file. Raises UserError naming the file when it is missing or no TOML."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{path}: cannot be read as TOML: {error}") from None
+
+
+def from_toml(path: Path) -> Recipe:
+    """Read a recipe from a TOML file. Raises UserError naming the file and the key."""
+    values = read_toml(path)
     try:
         return from_values(values)
     except UserError as error:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from thirtytwo import metrics
+from thirtytwo.build import load_splits, own_components
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
@@ -37,6 +38,15 @@ def score(run: Run, model: Classifier, splits: Splits, device: Device, split: st
         typical = _typical(plain)
         run.write_explanation(explain(model, images.images[typical]), int(plain.ids[typical]))
     run.write_results([_row(run, each) for each in (plain, averaged) if each is not None])
+
+
+def score_test(run: Run, model: Classifier, device: Device, *, by: str) -> None:
+    """Load a finished run's data again and score its test split. Raises UserError when the images are others now."""
+    with own_components(run):
+        splits = load_splits(run.recipe, source=run.env.get("source"))
+    require_same_split(run, splits, "test")
+    with run.owned():
+        score(run, model, splits, device, "test", by=by)
 
 
 def require_same_split(run: Run, splits: Splits, split: str) -> None:

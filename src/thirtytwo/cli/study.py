@@ -10,6 +10,7 @@ from thirtytwo.cli.app import Import, Json, Quiet, app
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
+    from thirtytwo.study.definition import Study
     from thirtytwo.study.folder import StudyFolder
 
 
@@ -157,7 +158,7 @@ def close_study(
     _finish(folder, as_json=as_json)
 
 
-def _wanted(name: str, words: list[str], seeds: int | None):  # type: ignore[no-untyped-def]
+def _wanted(name: str, words: list[str], seeds: int | None) -> "Study":
     from thirtytwo import studies
     from thirtytwo.recipe import parse_assignments
 
@@ -170,11 +171,10 @@ def _finish(folder: "StudyFolder", *, as_json: bool) -> None:
 
     from thirtytwo.cli.compared import say_compared
     from thirtytwo.cli.console import say, say_json
-    from thirtytwo.report.study import write
+    from thirtytwo.report.study import view, write
 
-    split = folder.split()
-    rows = folder.compared(split)
-    report = write(folder)
+    seen = view(folder)
+    split, rows, report = seen.split, seen.rows, write(folder, seen)
     if as_json:
         say_json(
             {"study": str(folder.path), "split": split, "arms": [asdict(row) for row in rows], "report": str(report)}

@@ -67,11 +67,10 @@ class StudyView:
         return sum(row.difference.shown for row in self.rows if row.difference)
 
 
-def write(folder: StudyFolder) -> Path:
-    """Write ``report.html``, ``figures/*.png`` and ``results.csv`` into the study's folder; the page's path."""
+def write(folder: StudyFolder, seen: StudyView) -> Path:
+    """Write a study's ``report.html``, ``figures/*.png`` and ``results.csv`` into its folder; the page's path."""
     from markupsafe import Markup
 
-    seen = view(folder)
     drawn = _figures(seen)
     pictures = folder.path / "figures"
     pictures.mkdir(exist_ok=True)

@@ -1,6 +1,5 @@
 """A study's definition: a base recipe x named overrides x seeds, as one typed value. Never imports torch."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
-from thirtytwo.recipe import Recipe, parse_value, resolve_key
+from thirtytwo.recipe import Recipe, parse_value, read_toml, resolve_key
 
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 
@@ -84,12 +83,7 @@ class Study(BaseModel):
 
 def from_toml(path: Path) -> Study:
     """Read a study from a TOML file; a base that is a file is looked for beside it. UserError names file and key."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as TOML: {error}") from None
+    values = read_toml(path)
     base = values.get("base")
     if isinstance(base, str) and (path.parent / base).is_file():
         values["base"] = str((path.parent / base).resolve())

@@ -47,7 +47,7 @@ def differences(rows: Sequence[Compared]) -> "Figure":
                 [100 * value.low, 100 * value.high], [y] * 2, color=color, alpha=0.35, lw=7, solid_capstyle="butt"
             )
         plane.plot(100 * value.value, y, "o", color=color, markersize=6)
-    _names(plane, [f"{name}" for name, _ in shown])
+    _names(plane, [name for name, _ in shown])
     plane.set_xlabel("difference of accuracy, percentage points")
     _keep_to_what_is_found(plane, [100 * each.value.value for _, each in shown])
     plane.plot([], [], "o", color=BLUE, label="better")
