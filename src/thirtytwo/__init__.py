@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from thirtytwo.api import Answer, StudyResult, TrainedRun, import_run, open_run, open_study, run_study, train
+    from thirtytwo.api import (
+        Answer,
+        StudyResult,
+        TrainedRun,
+        find_lr,
+        import_run,
+        open_run,
+        open_study,
+        run_study,
+        train,
+    )
     from thirtytwo.errors import UserError
     from thirtytwo.recipe import Recipe
 
@@ -20,6 +30,7 @@ _HOMES = {
     "StudyResult": "thirtytwo.api",
     "TrainedRun": "thirtytwo.api",
     "UserError": "thirtytwo.errors",
+    "find_lr": "thirtytwo.api",
     "import_run": "thirtytwo.api",
     "open_run": "thirtytwo.api",
     "open_study": "thirtytwo.api",
@@ -33,6 +44,7 @@ __all__ = [
     "StudyResult",
     "TrainedRun",
     "UserError",
+    "find_lr",
     "import_run",
     "open_run",
     "open_study",

@@ -26,6 +26,7 @@ from thirtytwo.explain import explain
 from thirtytwo.export import export
 from thirtytwo.imported import Channels, import_weights, recipe_beside
 from thirtytwo.models.classifier import Classifier
+from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe, resolve_key
 from thirtytwo.report.explained import Explained
 from thirtytwo.report.html import write as write_report
@@ -35,7 +36,7 @@ from thirtytwo.report.study import write as write_study_report
 from thirtytwo.report.view import explained
 from thirtytwo.run import Run
 from thirtytwo.score import score_test
-from thirtytwo.session import Session
+from thirtytwo.session import Session, prepare
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
 from thirtytwo.workers import begin, train_all
@@ -225,6 +226,29 @@ def train(
     with Display(found.train.epochs, silent=not (progress and (output.is_terminal or output.is_jupyter))) as watch:
         session.complete(watch=watch)
     return TrainedRun(session.run, session.device)
+
+
+def find_lr(
+    recipe: str | Recipe = "digits-cnn",
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    steps: int = STEPS,
+    device: str = "auto",
+    progress: bool = True,
+    **overrides: Any,
+) -> RangeTest:
+    """Look for a learning rate: train a few steps at a rate that grows from ``low`` to ``high``. Nothing is kept.
+
+    ``recipe``, ``device``, ``progress`` and ``overrides`` as in `train`; the bounds as in `range_test.ladder`. In a
+    notebook the result shows its figure; ``train(found.recipe.override(found.overrides))`` trains as it suggests.
+    """
+    found = _overridden(_found(recipe), overrides)
+    rates = ladder(found, low, high, steps)
+    parts = prepare(found, device)
+    silent = not (progress and (output.is_terminal or output.is_jupyter))
+    with Display(parts.feed.epoch(steps), silent=silent) as watch:
+        return range_test(parts, rates, watch=watch)
 
 
 def import_run(

@@ -54,19 +54,12 @@ class Session:
         the end. ``imports`` are the user's files that registered components, which the run names when it lacks them
         later.
         """
-        check(recipe)
-        chosen = Device.choose(device, recipe.train.precision)
-        splits = load_splits(recipe)
-        parts = build(recipe, chosen, splits)
-        try_out(parts)
-        train = splits.train
-        if told := starvation(recipe.model, parts.model.network, train.channels, train.size):
-            log.warning("%s", told)
+        parts = prepare(recipe, device)
         run = Run.create(out, recipe, name)
         try:
             run.lock()
             run.set_status("created", test=test)
-            write_origins(run, splits, chosen, imports)
+            write_origins(run, parts.splits, parts.device, imports)
         except BaseException:  # Ctrl-C among them: nothing has begun, so nothing is left
             shutil.rmtree(run.path, ignore_errors=True)
             raise
@@ -129,6 +122,17 @@ class Session:
             with suppress(UserError):  # a full disk takes no status either
                 self.run.set_status("failed", message=str(error).partition("\n")[0])
             raise
+
+
+def prepare(recipe: Recipe, device: str = "auto") -> Parts:
+    """Check the recipe, load its data, build its parts and try them. Raises UserError for the first mistake."""
+    check(recipe)
+    parts = build(recipe, Device.choose(device, recipe.train.precision), load_splits(recipe))
+    try_out(parts)
+    train = parts.splits.train
+    if told := starvation(recipe.model, parts.model.network, train.channels, train.size):
+        log.warning("%s", told)
+    return parts
 
 
 def write_origins(run: Run, splits: Splits, device: Device, imports: Sequence[Path], **more: str) -> None:

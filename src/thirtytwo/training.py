@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from thirtytwo.augment import Batch
 from thirtytwo.build import Parts
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.rng import derive
@@ -29,27 +31,16 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
         Interrupted: asked to stop by a signal; the state is saved.
         UserError: the loss is not finite any more; the last good checkpoint stays.
     """
-    recipe, feed, model = parts.recipe, parts.feed, parts.model
-    forward = torch.compile(model) if recipe.train.compile else model
+    forward = torch.compile(parts.model) if parts.recipe.train.compile else parts.model
     state = State(parts, run)
     with parts.device.training(), Interruption() as interruption:
         for step in range(state.step, parts.steps):
             if state.out_of_patience():
                 break
-            model.train()
-            parts.freeze.hold(feed.epoch(step))
-            torch.manual_seed(derive(recipe.seed, "dropout", step))
-            batch = feed.batch(step)
-            with parts.device.autocast():
-                logits = forward(batch.images)
-            loss = cross_entropy(
-                logits.float(), batch.targets, parts.class_weights, label_smoothing=recipe.train.label_smoothing
-            )
-            loss.backward()
-            parts.optimizer.step(parts.schedule(step / parts.steps), feed.epoch(step))
+            loss, logits, batch = advance(parts, forward, step, parts.schedule(step / parts.steps))
             parts.average.update((step + 1) / parts.steps)
 
-            state.record(step, loss.detach(), logits.detach(), batch)
+            state.record(step, loss, logits, batch)
             if state.evaluation_due():
                 state.evaluate()
             asked = interruption.requested
@@ -61,3 +52,25 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
                 run.set_status("interrupted", step=state.step, seconds=state.seconds)
                 raise Interrupted(asked)
     state.finish()
+
+
+def advance(
+    parts: Parts, forward: Callable[[Tensor], Tensor], step: int, multiplier: float
+) -> tuple[Tensor, Tensor, Batch]:
+    """Train on the batch of ``step``, at ``multiplier`` times each group's peak learning rate.
+
+    ``forward`` is the model, compiled or not. Returns the loss and the logits (B, K) before the update, and the batch.
+    """
+    recipe, feed = parts.recipe, parts.feed
+    parts.model.train()
+    parts.freeze.hold(feed.epoch(step))
+    torch.manual_seed(derive(recipe.seed, "dropout", step))
+    batch = feed.batch(step)
+    with parts.device.autocast():
+        logits = forward(batch.images)
+    loss = cross_entropy(
+        logits.float(), batch.targets, parts.class_weights, label_smoothing=recipe.train.label_smoothing
+    )
+    loss.backward()
+    parts.optimizer.step(multiplier, feed.epoch(step))
+    return loss.detach(), logits.detach(), batch

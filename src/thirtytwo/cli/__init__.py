@@ -11,6 +11,7 @@ from thirtytwo.errors import UserError
 
 VERBS = (
     "train",
+    "find_lr",
     "test",
     "predict",
     "explain",

@@ -1,11 +1,8 @@
 """Pictures with what a trained network says of them and how it comes to it, as figures."""
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +51,7 @@ class Explained:
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}.png" for name in self.figures]
         for path, figure in zip(paths, self.figures.values(), strict=True):
-            write_atomic(path, _png(figure))
+            write_atomic(path, canvas.png_bytes(figure))
         return paths
 
     def __repr__(self) -> str:
@@ -62,16 +59,7 @@ class Explained:
         return f"Explained({', '.join(said)})"
 
     def _repr_html_(self) -> str:
-        return "".join(
-            f'<img alt="{escape(name)}" src="data:image/png;base64,{base64.b64encode(_png(figure)).decode()}"><br>'
-            for name, figure in self.figures.items()
-        )
-
-
-def _png(figure: "Figure") -> bytes:
-    buffer = io.BytesIO()
-    canvas.png(figure, buffer)
-    return buffer.getvalue()
+        return "".join(f"{canvas.img(figure, name)}<br>" for name, figure in self.figures.items())
 
 
 def _unused(name: str, taken: "dict[str, Figure]") -> str:

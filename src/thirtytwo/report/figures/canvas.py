@@ -1,5 +1,6 @@
 """What every figure has in common: its colours, its axes, and its two forms."""
 
+import base64
 import io
 import re
 import warnings
@@ -102,6 +103,18 @@ def png(figure: "Figure", path: "Path | BinaryIO") -> None:
     """Write a figure as a PNG file, on white, at 110 dots an inch."""
     with _style(), _glyphs_may_miss():
         figure.savefig(path, format="png", dpi=110)
+
+
+def png_bytes(figure: "Figure") -> bytes:
+    """A figure as the bytes of a PNG file, as `png` writes it."""
+    buffer = io.BytesIO()
+    png(figure, buffer)
+    return buffer.getvalue()
+
+
+def img(figure: "Figure", alt: str) -> str:
+    """A figure as an ``<img>`` element for a notebook. ``alt`` is read out in place of the picture."""
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png_bytes(figure)).decode()}">'
 
 
 def svg(figure: "Figure", label: str) -> str:

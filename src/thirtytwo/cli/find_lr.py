@@ -1,0 +1,120 @@
+"""``thirtytwo find-lr``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, RecipeWords, app
+
+if TYPE_CHECKING:
+    from thirtytwo.build import Parts
+    from thirtytwo.range_test import RangeTest
+
+
+@app.command()
+def find_lr(
+    words: RecipeWords = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The PNG file to make.", show_default="find-lr-<recipe>.png, here")
+    ] = None,
+    low: Annotated[
+        float | None, typer.Option("--low", help="The first optim.lr.", show_default="a thousandth of the recipe's")
+    ] = None,
+    high: Annotated[
+        float | None, typer.Option("--high", help="The last optim.lr.", show_default="a thousand times the recipe's")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", help="Training steps, each at a higher rate.")] = 100,
+    device: DeviceName = "auto",
+    imports: Import = [],  # noqa: B006
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> int:
+    """Look for a learning rate: train a few steps at a growing rate, suggest one, draw the losses.
+
+    Takes the words of `thirtytwo train`, and makes no run. Exits with 1 when no rate lowers the loss.
+    """
+    from thirtytwo.cli.train import wanted
+
+    recipe = wanted(words or [])
+
+    from thirtytwo.cli.console import errors, say, say_json
+    from thirtytwo.display import Display
+    from thirtytwo.range_test import ladder, range_test, require_free
+    from thirtytwo.session import prepare
+
+    file = out or Path(f"find-lr-{recipe.name}.png")
+    require_free(file)
+    rates = ladder(recipe, low, high, steps)
+    silent = quiet or as_json
+    try:
+        parts = prepare(recipe, device)
+        if not silent:
+            _introduce(parts, rates)
+        with Display(parts.feed.epoch(steps), silent=silent) as watch:
+            found = range_test(parts, rates, watch=watch)
+        found.save(file)
+    except (KeyboardInterrupt, SystemExit):
+        errors.print("interrupted: nothing is kept")
+        raise
+    command = _command(words or [], imports, found.overrides) if found.overrides else None
+    if as_json:
+        say_json(
+            {
+                "recipe": recipe.name,
+                "overrides": found.overrides,
+                "command": command,
+                "lowest": None if found.lowest is None else found.centres[found.lowest],
+                "steps": found.steps,
+                "rates": found.rates,
+                "losses": found.losses,
+                "centres": found.centres,
+                "smoothed": found.smoothed,
+                "figure": str(file),
+            }
+        )
+    else:
+        _say_found(found, command, rates)
+        say("drawn", str(file))
+    return 0 if command else 1
+
+
+def _introduce(parts: "Parts", rates: tuple[float, ...]) -> None:
+    from thirtytwo.cli.console import say
+
+    parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    say(
+        parts.recipe.name,
+        f"{parts.recipe.model}, {parameters:,} parameters",
+        f"{parts.device.torch}, {parts.device.precision}, {len(rates)} steps, optim.lr {rates[0]:g} to {rates[-1]:g}",
+    )
+
+
+def _say_found(found: "RangeTest", command: str | None, rates: tuple[float, ...]) -> None:
+    from thirtytwo.cli.console import say
+
+    if found.lowest is None or command is None:
+        say(
+            "none found",
+            f"no rate from {rates[0]:g} to {rates[-1]:g} lowers the loss by more than its noise: lower "
+            "--low where it rises at once, raise --high where it stays level, or take more --steps",
+        )
+        return
+    at_end = found.lowest == found.steps - 1
+    say(
+        "lowest loss",
+        f"{found.smoothed[found.lowest]:.3g} at {found.centres[found.lowest]:.2g}, from {found.losses[0]:.3g}",
+        "at the last rate: a larger --high shows more" if at_end else "beyond it the loss rises",
+    )
+    say("suggested", command)
+
+
+def _command(words: list[str], imports: list[Path], overrides: dict[str, float]) -> str:
+    """``thirtytwo train`` with the user's words, the suggestion in place of what they said of its keys."""
+    import shlex
+
+    from thirtytwo.recipe import resolve_key
+
+    kept = [word for word in words if "=" not in word or resolve_key(word.partition("=")[0].strip()) not in overrides]
+    files = [word for file in imports for word in ("--import", str(file))]
+    return shlex.join(["thirtytwo", "train", *kept, *(f"{key}={value:g}" for key, value in overrides.items()), *files])
