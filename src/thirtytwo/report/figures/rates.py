@@ -35,7 +35,7 @@ def loss_over_rate(
     """
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
-    figure, axes = canvas.axes(5.3, 3.3)
+    figure, axes = canvas.axes(5.3, 3.4)
     turn = (len(losses) - 1 if lowest is None else lowest) + 1
     axes.set_xscale("log")
     if rates[0] <= own <= rates[-1]:
@@ -57,7 +57,7 @@ def loss_over_rate(
     axes.set(xlabel="learning rate, optim.lr", ylabel="training loss")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="lower left", handlelength=1.6)
+    figure.legend(loc="outside lower center", ncols=3, handlelength=1.6, columnspacing=1.6)
     return figure
 
 
