@@ -1,13 +1,14 @@
 """Recipe -> components: the only place where the two meet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thirtytwo import reuse  # noqa: F401  (makes models called run:PATH known)
 from thirtytwo.augment import Chain
@@ -17,9 +18,11 @@ from thirtytwo.data.load import load
 from thirtytwo.data.split import Splits, make_splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
-from thirtytwo.feed import Feed
+from thirtytwo.features import FeatureFeed, Features, compute, is_linear
+from thirtytwo.feed import Batches, Feed
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.neighbours import Neighbours, put_head
 from thirtytwo.models.stages import Freeze, distances, heads, plan
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.averaging import Average
@@ -40,18 +43,25 @@ class Parts:
     recipe: Recipe
     device: Device
     splits: Splits
-    feed: Feed
+    feed: Batches
     model: Classifier
     freeze: Freeze
     optimizer: Optimizer
     schedule: Schedule
     average: Average
     class_weights: Tensor | None
+    features: Features | None = None
 
     @property
     def steps(self) -> int:
         """Steps of the whole training."""
         return self.feed.steps(self.recipe.train.epochs)
+
+    @property
+    def forward(self) -> Callable[[Tensor], Tensor]:
+        """What a batch's images pass through in training: the model, or its head alone where they are features."""
+        trained = self.model if self.features is None else self.features.head_of(self.model)
+        return torch.compile(trained) if self.recipe.train.compile else trained
 
 
 def check(recipe: Recipe) -> None:
@@ -128,12 +138,31 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     )
 
 
+def with_features(parts: Parts) -> Parts:
+    """The same parts, with the features of a trunk that stays frozen in place of its images, where the model allows it.
+
+    What passed through the trunk in every epoch passes once, in as many augmented views as there are epochs, but no
+    more than `train.feature_views`. Raises UserError when a solver needs features that this model does not have.
+    """
+    recipe, head = parts.recipe, parts.freeze.probed
+    if head is None or not is_linear(parts.model, head, parts.feed.batch(0).images[:8]):
+        _require_steps(recipe)
+        return parts
+    most = recipe.train.feature_views
+    views = min(ceil(recipe.train.epochs), most) if recipe.train.solver == "steps" else most
+    features = compute(parts.model, head, recipe, parts.splits, parts.device, views)
+    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=recipe.seed)
+    return replace(parts, feed=feed, features=features)
+
+
 def try_out(parts: Parts) -> None:
     """Augment the first batch and pass a few of its images through the model in training mode; nothing is changed.
 
     Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
-    batches of one image under batch norm.
+    batches of one image under batch norm; and for a solver of a head that cannot be solved for.
     """
+    if parts.freeze.probed is None:
+        _require_steps(parts.recipe)
     before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
     images = parts.feed.batch(0).images[:8]
     try:
@@ -162,6 +191,7 @@ def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> dict[str, A
         "fit": recipe.data.fit,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **({} if recipe.train.freeze == "none" else {"freeze": recipe.train.freeze, "frozen": _frozen(model)}),
+        **_neighbours(model.network),
     }
 
 
@@ -170,6 +200,9 @@ def classifier_for(card: Mapping[str, Any]) -> Classifier:
     network = build_network(
         card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
     )
+    if kept := card.get("neighbours"):
+        layer = Neighbours(kept["k"], kept["images"], kept["features"], len(card["classes"]))
+        put_head(network, kept["head"], layer)
     return Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
 
 
@@ -201,6 +234,22 @@ def own_components(run: Run) -> Iterator[None]:
         if files:
             raise UserError(f"{error} ({run.path} was trained with {files}: pass it again)") from None
         raise
+
+
+def _neighbours(network: nn.Module) -> dict[str, Any]:
+    for name, layer in network.named_modules():
+        if isinstance(layer, Neighbours):
+            size = {"images": len(layer.known), "features": layer.known.shape[1]}
+            return {"neighbours": {"head": name, "k": layer.k, **size}}
+    return {}
+
+
+def _require_steps(recipe: Recipe) -> None:
+    if recipe.train.solver != "steps":
+        raise UserError(
+            f"train.solver={recipe.train.solver}: model '{recipe.model}' has no linear last layer that alone is trained"
+            ": set train.freeze=all-but-head, or train.solver=steps"
+        )
 
 
 def _frozen(model: Classifier) -> int:

@@ -92,6 +92,11 @@ class Train(_Section):
     names: `features.*,classifier.1.*`."""
     unfreeze_every: Annotated[float, Field(gt=0)] | None = None
     """Train one more of the frozen stages, counted from the head, each time so many epochs have passed."""
+    solver: Literal["steps", "lbfgs", "knn"] = "steps"
+    """How the weights are found. `steps`: by the optimizer, batch by batch. Where all but the head is frozen also
+    `lbfgs`, a linear probe solved to its end, and `knn`, the nearest training images; val chooses their strength."""
+    feature_views: Annotated[int, Field(ge=1)] = 4
+    """Where all but the head is frozen: in how many augmented views features are computed; epochs take turns."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its frequency, for unbalanced folders."""
     patience: Annotated[int, Field(ge=1)] | None = None

@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from thirtytwo import __version__
-from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out
+from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out, with_features
 from thirtytwo.data.load import as_path
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.models.adapt import starvation
+from thirtytwo.probe import solve
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
@@ -122,7 +123,10 @@ class Session:
 
     def _train(self, watch: Watch, checkpoint_every: float) -> None:
         try:
-            train(self.parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
+            if self.run.recipe.train.solver == "steps":
+                train(with_features(self.parts), self.run, watch=watch, checkpoint_every=checkpoint_every)
+            else:
+                solve(self.parts, self.run)
         except Interrupted:
             raise
         except Exception as error:

@@ -30,7 +30,7 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
         UserError: the loss is not finite any more; the last good checkpoint stays.
     """
     recipe, feed, model = parts.recipe, parts.feed, parts.model
-    forward = torch.compile(model) if recipe.train.compile else model
+    forward = parts.forward
     state = State(parts, run)
     with parts.device.training(), Interruption() as interruption:
         for step in range(state.step, parts.steps):

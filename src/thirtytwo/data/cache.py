@@ -1,4 +1,4 @@
-"""The cache folder, and decoded images in it: an .npy and a .json file a set, believed only if the hash fits."""
+"""The cache folder, with decoded images and features: an .npy and a .json file a set, believed if the hash fits."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def cache_dir() -> Path:
 
 
 def cache_size() -> int:
-    """Bytes of decoded images in the cache folder. They grow with every set and setting; nothing deletes them."""
+    """Bytes of decoded images and features in the cache folder. They grow with every setting; nothing deletes them."""
     return sum(path.stat().st_size for path in _decoded_dir().glob("*") if path.is_file())
 
 
@@ -77,7 +77,7 @@ def store(
         temporary.write_text(json.dumps(description), encoding="utf-8")
         temporary.replace(folder / f"{key}.json")
     except OSError as error:
-        raise UserError(f"{folder}: cannot write decoded images ({error.strerror}): set THIRTYTWO_CACHE to "
+        raise UserError(f"{folder}: cannot write what is kept there ({error.strerror}): set THIRTYTWO_CACHE to "
                         "a folder with room") from None  # fmt: skip
     finally:
         with suppress(OSError):
@@ -104,7 +104,7 @@ def read(key: str, memory_limit: int) -> tuple[Tensor, dict[str, Any]] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
-        print(f"{path}: damaged cache, decoding the pictures again", file=sys.stderr)
+        print(f"{path}: damaged cache, computing it again", file=sys.stderr)
         return None
     return torch.from_numpy(images), description
 

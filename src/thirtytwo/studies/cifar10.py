@@ -26,13 +26,13 @@ def augmentation() -> Study:
     return from_values(
         {
             "name": "augmentation",
-            "base": "cifar10-vgg8",
+            "base": "cifar10-fast",
             "set": {
-                "model": "vgg8(widths=(16, 32, 64, 128), hidden=128, dropout=0.0)",
+                "model": "speednet(widths=(16, 64, 64))",
                 "data.plan": "val-from-test",
-                "schedule": "cosine",
-                "train.epochs": 10,
-                "train.patience": 5,
+                "train.epochs": 6,
+                "train.patience": 3,
+                "evaluate.views": "none",
             },
             "arms": {name: {"augment": chain} for name, chain in chains.items()},
         }
@@ -46,7 +46,7 @@ def tutorial() -> Study:
     More and batch-normalised convolutions, dropout, augmentation, Adam, and a schedule: each arm keeps what the arm
     before it has. ``thirtytwo study tutorial``. Not measured yet.
     """
-    deep, dropout = (f"vgg8(widths=(32, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
+    deep, dropout = (f"vgg8(widths=(16, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
     steps: dict[str, dict[str, object]] = {
         "tutorial": {},
         "batches": {"train.batch_size": 128, "optim.lr": 0.032},
@@ -58,5 +58,5 @@ def tutorial() -> Study:
     }
     kept: dict[str, object] = {}
     arms = {name: (kept := {**kept, **keys}) for name, keys in steps.items()}
-    values = {"base": "cifar10-tutorial", "against": "previous", "set": {"train.epochs": 10}, "arms": arms}
+    values = {"base": "cifar10-tutorial", "against": "previous", "set": {"train.epochs": 6}, "arms": arms}
     return from_values({"name": "tutorial", **values})
