@@ -115,6 +115,13 @@ def _introduce(session: "Session") -> None:
         f"{session.device.torch}, {session.device.precision}, {recipe.train.epochs:g} epochs of "
         f"{parts.feed.steps_per_epoch:,} steps",
     )
+    if parts.teacher is not None:
+        card = parts.teacher.card
+        say(
+            "teacher",
+            f"{card['model']}, {card['parameters']:,} parameters",
+            f"{parts.teacher.path}, temperature {recipe.train.temperature:g}, weight {recipe.train.teacher_weight:g}",
+        )
     if recipe.train.freeze != "none":
         from thirtytwo.models.stages import sentence, table
 

@@ -145,7 +145,8 @@ def _header(seen: View) -> list[str]:
     if "model" in model:
         parameters = f", {model['parameters']:,} parameters" if "parameters" in model else ""
         frozen = f" ({model['frozen']:,} of them frozen, {model['freeze']})" if "frozen" in model else ""
-        words.append(f"{model['model']}{parameters}{frozen}")
+        taught = f", distilled from {Path(seen.env['teacher']).name}" if "teacher" in seen.env else ""
+        words.append(f"{model['model']}{parameters}{frozen}{taught}")
     if "sizes" in data:
         height, width = model.get("size", (0, 0))
         kind = {1: "grey ", 3: "colour "}.get(model.get("channels", 0), "") if height else ""
