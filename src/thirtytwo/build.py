@@ -24,6 +24,7 @@ from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.neighbours import Neighbours, put_head
 from thirtytwo.models.stages import Freeze, distances, heads, plan
+from thirtytwo.objective import Distillation, Labels, Objective
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.averaging import Average
 from thirtytwo.optim.optimizer import Optimizer, parameter_groups
@@ -34,6 +35,8 @@ from thirtytwo.run import Run
 
 INITIALISE_ON = 5000
 """Images that a network with a data-dependent initialisation is shown."""
+LISTED = 10
+"""Classes that a message names."""
 
 
 @dataclass(eq=False)
@@ -49,7 +52,8 @@ class Parts:
     optimizer: Optimizer
     schedule: Schedule
     average: Average
-    class_weights: Tensor | None
+    objective: Objective
+    teacher: Run | None
     features: Features | None = None
 
     @property
@@ -65,11 +69,24 @@ class Parts:
 
 
 def check(recipe: Recipe) -> None:
-    """Find every misspelt component before anything is loaded. Raises UserError for the first one."""
+    """Find every misspelt component, and the teacher, before any data is loaded. UserError for the first mistake."""
     Chain.parse(recipe.augment)
     schedules.build(recipe.schedule)
     for registry, text in ((models, recipe.model), (averages, recipe.average), (optimizers, recipe.optim.name)):
         registry.check(text)
+    find_teacher(recipe)
+
+
+def find_teacher(recipe: Recipe) -> Run | None:
+    """The run that the recipe's training learns from. Raises UserError when there is none, or it is not finished."""
+    if recipe.train.teacher == "none":
+        return None
+    try:
+        run = Run.open(recipe.train.teacher.removeprefix("run:"))
+        run.read_weights()
+    except UserError as error:
+        raise UserError(f"train.teacher={recipe.train.teacher}: {error}") from None
+    return run
 
 
 def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
@@ -85,9 +102,10 @@ def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
 def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     """Everything at step 0. The same recipe and splits give the same bits.
 
-    Raises UserError when the model cannot take the images, or a component's arguments are wrong.
+    Raises UserError when the model or the teacher cannot take the images, or a component's arguments are wrong.
     """
     train, target = splits.train, device.torch
+    teacher = find_teacher(recipe)
     feed = Feed(
         train,
         batch_size=recipe.train.batch_size,
@@ -134,7 +152,8 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         optimizer=Optimizer(parts, optim.clip),
         schedule=schedules.build(recipe.schedule),
         average=averages.build(recipe.average, network=model),
-        class_weights=_class_weights(splits).to(target) if recipe.train.class_weights == "balanced" else None,
+        objective=_objective(recipe, device, splits, teacher),
+        teacher=teacher,
     )
 
 
@@ -145,7 +164,7 @@ def with_features(parts: Parts) -> Parts:
     more than `train.feature_views`. Raises UserError when a solver needs features that this model does not have.
     """
     recipe, head = parts.recipe, parts.freeze.probed
-    if head is None or not is_linear(parts.model, head, parts.feed.batch(0).images[:8]):
+    if head is None or parts.teacher or not is_linear(parts.model, head, parts.feed.batch(0).images[:8]):
         _require_steps(recipe)
         return parts
     most = recipe.train.feature_views
@@ -161,7 +180,7 @@ def try_out(parts: Parts) -> None:
     Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
     batches of one image under batch norm; and for a solver of a head that cannot be solved for.
     """
-    if parts.freeze.probed is None:
+    if parts.freeze.probed is None or parts.teacher:
         _require_steps(parts.recipe)
     before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
     images = parts.feed.batch(0).images[:8]
@@ -247,8 +266,8 @@ def _neighbours(network: nn.Module) -> dict[str, Any]:
 def _require_steps(recipe: Recipe) -> None:
     if recipe.train.solver != "steps":
         raise UserError(
-            f"train.solver={recipe.train.solver}: model '{recipe.model}' has no linear last layer that alone is trained"
-            ": set train.freeze=all-but-head, or train.solver=steps"
+            f"train.solver={recipe.train.solver}: needs a linear last layer that alone is trained, without a teacher: set "
+            "train.freeze=all-but-head, or train.solver=steps"
         )
 
 
@@ -262,6 +281,39 @@ def _initialise(model: Classifier, feed: Feed) -> None:
     if initialise is not None:
         images = feed.images[:INITIALISE_ON].float().div(255)
         initialise(model.normalise(images))
+
+
+def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:
+    settings = recipe.train
+    weights = _class_weights(splits).to(device.torch) if settings.class_weights == "balanced" else None
+    labels = Labels(weights, settings.label_smoothing)
+    if teacher is None:
+        return labels
+    _require_fit(teacher, splits.train)
+    return Distillation(labels, load_classifier(teacher, device), device, settings.temperature, settings.teacher_weight)
+
+
+def _require_fit(teacher: Run, images: ImageSet) -> None:
+    """Raises UserError when the teacher was trained for other classes, or on images that these cannot be shown as."""
+    card, classes = teacher.card, list(images.classes)
+    said = f"train.teacher=run:{teacher.path}: was trained"
+    if card["classes"] != classes:
+        raise UserError(
+            f"{said} for {_listed(card['classes'])}, the data has {_listed(classes)}: name a teacher of the same "
+            "classes in the same order"
+        )
+    if tuple(card["size"]) != images.size:
+        (height, width), (h, w) = card["size"], images.size
+        raise UserError(
+            f"{said} on images of {height} x {width} pixels, these have {h} x {w}: give both trainings one data.size"
+        )
+    if card["channels"] < images.channels:  # the other way round, grey images become RGB
+        raise UserError(f"{said} on grey images, these are RGB: set data.channels=1")
+
+
+def _listed(classes: list[str]) -> str:
+    names = ", ".join(classes[:LISTED]) + (", ..." if len(classes) > LISTED else "")
+    return f"{len(classes)} classes ({names})"
 
 
 def _class_weights(splits: Splits) -> Tensor:

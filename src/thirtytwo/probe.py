@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from thirtytwo.augment import Batch
 from thirtytwo.build import Parts, describe, with_features
 from thirtytwo.checkpoint import pack
 from thirtytwo.data.waiting import counted
@@ -101,9 +102,10 @@ def _linear(parts: Parts, features: Features) -> Iterator[Candidate]:
     weight = torch.zeros(targets.shape[1], images.shape[1], device=images.device, requires_grad=True)
     bias = torch.zeros(targets.shape[1], device=images.device, requires_grad=place.bias is not None)
 
+    whole = Batch(images, targets, torch.arange(len(images)))
+
     def loss() -> Tensor:
-        logits = images @ weight.T + bias
-        return cross_entropy(logits, targets, parts.class_weights, label_smoothing=parts.recipe.train.label_smoothing)
+        return parts.objective(images @ weight.T + bias, whole)
 
     for penalty in PENALTIES:
         passes = _minimise(loss, penalty, weight, bias)

@@ -63,11 +63,12 @@ class Session:
         train = splits.train
         if told := starvation(recipe.model, parts.model.network, train.channels, train.size):
             log.warning("%s", told)
+        taught = _taught_by(parts)
         run = Run.create(out, recipe, name)
         try:
             run.lock()
             run.set_status("created", test=test)
-            write_origins(run, splits, chosen, imports)
+            write_origins(run, splits, chosen, imports, **taught)
         except BaseException:  # Ctrl-C among them: nothing has begun, so nothing is left
             shutil.rmtree(run.path, ignore_errors=True)
             raise
@@ -77,8 +78,8 @@ class Session:
     def resume(cls, path: Path, *, device: str = "auto") -> "Session":
         """Take up a run where its newest valid checkpoint left it, with the precision and threads that it began with.
 
-        Raises UserError when it is owned by another process, was imported, its images have changed, or no checkpoint is
-        valid.
+        Raises UserError when it is owned by another process, was imported, its images or its teacher have changed, or
+        no checkpoint is valid.
         """
         run = Run.open(path)
         env = run.env
@@ -98,12 +99,16 @@ class Session:
         for key in ("thirtytwo", "torch", "processor", "device"):
             if key in env and env[key] != now[key]:
                 log.warning("%s: began with %s %s, goes on with %s: the bits may differ", path, key, env[key], now[key])
+        recipe = _with_teacher(run)
         with own_components(run):
-            check(run.recipe)
-            splits = load_splits(run.recipe, source=env.get("source"))
+            check(recipe)
+            splits = load_splits(recipe, source=env.get("source"))
         for split in ("train", "val", "test"):
             require_same_split(run, splits, split)
-        return cls(run, build(run.recipe, chosen, splits))
+        parts = build(recipe, chosen, splits)
+        if parts.teacher is not None:
+            _require_same_teacher(run, parts.teacher)
+        return cls(run, parts)
 
     def complete(self, *, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
         """Train to the end, score val and, unless it was withheld, test; the folder is given back whatever happens.
@@ -142,3 +147,41 @@ def write_origins(run: Run, splits: Splits, device: Device, imports: Sequence[Pa
     source = {"source": str(path.resolve())} if path.exists() else {}
     own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
     run.write_env({"thirtytwo": __version__, **device.describe(), **source, **own, **more})
+
+
+def _taught_by(parts: Parts) -> dict[str, str]:
+    """What env.json says of the teacher: where it lies, which weights it has, whether its splits were cut otherwise."""
+    if parts.teacher is None:
+        return {}
+    run, ours, theirs = parts.teacher, parts.splits.record, parts.teacher.split
+    found = {"teacher": str(run.path.resolve()), "teacher_sha256": run.card["sha256"]}
+    differ = any(theirs.get("sha256", {}).get(split) != ours["sha256"][split] for split in ("val", "test"))
+    if differ and theirs.get("name") == ours["name"]:
+        log.warning(
+            "%s: learned on another cut of '%s', perhaps on images that this run is scored on: give both trainings the "
+            "same data.plan, data.val, data.test and data.split_seed", run.path, ours["name"],
+        )  # fmt: skip
+        found["teacher_split"] = "another"
+    return found
+
+
+def _with_teacher(run: Run) -> Recipe:
+    """The run's recipe, its teacher named by where it lay when the run began; with none once the run is trained."""
+    lay = run.env.get("teacher")
+    if run.card:
+        teacher = "none"
+    elif lay is not None and Path(lay).exists():
+        teacher = f"run:{lay}"
+    else:
+        return run.recipe
+    return run.recipe.override({"train.teacher": teacher})
+
+
+def _require_same_teacher(run: Run, teacher: Run) -> None:
+    """Raises UserError when the teacher's weights are not those that the run began to learn from."""
+    then, now = run.env.get("teacher_sha256"), teacher.card["sha256"]
+    if then != now:
+        raise UserError(
+            f"{run.path}: its teacher {teacher.path} is not the one that it began with (sha256 {now[:12]}, not "
+            f"{str(then)[:12]}): bring the old weights back, or train again"
+        )

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from thirtytwo.build import Parts
 from thirtytwo.interrupt import Interrupted, Interruption
@@ -42,9 +41,7 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
             batch = feed.batch(step)
             with parts.device.autocast():
                 logits = forward(batch.images)
-            loss = cross_entropy(
-                logits.float(), batch.targets, parts.class_weights, label_smoothing=recipe.train.label_smoothing
-            )
+            loss = parts.objective(logits.float(), batch)
             loss.backward()
             parts.optimizer.step(parts.schedule(step / parts.steps), feed.epoch(step))
             parts.average.update((step + 1) / parts.steps)

@@ -115,6 +115,13 @@ def _introduce(session: "Session") -> None:
         f"{recipe.model}, {parameters:,} parameters",
         f"{session.device.torch}, {session.device.precision}, {epochs if solver == 'steps' else f'head by {solver}'}",
     )
+    if parts.teacher is not None:
+        card = parts.teacher.card
+        say(
+            "teacher",
+            f"{card['model']}, {card['parameters']:,} parameters",
+            f"{parts.teacher.path}, temperature {recipe.train.temperature:g}, weight {recipe.train.teacher_weight:g}",
+        )
     if recipe.train.freeze != "none":
         from thirtytwo.models.stages import sentence, table
 

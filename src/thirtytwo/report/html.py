@@ -145,7 +145,8 @@ def _header(seen: View) -> list[str]:
     if "model" in model:
         parameters = f", {model['parameters']:,} parameters" if "parameters" in model else ""
         frozen = f" ({model['frozen']:,} of them frozen, {model['freeze']})" if "frozen" in model else ""
-        words.append(f"{model['model']}{parameters}{frozen}")
+        taught = f", distilled from {Path(seen.env['teacher']).name}" if "teacher" in seen.env else ""
+        words.append(f"{model['model']}{parameters}{frozen}{taught}")
     if solved := model.get("solved"):
         how = {"lbfgs": "linear probe, penalty {:g}", "knn": "{:g} nearest neighbours"}[solved["by"]]
         words.append(f"head: {how.format(solved['strength'])}, the best on val of {len(solved['tried'])}")
