@@ -266,8 +266,8 @@ def _neighbours(network: nn.Module) -> dict[str, Any]:
 def _require_steps(recipe: Recipe) -> None:
     if recipe.train.solver != "steps":
         raise UserError(
-            f"train.solver={recipe.train.solver}: needs a linear last layer that alone is trained, without a teacher: set "
-            "train.freeze=all-but-head, or train.solver=steps"
+            f"train.solver={recipe.train.solver}: needs a linear last layer that alone is trained, without a teacher: "
+            "set train.freeze=all-but-head, or train.solver=steps"
         )
 
 

@@ -11,12 +11,12 @@ import torch
 
 from thirtytwo import __version__
 from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out, with_features
-from thirtytwo.data.load import as_path
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.models.adapt import starvation
+from thirtytwo.paths import as_path
 from thirtytwo.probe import solve
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
@@ -91,24 +91,11 @@ class Session:
         if not env:
             raise UserError(f"{path}: was stopped before its training had begun: `thirtytwo train {path}` begins anew")
         run.lock()
-        if env.get("device") == "cpu" and "threads" in env:
-            # The number of threads decides the order of sums, and so the bits.
-            torch.set_num_threads(env["threads"])
-        chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
-        now = {"thirtytwo": __version__, **chosen.describe()}
-        for key in ("thirtytwo", "torch", "processor", "device"):
-            if key in env and env[key] != now[key]:
-                log.warning("%s: began with %s %s, goes on with %s: the bits may differ", path, key, env[key], now[key])
-        recipe = _with_teacher(run)
-        with own_components(run):
-            check(recipe)
-            splits = load_splits(recipe, source=env.get("source"))
-        for split in ("train", "val", "test"):
-            require_same_split(run, splits, split)
-        parts = build(recipe, chosen, splits)
-        if parts.teacher is not None:
-            _require_same_teacher(run, parts.teacher)
-        return cls(run, parts)
+        try:
+            return cls(run, _rebuilt(run, device))
+        except BaseException:
+            run.unlock()
+            raise
 
     def complete(self, *, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
         """Train to the end, score val and, unless it was withheld, test; the folder is given back whatever happens.
@@ -163,6 +150,29 @@ def _taught_by(parts: Parts) -> dict[str, str]:
         )  # fmt: skip
         found["teacher_split"] = "another"
     return found
+
+
+def _rebuilt(run: Run, device: str) -> Parts:
+    """The parts of a run at step 0, on the images, with the precision, threads and teacher that it began with."""
+    env = run.env
+    if env.get("device") == "cpu" and "threads" in env:
+        # The number of threads decides the order of sums, and so the bits.
+        torch.set_num_threads(env["threads"])
+    chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
+    now = {"thirtytwo": __version__, **chosen.describe()}
+    for key in ("thirtytwo", "torch", "processor", "device"):
+        if key in env and env[key] != now[key]:
+            log.warning("%s: began with %s %s, goes on with %s: the bits may differ", run.path, key, env[key], now[key])
+    recipe = _with_teacher(run)
+    with own_components(run):
+        check(recipe)
+        splits = load_splits(recipe, source=env.get("source"))
+    for split in ("train", "val", "test"):
+        require_same_split(run, splits, split)
+    parts = build(recipe, chosen, splits)
+    if parts.teacher is not None:
+        _require_same_teacher(run, parts.teacher)
+    return parts
 
 
 def _with_teacher(run: Run) -> Recipe:

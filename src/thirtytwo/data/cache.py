@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from thirtytwo.errors import UserError
+from thirtytwo.paths import as_path
 
 MEMORY_SHARE = 0.25
 """Sets larger than this share of the memory that is free now stay on disk, memory-mapped."""
@@ -23,10 +24,7 @@ MEMORY_SHARE = 0.25
 def cache_dir() -> Path:
     """Where downloads and decoded images are kept: ``$THIRTYTWO_CACHE``, else the platform's cache folder."""
     if folder := os.environ.get("THIRTYTWO_CACHE"):
-        try:
-            return Path(folder).expanduser()
-        except RuntimeError:
-            raise UserError(f"THIRTYTWO_CACHE={folder}: no such home folder") from None
+        return as_path(folder)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("thirtytwo", appauthor=False))
