@@ -197,6 +197,7 @@ def test_a_mistake_is_one_line_before_anything_is_trained(cli, tmp_path):
         (("digit-cnn",), "did you mean 'digits-cnn'"),
         (("data.source=nowhere",), "nowhere"),
         (("train.freeze=to:nowhere",), "no stage"),
+        (("solver=knn", "freeze=all-but-head"), "no learning rate"),
     ):
         out = () if "--out" in words else ("--out", tmp_path / "new.png")
         done = cli("find-lr", *words, *out)

@@ -1,13 +1,14 @@
 """Recipe -> components: the only place where the two meet."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thirtytwo import reuse  # noqa: F401  (makes models called run:PATH known)
 from thirtytwo.augment import Chain
@@ -17,10 +18,13 @@ from thirtytwo.data.load import load
 from thirtytwo.data.split import Splits, make_splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
-from thirtytwo.feed import Feed
+from thirtytwo.features import FeatureFeed, Features, compute, is_linear
+from thirtytwo.feed import Batches, Feed
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.neighbours import Neighbours, put_head
 from thirtytwo.models.stages import Freeze, distances, heads, plan
+from thirtytwo.objective import Distillation, Labels, Objective
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.averaging import Average
 from thirtytwo.optim.optimizer import Optimizer, parameter_groups
@@ -31,6 +35,8 @@ from thirtytwo.run import Run
 
 INITIALISE_ON = 5000
 """Images that a network with a data-dependent initialisation is shown."""
+LISTED = 10
+"""Classes that a message names."""
 
 
 @dataclass(eq=False)
@@ -40,26 +46,47 @@ class Parts:
     recipe: Recipe
     device: Device
     splits: Splits
-    feed: Feed
+    feed: Batches
     model: Classifier
     freeze: Freeze
     optimizer: Optimizer
     schedule: Schedule
     average: Average
-    class_weights: Tensor | None
+    objective: Objective
+    teacher: Run | None
+    features: Features | None = None
 
     @property
     def steps(self) -> int:
         """Steps of the whole training."""
         return self.feed.steps(self.recipe.train.epochs)
 
+    @property
+    def forward(self) -> Callable[[Tensor], Tensor]:
+        """What a batch's images pass through in training: the model, or its head alone where they are features."""
+        trained = self.model if self.features is None else self.features.head_of(self.model)
+        return torch.compile(trained) if self.recipe.train.compile else trained
+
 
 def check(recipe: Recipe) -> None:
-    """Find every misspelt component before anything is loaded. Raises UserError for the first one."""
+    """Find every misspelt component, and the teacher, before any data is loaded. UserError for the first mistake."""
     Chain.parse(recipe.augment)
     schedules.build(recipe.schedule)
     for registry, text in ((models, recipe.model), (averages, recipe.average), (optimizers, recipe.optim.name)):
         registry.check(text)
+    find_teacher(recipe)
+
+
+def find_teacher(recipe: Recipe) -> Run | None:
+    """The run that the recipe's training learns from. Raises UserError when there is none, or it is not finished."""
+    if recipe.train.teacher == "none":
+        return None
+    try:
+        run = Run.open(recipe.train.teacher.removeprefix("run:"))
+        run.read_weights()
+    except UserError as error:
+        raise UserError(f"train.teacher={recipe.train.teacher}: {error}") from None
+    return run
 
 
 def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
@@ -75,9 +102,10 @@ def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
 def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     """Everything at step 0. The same recipe and splits give the same bits.
 
-    Raises UserError when the model cannot take the images, or a component's arguments are wrong.
+    Raises UserError when the model or the teacher cannot take the images, or a component's arguments are wrong.
     """
     train, target = splits.train, device.torch
+    teacher = find_teacher(recipe)
     feed = Feed(
         train,
         batch_size=recipe.train.batch_size,
@@ -124,16 +152,36 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         optimizer=Optimizer(parts, optim.clip),
         schedule=schedules.build(recipe.schedule),
         average=averages.build(recipe.average, network=model),
-        class_weights=_class_weights(splits).to(target) if recipe.train.class_weights == "balanced" else None,
+        objective=_objective(recipe, device, splits, teacher),
+        teacher=teacher,
     )
+
+
+def with_features(parts: Parts) -> Parts:
+    """The same parts, with the features of a trunk that stays frozen in place of its images, where the model allows it.
+
+    What passed through the trunk in every epoch passes once, in as many augmented views as there are epochs, but no
+    more than `train.feature_views`. Raises UserError when a solver needs features that this model does not have.
+    """
+    recipe, head = parts.recipe, parts.freeze.probed
+    if head is None or parts.teacher or not is_linear(parts.model, head, parts.feed.batch(0).images[:8]):
+        _require_steps(recipe)
+        return parts
+    most = recipe.train.feature_views
+    views = min(ceil(recipe.train.epochs), most) if recipe.train.solver == "steps" else most
+    features = compute(parts.model, head, recipe, parts.splits, parts.device, views)
+    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=recipe.seed)
+    return replace(parts, feed=feed, features=features)
 
 
 def try_out(parts: Parts) -> None:
     """Augment the first batch and pass a few of its images through the model in training mode; nothing is changed.
 
     Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
-    batches of one image under batch norm.
+    batches of one image under batch norm; and for a solver of a head that cannot be solved for.
     """
+    if parts.freeze.probed is None or parts.teacher:
+        _require_steps(parts.recipe)
     before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
     images = parts.feed.batch(0).images[:8]
     try:
@@ -162,6 +210,7 @@ def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> dict[str, A
         "fit": recipe.data.fit,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         **({} if recipe.train.freeze == "none" else {"freeze": recipe.train.freeze, "frozen": _frozen(model)}),
+        **_neighbours(model.network),
     }
 
 
@@ -170,6 +219,9 @@ def classifier_for(card: Mapping[str, Any]) -> Classifier:
     network = build_network(
         card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
     )
+    if kept := card.get("neighbours"):
+        layer = Neighbours(kept["k"], kept["images"], kept["features"], len(card["classes"]))
+        put_head(network, kept["head"], layer)
     return Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
 
 
@@ -203,6 +255,22 @@ def own_components(run: Run) -> Iterator[None]:
         raise
 
 
+def _neighbours(network: nn.Module) -> dict[str, Any]:
+    for name, layer in network.named_modules():
+        if isinstance(layer, Neighbours):
+            size = {"images": len(layer.known), "features": layer.known.shape[1]}
+            return {"neighbours": {"head": name, "k": layer.k, **size}}
+    return {}
+
+
+def _require_steps(recipe: Recipe) -> None:
+    if recipe.train.solver != "steps":
+        raise UserError(
+            f"train.solver={recipe.train.solver}: needs a linear last layer that alone is trained, without a teacher: "
+            "set train.freeze=all-but-head, or train.solver=steps"
+        )
+
+
 def _frozen(model: Classifier) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
 
@@ -213,6 +281,39 @@ def _initialise(model: Classifier, feed: Feed) -> None:
     if initialise is not None:
         images = feed.images[:INITIALISE_ON].float().div(255)
         initialise(model.normalise(images))
+
+
+def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:
+    settings = recipe.train
+    weights = _class_weights(splits).to(device.torch) if settings.class_weights == "balanced" else None
+    labels = Labels(weights, settings.label_smoothing)
+    if teacher is None:
+        return labels
+    _require_fit(teacher, splits.train)
+    return Distillation(labels, load_classifier(teacher, device), device, settings.temperature, settings.teacher_weight)
+
+
+def _require_fit(teacher: Run, images: ImageSet) -> None:
+    """Raises UserError when the teacher was trained for other classes, or on images that these cannot be shown as."""
+    card, classes = teacher.card, list(images.classes)
+    said = f"train.teacher=run:{teacher.path}: was trained"
+    if card["classes"] != classes:
+        raise UserError(
+            f"{said} for {_listed(card['classes'])}, the data has {_listed(classes)}: name a teacher of the same "
+            "classes in the same order"
+        )
+    if tuple(card["size"]) != images.size:
+        (height, width), (h, w) = card["size"], images.size
+        raise UserError(
+            f"{said} on images of {height} x {width} pixels, these have {h} x {w}: give both trainings one data.size"
+        )
+    if card["channels"] < images.channels:  # the other way round, grey images become RGB
+        raise UserError(f"{said} on grey images, these are RGB: set data.channels=1")
+
+
+def _listed(classes: list[str]) -> str:
+    names = ", ".join(classes[:LISTED]) + (", ..." if len(classes) > LISTED else "")
+    return f"{len(classes)} classes ({names})"
 
 
 def _class_weights(splits: Splits) -> Tensor:

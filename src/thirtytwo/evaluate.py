@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from thirtytwo.build import Parts
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.models.classifier import Classifier
@@ -54,11 +55,15 @@ def logits(model: Classifier, images: Tensor, device: Device, *, views: str = "n
 
 
 @torch.inference_mode()
-def loss_and_accuracy(model: Classifier, images: ImageSet, device: Device) -> tuple[float, float]:
-    """Mean cross-entropy in nats and share of right answers, without test-time augmentation."""
-    scores, _ = logits(model, images.images, device)
-    right = scores.argmax(1) == images.labels
-    return float(cross_entropy(scores, images.labels)), float(right.float().mean())
+def score_val(parts: Parts) -> tuple[float, float]:
+    """Mean cross-entropy on val in nats and share of right answers of a training's model as it stands."""
+    model, val = parts.average.model, parts.splits.val
+    if parts.features is None:
+        scores, _ = logits(model, val.images, parts.device)  # type: ignore[arg-type]
+    else:
+        scores = parts.features.head_of(model)(parts.features.val).float().cpu()
+    right = scores.argmax(1) == val.labels
+    return float(cross_entropy(scores, val.labels)), float(right.float().mean())
 
 
 def _average(forward: Callable[[Tensor], Tensor], batch: Tensor, straight: Tensor, *, shift: bool) -> Tensor:

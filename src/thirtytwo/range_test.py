@@ -155,8 +155,10 @@ def ladder(
     """The rates of a test of ``recipe``: ``low * (high / low) ** (i / (steps - 1))``.
 
     Without a bound it is the recipe's ``optim.lr``, divided or multiplied by `REACH`. Raises UserError when the rates
-    do not grow, or the steps are fewer than `FEWEST`.
+    do not grow, the steps are fewer than `FEWEST`, or the recipe trains without steps.
     """
+    if recipe.train.solver != "steps":
+        raise UserError(f"train.solver={recipe.train.solver}: has no learning rate to look for: set train.solver=steps")
     low = recipe.optim.lr / REACH if low is None else low
     high = recipe.optim.lr * REACH if high is None else high
     if not LEAST <= low < high <= MOST:
@@ -183,8 +185,9 @@ def range_test(parts: Parts, rates: Sequence[float], *, watch: Watch) -> RangeTe
     """Train a step at each of ``rates``, which stand for ``optim.lr``; other groups' rates grow by the same factor.
 
     The steps are those of a training: its batches, augmentations, dropout and frozen stages, without its schedule,
-    averages and compilation. It ends early when the smoothed loss has exploded (`EXPLODED`) or a loss is not finite,
-    which is left out. Val and test are not looked at. The model of ``parts`` is used up.
+    averages, compilation and cached features, whose making takes longer than the test. It ends early when the smoothed
+    loss has exploded (`EXPLODED`) or a loss is not finite, which is left out. Val and test are not looked at. The model
+    of ``parts`` is used up.
 
     Raises UserError when not even the first loss is finite.
     """

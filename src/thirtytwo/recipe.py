@@ -92,8 +92,20 @@ class Train(_Section):
     names: `features.*,classifier.1.*`."""
     unfreeze_every: Annotated[float, Field(gt=0)] | None = None
     """Train one more of the frozen stages, counted from the head, each time so many epochs have passed."""
+    solver: Literal["steps", "lbfgs", "knn"] = "steps"
+    """How the weights are found. `steps`: by the optimizer, batch by batch. Where all but the head is frozen also
+    `lbfgs`, a linear probe solved to its end, and `knn`, the nearest training images; val chooses their strength."""
+    feature_views: Annotated[int, Field(ge=1)] = 4
+    """Where all but the head is frozen: in how many augmented views features are computed; epochs take turns."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its frequency, for unbalanced folders."""
+    teacher: Annotated[str, Field(pattern=r"^(none|run:.+)$")] = "none"
+    """A finished run whose answers are learned beside the labels (distillation): `run:runs/cifar10-fast-1`."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
+    """What the logits of both are divided by before the teacher's answers are compared: higher shows more of what the
+    teacher makes of the wrong classes."""
+    teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """The teacher's share of the loss; the rest is the labels'."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop when val's loss has not improved for this many evaluations, and keep the best weights."""
     eval_every: Annotated[float, Field(gt=0)] = 1.0

@@ -21,6 +21,19 @@ class _Status(TypedDict, total=False):
     seconds: _Number
 
 
+class _Neighbours(TypedDict):
+    head: str
+    k: Annotated[int, Field(ge=1, strict=True)]
+    images: Annotated[int, Field(ge=1, le=10**8, strict=True)]
+    features: Annotated[int, Field(ge=1, le=10**6, strict=True)]
+
+
+class _Solved(TypedDict):
+    by: Literal["lbfgs", "knn"]
+    strength: _Number
+    tried: list[dict[str, _Number]]
+
+
 class _Card(TypedDict, total=False):
     model: Required[str]
     channels: Required[Literal[1, 3]]
@@ -32,6 +45,8 @@ class _Card(TypedDict, total=False):
     parameters: Required[_Count]
     freeze: str
     frozen: _Count
+    neighbours: _Neighbours
+    solved: _Solved
     sha256: Required[str]
 
 
@@ -47,7 +62,7 @@ class _Record(TypedDict, total=False):
     step: Required[_Count]
     epoch: Required[_Number]
     lr: _Number
-    train_loss: Required[_Number]
+    train_loss: _Number
     train_accuracy: _Number
     val_loss: _Number
     val_accuracy: Required[_Number]

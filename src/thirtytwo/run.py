@@ -24,6 +24,7 @@ from thirtytwo import records
 from thirtytwo.checkpoint import sha256, write_atomic
 from thirtytwo.errors import UserError
 from thirtytwo.explanation import Explanation
+from thirtytwo.paths import as_path
 from thirtytwo.predictions import Predictions
 from thirtytwo.recipe import Recipe, from_toml
 
@@ -65,7 +66,7 @@ class Run:
     @classmethod
     def open(cls, path: Path | str) -> "Run":
         """An existing run. Raises UserError when it is none, or was written by a later version."""
-        path = Path(path).expanduser()
+        path = as_path(path)
         if not path.is_dir():
             raise UserError(f"{path}: no such run folder (`thirtytwo runs` lists them)")
         if not (path / "recipe.toml").is_file() or not (path / "status.json").is_file():
@@ -91,6 +92,10 @@ class Run:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from None
 
+    def unlock(self) -> None:
+        """Give the folder back."""
+        self._lock.release(force=True)
+
     @property
     def busy(self) -> bool:
         """Whether another process is working on this run."""
@@ -110,7 +115,7 @@ class Run:
         try:
             yield
         finally:
-            self._lock.release(force=True)
+            self.unlock()
 
     # What was asked for, and on what.
 

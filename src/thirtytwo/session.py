@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 
 from thirtytwo import __version__
-from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out
-from thirtytwo.data.load import as_path
+from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out, with_features
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.models.adapt import starvation
+from thirtytwo.paths import as_path
+from thirtytwo.probe import solve
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
@@ -55,11 +56,12 @@ class Session:
         later.
         """
         parts = prepare(recipe, device)
+        taught = _taught_by(parts)
         run = Run.create(out, recipe, name)
         try:
             run.lock()
             run.set_status("created", test=test)
-            write_origins(run, parts.splits, parts.device, imports)
+            write_origins(run, parts.splits, parts.device, imports, **taught)
         except BaseException:  # Ctrl-C among them: nothing has begun, so nothing is left
             shutil.rmtree(run.path, ignore_errors=True)
             raise
@@ -69,8 +71,8 @@ class Session:
     def resume(cls, path: Path, *, device: str = "auto") -> "Session":
         """Take up a run where its newest valid checkpoint left it, with the precision and threads that it began with.
 
-        Raises UserError when it is owned by another process, was imported, its images have changed, or no checkpoint is
-        valid.
+        Raises UserError when it is owned by another process, was imported, its images or its teacher have changed, or
+        no checkpoint is valid.
         """
         run = Run.open(path)
         env = run.env
@@ -82,20 +84,11 @@ class Session:
         if not env:
             raise UserError(f"{path}: was stopped before its training had begun: `thirtytwo train {path}` begins anew")
         run.lock()
-        if env.get("device") == "cpu" and "threads" in env:
-            # The number of threads decides the order of sums, and so the bits.
-            torch.set_num_threads(env["threads"])
-        chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
-        now = {"thirtytwo": __version__, **chosen.describe()}
-        for key in ("thirtytwo", "torch", "processor", "device"):
-            if key in env and env[key] != now[key]:
-                log.warning("%s: began with %s %s, goes on with %s: the bits may differ", path, key, env[key], now[key])
-        with own_components(run):
-            check(run.recipe)
-            splits = load_splits(run.recipe, source=env.get("source"))
-        for split in ("train", "val", "test"):
-            require_same_split(run, splits, split)
-        return cls(run, build(run.recipe, chosen, splits))
+        try:
+            return cls(run, _rebuilt(run, device))
+        except BaseException:
+            run.unlock()
+            raise
 
     def complete(self, *, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
         """Train to the end, score val and, unless it was withheld, test; the folder is given back whatever happens.
@@ -115,7 +108,10 @@ class Session:
 
     def _train(self, watch: Watch, checkpoint_every: float) -> None:
         try:
-            train(self.parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
+            if self.run.recipe.train.solver == "steps":
+                train(with_features(self.parts), self.run, watch=watch, checkpoint_every=checkpoint_every)
+            else:
+                solve(self.parts, self.run)
         except Interrupted:
             raise
         except Exception as error:
@@ -142,3 +138,64 @@ def write_origins(run: Run, splits: Splits, device: Device, imports: Sequence[Pa
     source = {"source": str(path.resolve())} if path.exists() else {}
     own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
     run.write_env({"thirtytwo": __version__, **device.describe(), **source, **own, **more})
+
+
+def _taught_by(parts: Parts) -> dict[str, str]:
+    """What env.json says of the teacher: where it lies, which weights it has, whether its splits were cut otherwise."""
+    if parts.teacher is None:
+        return {}
+    run, ours, theirs = parts.teacher, parts.splits.record, parts.teacher.split
+    found = {"teacher": str(run.path.resolve()), "teacher_sha256": run.card["sha256"]}
+    differ = any(theirs.get("sha256", {}).get(split) != ours["sha256"][split] for split in ("val", "test"))
+    if differ and theirs.get("name") == ours["name"]:
+        log.warning(
+            "%s: learned on another cut of '%s', perhaps on images that this run is scored on: give both trainings the "
+            "same data.plan, data.val, data.test and data.split_seed", run.path, ours["name"],
+        )  # fmt: skip
+        found["teacher_split"] = "another"
+    return found
+
+
+def _rebuilt(run: Run, device: str) -> Parts:
+    """The parts of a run at step 0, on the images, with the precision, threads and teacher that it began with."""
+    env = run.env
+    if env.get("device") == "cpu" and "threads" in env:
+        # The number of threads decides the order of sums, and so the bits.
+        torch.set_num_threads(env["threads"])
+    chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
+    now = {"thirtytwo": __version__, **chosen.describe()}
+    for key in ("thirtytwo", "torch", "processor", "device"):
+        if key in env and env[key] != now[key]:
+            log.warning("%s: began with %s %s, goes on with %s: the bits may differ", run.path, key, env[key], now[key])
+    recipe = _with_teacher(run)
+    with own_components(run):
+        check(recipe)
+        splits = load_splits(recipe, source=env.get("source"))
+    for split in ("train", "val", "test"):
+        require_same_split(run, splits, split)
+    parts = build(recipe, chosen, splits)
+    if parts.teacher is not None:
+        _require_same_teacher(run, parts.teacher)
+    return parts
+
+
+def _with_teacher(run: Run) -> Recipe:
+    """The run's recipe, its teacher named by where it lay when the run began; with none once the run is trained."""
+    lay = run.env.get("teacher")
+    if run.card:
+        teacher = "none"
+    elif lay is not None and Path(lay).exists():
+        teacher = f"run:{lay}"
+    else:
+        return run.recipe
+    return run.recipe.override({"train.teacher": teacher})
+
+
+def _require_same_teacher(run: Run, teacher: Run) -> None:
+    """Raises UserError when the teacher's weights are not those that the run began to learn from."""
+    then, now = run.env.get("teacher_sha256"), teacher.card["sha256"]
+    if then != now:
+        raise UserError(
+            f"{run.path}: its teacher {teacher.path} is not the one that it began with (sha256 {now[:12]}, not "
+            f"{str(then)[:12]}): bring the old weights back, or train again"
+        )

@@ -12,7 +12,7 @@ from thirtytwo import checkpoint
 from thirtytwo.augment import Batch
 from thirtytwo.build import Parts, describe
 from thirtytwo.errors import UserError
-from thirtytwo.evaluate import loss_and_accuracy
+from thirtytwo.evaluate import score_val
 from thirtytwo.run import Run
 
 log = logging.getLogger("thirtytwo")
@@ -87,7 +87,7 @@ class State:
     def evaluate(self) -> None:
         """Score val, append to the run's metrics, and tell the schedule and the patience."""
         self._require_finite()
-        loss, accuracy = loss_and_accuracy(self.parts.average.model, self.parts.splits.val, self.parts.device)  # type: ignore[arg-type]
+        loss, accuracy = score_val(self.parts)
         if not isfinite(loss):
             raise self._not_finite(self.step - 1)
         self.parts.schedule.observe(loss)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from thirtytwo.augment import Batch
 from thirtytwo.build import Parts
@@ -31,7 +30,7 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
         Interrupted: asked to stop by a signal; the state is saved.
         UserError: the loss is not finite any more; the last good checkpoint stays.
     """
-    forward = torch.compile(parts.model) if parts.recipe.train.compile else parts.model
+    forward = parts.forward
     state = State(parts, run)
     with parts.device.training(), Interruption() as interruption:
         for step in range(state.step, parts.steps):
@@ -59,18 +58,17 @@ def advance(
 ) -> tuple[Tensor, Tensor, Batch]:
     """Train on the batch of ``step``, at ``multiplier`` times each group's peak learning rate.
 
-    ``forward`` is the model, compiled or not. Returns the loss and the logits (B, K) before the update, and the batch.
+    ``forward`` takes its images: `Parts.forward`, made once. Returns the loss and the logits (B, K) before the update,
+    and the batch.
     """
-    recipe, feed = parts.recipe, parts.feed
+    epoch = parts.feed.epoch(step)
     parts.model.train()
-    parts.freeze.hold(feed.epoch(step))
-    torch.manual_seed(derive(recipe.seed, "dropout", step))
-    batch = feed.batch(step)
+    parts.freeze.hold(epoch)
+    torch.manual_seed(derive(parts.recipe.seed, "dropout", step))
+    batch = parts.feed.batch(step)
     with parts.device.autocast():
         logits = forward(batch.images)
-    loss = cross_entropy(
-        logits.float(), batch.targets, parts.class_weights, label_smoothing=recipe.train.label_smoothing
-    )
+    loss = parts.objective(logits.float(), batch)
     loss.backward()
-    parts.optimizer.step(multiplier, feed.epoch(step))
+    parts.optimizer.step(multiplier, epoch)
     return loss.detach(), logits.detach(), batch

@@ -22,4 +22,4 @@ def info(device: DeviceName = "auto", as_json: Json = False) -> None:
         return
     size = found.pop("cache_bytes")
     for key, value in found.items():
-        say(key, str(value), f"{size / 1e6:,.1f} MB of decoded images" if key == "cache" else "")
+        say(key, str(value), f"{size / 1e6:,.1f} MB of decoded images and features" if key == "cache" else "")

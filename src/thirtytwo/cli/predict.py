@@ -65,8 +65,8 @@ def find_pictures(words: list[str]) -> list[Path]:
     """
     from glob import glob
 
-    from thirtytwo.data.load import as_path
     from thirtytwo.data.picture import is_picture_name
+    from thirtytwo.paths import as_path
 
     def inside(path: Path) -> list[Path]:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]

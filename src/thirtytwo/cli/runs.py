@@ -61,6 +61,12 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
         sizes = " · ".join(f"{name} {size:,}" for name, size in split["sizes"].items())
         say("data", f"{split['name']}, {len(split['classes'])} classes", sizes)
     say("model", found.recipe.model, f"augment {found.recipe.augment}")
+    if "teacher" in env:
+        say(
+            "teacher",
+            env["teacher"],
+            f"temperature {found.recipe.train.temperature:g}, weight {found.recipe.train.teacher_weight:g}",
+        )
     if env:
         say(
             "computed",

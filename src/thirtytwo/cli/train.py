@@ -109,12 +109,19 @@ def _introduce(session: "Session") -> None:
     for note in parts.splits.notes:
         say("", note)
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    solver, epochs = recipe.train.solver, f"{recipe.train.epochs:g} epochs of {parts.feed.steps_per_epoch:,} steps"
     say(
         session.run.name,
         f"{recipe.model}, {parameters:,} parameters",
-        f"{session.device.torch}, {session.device.precision}, {recipe.train.epochs:g} epochs of "
-        f"{parts.feed.steps_per_epoch:,} steps",
+        f"{session.device.torch}, {session.device.precision}, {epochs if solver == 'steps' else f'head by {solver}'}",
     )
+    if parts.teacher is not None:
+        card = parts.teacher.card
+        say(
+            "teacher",
+            f"{card['model']}, {card['parameters']:,} parameters",
+            f"{parts.teacher.path}, temperature {recipe.train.temperature:g}, weight {recipe.train.teacher_weight:g}",
+        )
     if recipe.train.freeze != "none":
         from thirtytwo.models.stages import sentence, table
 

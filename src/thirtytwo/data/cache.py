@@ -1,4 +1,4 @@
-"""The cache folder, and decoded images in it: an .npy and a .json file a set, believed only if the hash fits."""
+"""The cache folder, with decoded images and features: an .npy and a .json file a set, believed if the hash fits."""
 
 import hashlib
 import json
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from thirtytwo.errors import UserError
+from thirtytwo.paths import as_path
 
 MEMORY_SHARE = 0.25
 """Sets larger than this share of the memory that is free now stay on disk, memory-mapped."""
@@ -23,17 +24,14 @@ MEMORY_SHARE = 0.25
 def cache_dir() -> Path:
     """Where downloads and decoded images are kept: ``$THIRTYTWO_CACHE``, else the platform's cache folder."""
     if folder := os.environ.get("THIRTYTWO_CACHE"):
-        try:
-            return Path(folder).expanduser()
-        except RuntimeError:
-            raise UserError(f"THIRTYTWO_CACHE={folder}: no such home folder") from None
+        return as_path(folder)
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("thirtytwo", appauthor=False))
 
 
 def cache_size() -> int:
-    """Bytes of decoded images in the cache folder. They grow with every set and setting; nothing deletes them."""
+    """Bytes of decoded images and features in the cache folder. They grow with every setting; nothing deletes them."""
     return sum(path.stat().st_size for path in _decoded_dir().glob("*") if path.is_file())
 
 
@@ -77,7 +75,7 @@ def store(
         temporary.write_text(json.dumps(description), encoding="utf-8")
         temporary.replace(folder / f"{key}.json")
     except OSError as error:
-        raise UserError(f"{folder}: cannot write decoded images ({error.strerror}): set THIRTYTWO_CACHE to "
+        raise UserError(f"{folder}: cannot write what is kept there ({error.strerror}): set THIRTYTWO_CACHE to "
                         "a folder with room") from None  # fmt: skip
     finally:
         with suppress(OSError):
@@ -104,7 +102,7 @@ def read(key: str, memory_limit: int) -> tuple[Tensor, dict[str, Any]] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
-        print(f"{path}: damaged cache, decoding the pictures again", file=sys.stderr)
+        print(f"{path}: damaged cache, computing it again", file=sys.stderr)
         return None
     return torch.from_numpy(images), description
 

@@ -9,6 +9,7 @@ from thirtytwo.data.decoded import Gathered
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import Fit, Size
 from thirtytwo.errors import UnknownName, UserError, did_you_mean
+from thirtytwo.paths import as_path
 from thirtytwo.spec import Spec
 
 Layout = Literal["parquet", "npz", "idx", "cifar", "svhn", "folder"]
@@ -56,14 +57,6 @@ def load(
     if len(official.train.classes) < 2:
         raise UserError(f"{source} holds 1 class ('{official.train.classes[0]}'): a classifier needs two or more")
     return _fitted(official, size, channels, fit)
-
-
-def as_path(source: str | Path) -> Path:
-    """``source`` as a path, ``~`` expanded."""
-    try:
-        return Path(source).expanduser()
-    except RuntimeError:
-        raise UserError(f"{source}: no such home folder") from None
 
 
 def recognise(path: Path) -> Layout:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from thirtytwo.data import picture
 from thirtytwo.data.decoded import Source, in_threads
-from thirtytwo.data.load import as_path, gather, is_name
+from thirtytwo.data.load import gather, is_name
 from thirtytwo.data.picture import BadPicture, Header, Size
 from thirtytwo.errors import UserError
+from thirtytwo.paths import as_path
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
 
 def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
     """With random weights. Transformers are built for ``size``, what the others see does not matter to them."""
-    from torchvision.models import MNASNet, get_model
+    from torchvision.models import MNASNet, SqueezeNet, get_model
 
     settings = dict(SETTINGS.get(name, {}))
     if name.startswith("vit_"):
@@ -73,6 +73,10 @@ def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
     elif name.startswith("maxvit"):
         settings["input_size"] = size
     network = get_model(name, weights=None, num_classes=classes, **settings)
+    if isinstance(network, SqueezeNet):
+        # A ReLU after the last convolution: logits that it cuts off get no gradient. Without it the head is
+        # linear in its pooled input, and can be solved for.
+        network.classifier[2] = nn.Identity()
     if isinstance(network, MNASNet):
         # It refuses state dicts without a version, which none but torch.save's own keep.
         network._load_from_state_dict = partial(nn.Module._load_from_state_dict, network)

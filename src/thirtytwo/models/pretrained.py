@@ -12,6 +12,7 @@ from thirtytwo import weights
 from thirtytwo.errors import UserError
 from thirtytwo.models.adapt import Normalisation
 from thirtytwo.models.stages import heads
+from thirtytwo.paths import as_path
 
 
 def is_file(text: str) -> bool:
@@ -24,7 +25,7 @@ def read(file: Path) -> tuple[dict[str, Tensor], Normalisation | None]:
 
     Raises UserError when it is missing, damaged, more than weights, or not the file that its card is about.
     """
-    file = file.expanduser()
+    file = as_path(file)
     try:
         data = file.read_bytes()
     except OSError as error:

@@ -80,13 +80,18 @@ class Freeze:
     """Keeps parameters as they are until their epoch: no gradient, no update, and their modules in evaluation mode.
 
     A module all of whose parameters are frozen is in evaluation mode with everything inside it, so that batch norm
-    keeps its statistics and dropout does nothing.
+    keeps its statistics and dropout does nothing. Where the head alone is trained, so is everything else.
     """
 
     def __init__(self, network: nn.Module, since: Since) -> None:
         self.network = network
         self.since = since
         self._parameters = {name: parameter for name, parameter in network.named_parameters() if name in since}
+        ends = heads(network)
+        trained = {name for name, each in network.named_parameters() if each.requires_grad and since.get(name) != inf}
+        alone = since and len(ends) == 1 and all(name.startswith(f"{ends[0]}.") for name in trained)
+        self.probed = ends[0] if alone else None
+        """The head's name, where it is one module and all that is ever trained."""
         self._frozen: frozenset[str] | None = None
         self._still: tuple[nn.Module, ...] = ()
 
@@ -97,6 +102,8 @@ class Freeze:
             for name, parameter in self._parameters.items():
                 parameter.requires_grad_(name not in frozen)
             self._still = tuple(_still(self.network)) if frozen else ()
+            if self.probed:
+                self._still = tuple(self.network.modules())
             self._frozen = frozen
         for module in self._still:
             module.training = False

@@ -145,7 +145,11 @@ def _header(seen: View) -> list[str]:
     if "model" in model:
         parameters = f", {model['parameters']:,} parameters" if "parameters" in model else ""
         frozen = f" ({model['frozen']:,} of them frozen, {model['freeze']})" if "frozen" in model else ""
-        words.append(f"{model['model']}{parameters}{frozen}")
+        taught = f", distilled from {Path(seen.env['teacher']).name}" if "teacher" in seen.env else ""
+        words.append(f"{model['model']}{parameters}{frozen}{taught}")
+    if solved := model.get("solved"):
+        how = {"lbfgs": "linear probe, penalty {:g}", "knn": "{:g} nearest neighbours"}[solved["by"]]
+        words.append(f"head: {how.format(solved['strength'])}, the best on val of {len(solved['tried'])}")
     if "sizes" in data:
         height, width = model.get("size", (0, 0))
         kind = {1: "grey ", 3: "colour "}.get(model.get("channels", 0), "") if height else ""
@@ -154,7 +158,8 @@ def _header(seen: View) -> list[str]:
         words.append(f"{images}, {len(seen.classes)} classes{pixels}")
     if status.get("seconds"):
         machine = [str(seen.env[key]) for key in ("device", "precision") if seen.env.get(key)]
-        words.append(f"{status.get('step', 0):,} steps in {duration(status['seconds'])} on {', '.join(machine)}")
+        steps = "passes" if "solved" in model else "steps"
+        words.append(f"{status.get('step', 0):,} {steps} in {duration(status['seconds'])} on {', '.join(machine)}")
     return words
 
 

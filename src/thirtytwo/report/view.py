@@ -270,6 +270,11 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
     sentences = [f"This run {state}."] if state else []
     if "imported" in run.env:
         sentences.append(f"The weights were imported from {run.env['imported']}, not trained here.")
+    if "teacher_split" in run.env:
+        sentences.append(
+            f"The teacher, {run.env['teacher']}, learned on another cut of the same images, perhaps on some that this "
+            "run is scored on: the figures may be too good."
+        )
     if run.split.get("plan") == "val-from-test":
         sentences.append(
             "Val and test were both cut from the official test split (plan val-from-test): these figures do not "

@@ -26,13 +26,13 @@ def augmentation() -> Study:
     return from_values(
         {
             "name": "augmentation",
-            "base": "cifar10-vgg8",
+            "base": "cifar10-fast",
             "set": {
-                "model": "vgg8(widths=(16, 32, 64, 128), hidden=128, dropout=0.0)",
+                "model": "speednet(widths=(16, 64, 64))",
                 "data.plan": "val-from-test",
-                "schedule": "cosine",
-                "train.epochs": 10,
-                "train.patience": 5,
+                "train.epochs": 6,
+                "train.patience": 3,
+                "evaluate.views": "none",
             },
             "arms": {name: {"augment": chain} for name, chain in chains.items()},
         }
@@ -43,10 +43,10 @@ def augmentation() -> Study:
 def tutorial() -> Study:
     """PyTorch's CIFAR-10 tutorial and what each improvement adds to the one before it.
 
-    More and batch-normalised convolutions, dropout, augmentation, Adam, and a schedule: each arm keeps what the arm
-    before it has. ``thirtytwo study tutorial``. Not measured yet.
+    More and batch-normalised convolutions, dropout, augmentation, Adam, a schedule, and the speedruns' optimizer: each
+    arm keeps what the arm before it has. ``thirtytwo study tutorial``. Not measured yet.
     """
-    deep, dropout = (f"vgg8(widths=(32, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
+    deep, dropout = (f"vgg8(widths=(16, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
     steps: dict[str, dict[str, object]] = {
         "tutorial": {},
         "batches": {"train.batch_size": 128, "optim.lr": 0.032},
@@ -55,8 +55,18 @@ def tutorial() -> Study:
         "augmentation": {"augment": "flip|translate(4)|rotate(10)"},
         "adam": {"optim.name": "adam", "optim.lr": 0.002},
         "schedule": {"schedule": "one_cycle"},
+        "muon": {
+            "optim.name": "muon",
+            "optim.lr": 0.12,
+            "optim.momentum": 0.6,
+            "optim.nesterov": True,
+            "optim.head_lr": 0.05,
+            "optim.bias_lr": 0.05,
+            "train.batch_size": 400,
+            "schedule": "triangular(start=1, peak=0, end=0)",
+        },
     }
     kept: dict[str, object] = {}
     arms = {name: (kept := {**kept, **keys}) for name, keys in steps.items()}
-    values = {"base": "cifar10-tutorial", "against": "previous", "set": {"train.epochs": 10}, "arms": arms}
+    values = {"base": "cifar10-tutorial", "against": "previous", "set": {"train.epochs": 5}, "arms": arms}
     return from_values({"name": "tutorial", **values})

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from thirtytwo.checkpoint import sha256, write_atomic
 from thirtytwo.compare import Compared, Group, compare
 from thirtytwo.errors import UserError
+from thirtytwo.paths import as_path
 from thirtytwo.predictions import Predictions
 from thirtytwo.run import Run
 from thirtytwo.study.definition import Study, from_toml
@@ -82,7 +83,7 @@ class StudyFolder:
     @classmethod
     def open(cls, path: Path | str) -> "StudyFolder":
         """An existing study. Raises UserError when it is none, is damaged, or was written by a later version."""
-        folder = cls(Path(path).expanduser())
+        folder = cls(as_path(path))
         if not (folder.path / "study.json").is_file():
             raise UserError(f"{path}: not a study's folder, it holds no study.json (`thirtytwo study NAME` makes one)")
         _ = folder.study

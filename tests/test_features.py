@@ -1,0 +1,210 @@
+"""Frozen trunks: features computed once, heads trained on them or solved for; on the digits."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
+
+import thirtytwo
+from thirtytwo import features as features_module
+from thirtytwo import recipes
+from thirtytwo.build import build, load_classifier, load_splits, with_features
+from thirtytwo.data import cache
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.features import Head, is_linear, pooled
+from thirtytwo.interrupt import Interrupted
+from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.neighbours import Neighbours
+from thirtytwo.probe import PENALTIES, _linear
+from thirtytwo.recipe import Recipe, parse_assignments
+from thirtytwo.run import Run
+from thirtytwo.session import Session
+from thirtytwo.training import train
+
+FROZEN = ["train.freeze=all-but-head", "train.precision=float32", "augment=none"]
+
+
+@pytest.fixture
+def frozen(trained, tmp_path, monkeypatch):
+    """Recipes that keep the trunk of a run on the digits, with a cache of their own."""
+    monkeypatch.setenv("THIRTYTWO_CACHE", str(tmp_path / "cache"))
+
+    def recipe(*words: str) -> Recipe:
+        return recipes.find("digits-cnn").override(parse_assignments([f"model=run:{trained}", *FROZEN, *words]))
+
+    return recipe
+
+
+def parts_of(recipe: Recipe):
+    return build(recipe, Device.choose("cpu", recipe.train.precision), load_splits(recipe))
+
+
+def ignore(progress):
+    pass
+
+
+def kept(tmp_path) -> set[str]:
+    return {path.name for path in (tmp_path / "cache" / "decoded").glob("features-*.npy")}
+
+
+def test_training_on_features_is_the_training_through_the_network(frozen, tmp_path):
+    recipe = frozen("train.epochs=3", "train.label_smoothing=0.1", "average=ema(0.9)")
+    weights = []
+    for through in (with_features, lambda parts: parts):
+        session = Session.new(recipe, out=tmp_path, device="cpu", test=False)
+        start = {name: tensor.clone() for name, tensor in session.parts.model.state_dict().items()}
+        train(through(session.parts), session.run, watch=ignore)
+        model = load_classifier(session.run, session.device)
+        weights.append(model.state_dict())
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, start[name]) == (not name.startswith("network.6.")), name
+        weights.append(model.state_dict())
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(tensor, weights[-1][name], atol=1e-5, rtol=1e-4)
+
+
+def test_images_pass_through_the_trunk_once(frozen, tmp_path, monkeypatch):
+    seen: list[int] = []
+    monkeypatch.setattr(features_module, "pooled", lambda *args: seen.append(len(args[2])) or pooled(*args))
+
+    def passed(*words: str) -> int:
+        seen.clear()
+        parts = with_features(parts_of(frozen(*words)))
+        assert parts.features is not None
+        return sum(seen) - 8  # which `is_linear` looks at
+
+    recipe = frozen()
+    both = len(load_splits(recipe).train) + len(load_splits(recipe).val)
+    assert passed() == both
+    assert passed("optim.lr=0.01", "seed=3", "train.solver=lbfgs", "train.epochs=7") == 0, "the head alone is another"
+    assert passed("train.precision=bf16") == both
+    first = kept(tmp_path)
+    damaged = sorted(first)[0]
+    path = tmp_path / "cache" / "decoded" / damaged
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert 0 < passed() + passed("train.precision=bf16") < both, "a damaged file is computed again"
+    assert kept(tmp_path) == first
+
+
+def test_epochs_take_turns_with_the_augmented_views(frozen):
+    recipe = frozen("augment=translate(1)|mixup", "train.feature_views=2", "train.epochs=4")
+    parts = with_features(parts_of(recipe))
+    views = parts.features.train
+    assert len(views) == 2 and not torch.equal(views[0][0], views[1][0])
+    assert ((views[0][1] > 0).sum(1) > 1).any(), "mixed images have mixed targets"
+    steps = parts.feed.steps_per_epoch
+    for epoch in range(4):
+        batch = parts.feed.batch(epoch * steps)
+        assert torch.equal(batch.images, views[epoch % 2][0][batch.ids])
+        assert torch.equal(batch.targets, views[epoch % 2][1][batch.ids])
+    assert len(with_features(parts_of(frozen("augment=translate(1)", "train.epochs=1"))).features.train) == 1
+    assert len(with_features(parts_of(frozen("train.epochs=9"))).features.train) == 1
+
+
+def test_the_linear_probe_is_scikit_learns_logistic_regression(frozen):
+    parts = with_features(parts_of(frozen("train.solver=lbfgs", "train.label_smoothing=0")))
+    ((images, targets),) = parts.features.train
+    x, y = images.numpy().astype(np.float64), targets.argmax(1).numpy()
+    mean, std = x.mean(0), x.std(0, ddof=1)
+    std[std == 0] = 1
+    wanted = PENALTIES[2]
+    found = next(candidate for candidate in _linear(parts, parts.features) if candidate.strength == wanted)
+    theirs = LogisticRegression(C=1 / (len(x) * wanted), max_iter=5000, tol=1e-8).fit((x - mean) / std, y)
+    ours = found.layer(images).softmax(1).detach().numpy()
+    np.testing.assert_allclose(ours, theirs.predict_proba((x - mean) / std), atol=5e-3)
+
+
+def test_neighbours_vote_as_scikit_learns(frozen):
+    parts = with_features(parts_of(frozen("train.solver=knn")))
+    ((images, targets),) = parts.features.train
+    labels, val = targets.argmax(1), parts.features.val
+    layer = Neighbours.of(7, images, labels, 10)
+
+    def weights(distances):
+        return np.exp((1 - distances) / 0.07)
+
+    theirs = KNeighborsClassifier(7, metric="cosine", weights=weights).fit(images.numpy(), labels.numpy())
+    votes = 7 * theirs.predict_proba(val.numpy())
+    np.testing.assert_allclose(layer(val).exp().numpy(), (votes + 0.5) / 12, atol=1e-4)
+    torch.testing.assert_close(layer(val[:, :, None, None])[..., 0, 0], layer(val))
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "knn"])
+def test_a_solved_head_is_a_run_like_any_other(solver, frozen, cli, tmp_path, monkeypatch):
+    recipe = frozen(f"train.solver={solver}")
+    run = thirtytwo.train(recipe, out=tmp_path, device="cpu")
+    card = run.run.card
+    tried = {each["strength"]: each["val_loss"] for each in card["solved"]["tried"]}
+    assert len(tried) > 5 and tried[card["solved"]["strength"]] == min(tried.values())
+    record = run.run.metrics()[-1]
+    assert record["val_accuracy"] == pytest.approx(run.scores("val")["accuracy"].value)
+    assert run.scores("test")["accuracy"].value > 0.93
+    again = thirtytwo.train(recipe, out=tmp_path, device="cpu", test=False)
+    assert again.run.read_weights() == run.run.read_weights(), "the same recipe, the same bits"
+    assert "best on val" in run.report().read_text()
+    assert cli("export", run.path, tmp_path / "net.pth").code == 0
+
+
+def test_a_solver_that_was_stopped_goes_on(frozen, tmp_path, monkeypatch):
+    session = Session.new(frozen("train.solver=knn"), out=tmp_path, device="cpu", test=False)
+    monkeypatch.setattr("thirtytwo.interrupt.Interruption.requested", 2, raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thirtytwo.interrupt.Interruption.__init__", lambda self: setattr(self, "_previous", {}))
+        with pytest.raises(Interrupted):
+            session.complete(watch=ignore)
+    assert session.run.status["state"] == "interrupted"
+    monkeypatch.undo()
+    session = Session.resume(session.run.path)
+    session.complete(watch=ignore)
+    assert Run.open(session.run.path).status["state"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [("cnn2", ["train.freeze=none"]), ("cnn2", ["train.freeze=to:2"]), ("resnet18", ["train.freeze=conv1.*"])],
+)
+def test_a_solver_needs_a_head_that_alone_is_trained(model, words, tmp_path, cli):
+    done = cli("train", "digits-cnn", f"model={model}", *words, "train.solver=lbfgs", "--out", tmp_path / "runs")
+    assert done.code == 2 and "all-but-head" in done.err and done.err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("vgg8", "26"), ("torchvision/squeezenet1_1", "classifier.1"), ("torchvision/vgg11(input=32)", "classifier.6")],
+)
+def test_networks_that_end_in_a_linear_layer_are_known(name, head):
+    torch.manual_seed(0)
+    network = build_network(name, 3, 10, (32, 32))
+    names = [place for place, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    assert names[-1] == head or name == "vgg8"
+    model = Classifier(network, torch.zeros(3), torch.ones(3))
+    images = torch.rand(4, 3, 32, 32)
+    assert is_linear(model, names[-1], images)
+    assert not is_linear(model, names[-2], images) and not is_linear(model, names[0], images)
+    model.eval()
+    given, logits = pooled(model, network.get_submodule(names[-1]), images)
+    answer = Head(network.get_submodule(names[-1]))(given).softmax(1)
+    torch.testing.assert_close(answer, logits.softmax(1), atol=1e-4, rtol=1e-4)
+
+
+def test_everything_before_a_head_that_alone_is_trained_computes_as_in_evaluation(frozen):
+    parts = parts_of(frozen("model=vgg8(widths=(4, 4, 4, 4), dropout=0.5)", "data.size=16"))
+    images = torch.rand(4, 1, 16, 16)
+    with torch.no_grad():
+        scored = parts.model.eval()(images)
+        parts.model.train()
+        parts.freeze.hold(0)
+        assert torch.equal(parts.model(images), scored)
+
+
+def test_features_that_cannot_be_kept_are_one_line(frozen, tmp_path, monkeypatch):
+    parts = parts_of(frozen())
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("THIRTYTWO_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="THIRTYTWO_CACHE"):
+        with_features(parts)
+    assert cache.cache_dir() == tmp_path / "file"
