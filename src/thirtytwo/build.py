@@ -54,6 +54,8 @@ class Parts:
     average: Average
     objective: Objective
     teacher: Run | None
+    probed: str | None
+    """The last layer's name in the network, where it alone is trained and all that it needs are its own inputs."""
     features: Features | None = None
 
     @property
@@ -102,7 +104,8 @@ def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
 def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     """Everything at step 0. The same recipe and splits give the same bits.
 
-    Raises UserError when the model or the teacher cannot take the images, or a component's arguments are wrong.
+    Raises UserError when the model or the teacher cannot take the images, a component's arguments are wrong, or
+    `train.solver` has no head to solve for.
     """
     train, target = splits.train, device.torch
     teacher = find_teacher(recipe)
@@ -154,23 +157,24 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         average=averages.build(recipe.average, network=model),
         objective=_objective(recipe, device, splits, teacher),
         teacher=teacher,
+        probed=_probed(recipe, model, freeze, train.images[:8].to(target).float().div(255)),
     )
 
 
 def with_features(parts: Parts) -> Parts:
-    """The same parts, with the features of a trunk that stays frozen in place of its images, where the model allows it.
+    """The same parts, where `Parts.probed`, with features in place of images.
 
-    What passed through the trunk in every epoch passes once, in as many augmented views as there are epochs, but no
-    more than `train.feature_views`. Raises UserError when a solver needs features that this model does not have.
+    What passed through the frozen trunk in every epoch passes once, in as many augmented views as there are epochs, but
+    no more than `train.feature_views`; for `knn` as it is.
     """
-    recipe, head = parts.recipe, parts.freeze.probed
-    if head is None or parts.teacher or not is_linear(parts.model, head, parts.feed.batch(0).images[:8]):
-        _require_steps(recipe)
+    train = parts.recipe.train
+    if parts.probed is None:
         return parts
-    most = recipe.train.feature_views
-    views = min(ceil(recipe.train.epochs), most) if recipe.train.solver == "steps" else most
-    features = compute(parts.model, head, recipe, parts.splits, parts.device, views)
-    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=recipe.seed)
+    views = {"steps": min(ceil(train.epochs), train.feature_views), "lbfgs": train.feature_views, "knn": 0}[
+        train.solver
+    ]
+    features = compute(parts.model, parts.probed, parts.recipe, parts.splits, parts.device, views)
+    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=parts.recipe.seed)
     return replace(parts, feed=feed, features=features)
 
 
@@ -178,10 +182,8 @@ def try_out(parts: Parts) -> None:
     """Augment the first batch and pass a few of its images through the model in training mode; nothing is changed.
 
     Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
-    batches of one image under batch norm; and for a solver of a head that cannot be solved for.
+    batches of one image under batch norm.
     """
-    if parts.freeze.probed is None or parts.teacher:
-        _require_steps(parts.recipe)
     before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
     images = parts.feed.batch(0).images[:8]
     try:
@@ -220,8 +222,11 @@ def classifier_for(card: Mapping[str, Any]) -> Classifier:
         card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
     )
     if kept := card.get("neighbours"):
-        layer = Neighbours(kept["k"], kept["images"], kept["features"], len(card["classes"]))
-        put_head(network, kept["head"], layer)
+        try:
+            layer = Neighbours(kept["k"], kept["images"], kept["features"], len(card["classes"]))
+            put_head(network, kept["head"], layer)
+        except (AttributeError, RuntimeError):
+            raise UserError(f"model.json: its neighbours do not fit {card['model']}: restore it") from None
     return Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
 
 
@@ -263,12 +268,21 @@ def _neighbours(network: nn.Module) -> dict[str, Any]:
     return {}
 
 
-def _require_steps(recipe: Recipe) -> None:
-    if recipe.train.solver != "steps":
-        raise UserError(
-            f"train.solver={recipe.train.solver}: needs a linear last layer that alone is trained, without a teacher: "
-            "set train.freeze=all-but-head, or train.solver=steps"
-        )
+def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -> str | None:
+    """`Parts.probed`, tried on images (B, C, H, W) in 0..1. Raises UserError when a solver needs it and it is none."""
+    train = recipe.train
+    taught = train.teacher != "none"
+    head = freeze.probed if not taught and freeze.probed and is_linear(model, freeze.probed, images) else None
+    if train.solver == "steps" or head is not None:
+        return head
+    if taught:
+        reason, remedy = "cannot learn from a teacher", "train.teacher=none"
+    elif freeze.probed is None:
+        reason, remedy = "finds the head alone", "train.freeze=all-but-head and no train.unfreeze_every"
+    else:
+        reason = f"model '{recipe.model}' does not end in one linear layer"
+        remedy = "last_relu='identity' in a model with a ReLU at its end"
+    raise UserError(f"train.solver={train.solver}: {reason}: set {remedy}, or train.solver=steps")
 
 
 def _frozen(model: Classifier) -> int:

@@ -61,7 +61,8 @@ def score_val(parts: Parts) -> tuple[float, float]:
     if parts.features is None:
         scores, _ = logits(model, val.images, parts.device)  # type: ignore[arg-type]
     else:
-        scores = parts.features.head_of(model)(parts.features.val).float().cpu()
+        with parts.device.autocast():
+            scores = parts.features.head_of(model)(parts.features.val).float().cpu()
     right = scores.argmax(1) == val.labels
     return float(cross_entropy(scores, val.labels)), float(right.float().mean())
 

@@ -33,6 +33,8 @@ def export(run: Run, file: Path) -> dict[str, Any]:
     for path in (file, beside):
         if path.exists():
             raise UserError(f"{path}: exists already: name another file, `thirtytwo export {run.path} FILE`")
+    if "neighbours" in run.card:
+        raise UserError(f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run of lbfgs")
     device = Device.choose("cpu", "float32")
     model = load_classifier(run, device)
     data = weights.pack(model.network.state_dict(), file)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
-from thirtytwo import __version__
 from thirtytwo.augment import Augmentation, Batch, Chain
 from thirtytwo.data import cache
 from thirtytwo.data.imageset import ImageSet
@@ -25,9 +25,12 @@ from thirtytwo.rng import generator
 
 BLOCK = 250
 """Images that pass through the trunk at a time."""
-CLOSE = 0.05
-"""By how much, in nats, the head of pooled features may differ from the network in one of its log-probabilities.
-In bf16 they do by a few thousandths; a network that does more after its head does so by far more."""
+FEW = 8
+"""Images whose features tell a network from another."""
+CLOSE = 0.01
+"""By how much, in nats, log-probabilities that follow from a head's input alone may differ. In float32 it is 10^-5."""
+SPREAD = 3.0
+"""Standard deviation of the logits by which a head is tried: no activation after it leaves such as they are."""
 
 
 class Head(nn.Module):
@@ -53,13 +56,15 @@ class Features:
 
     Attributes:
         head: name of the last layer, in `Classifier.network`.
-        train: for each augmented view, features float32 (N, F) and targets float32 (N, K), on the device.
+        train: for each view, features float32 (N, F) and targets float32 (N, K), on the device.
         val: float32 (M, F), on the device.
+        seconds: that it took to compute them, or to read them.
     """
 
     head: str
     train: tuple[tuple[Tensor, Tensor], ...]
     val: Tensor
+    seconds: float
 
     def head_of(self, model: nn.Module) -> Head:
         """The last layer of a classifier, which takes features."""
@@ -95,50 +100,66 @@ def pooled(model: Classifier, layer: nn.Module, images: Tensor) -> tuple[Tensor,
 
 @torch.no_grad()
 def is_linear(model: Classifier, head: str, images: Tensor) -> bool:
-    """Whether the model's answers to images (B, C, H, W) in 0..1 follow from ``head`` and what that layer is given."""
+    """Whether the model's answers follow from what its last layer is given, by that layer alone.
+
+    It is tried on images (B, C, H, W) in 0..1 with random weights in the layer ``head``, whose own may hide what comes
+    after it: with zeros every activation looks linear. They are put back.
+    """
     layer = model.network.get_submodule(head)
     if not isinstance(layer, nn.Linear | nn.Conv2d) or (isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)):
         return False
-    with evaluating(model):
-        features, logits = pooled(model, layer, images)
-        answer = Head(layer)(features)
+    before = [parameter.clone() for parameter in layer.parameters()]
+    try:
+        with evaluating(model):
+            features, _ = pooled(model, layer, images)
+            for parameter in layer.parameters():
+                draws = torch.randn(parameter.shape, generator=generator(0, "head", parameter.ndim))
+                parameter.copy_(draws * SPREAD / (features.square().sum(1).mean().sqrt() if parameter.ndim > 1 else 1))
+            features, logits = pooled(model, layer, images)
+            answer = Head(layer)(features) if features.ndim == 2 else features
+    finally:
+        for parameter, values in zip(layer.parameters(), before, strict=True):
+            parameter.copy_(values)
     if answer.shape != logits.shape:
         return False
     return bool((log_softmax(answer, 1) - log_softmax(logits, 1)).abs().max() < CLOSE)
 
 
 def compute(model: Classifier, head: str, recipe: Recipe, splits: Splits, device: Device, views: int) -> Features:
-    """The features of train, in ``views`` augmented views, and of val: from the cache, else computed and kept there.
+    """The features of train and val: from the cache, else computed and kept there.
 
-    Without augmentation there is one view. Raises UserError when the cache folder cannot be written.
+    Train's are those of ``views`` augmented views of each image, or of the images as they are: with 0 views, and
+    without augmentations. Raises UserError when they do not fit the memory, or the cache folder cannot be written.
     """
+    began = time.monotonic()
     layer = model.network.get_submodule(head)
-    trunk = _digest(model, head)
     augment = Chain.parse(recipe.augment)
+    drawn: Sequence[int | None] = range(views) if augment.parts and views else [None]
+    weights = _digest(model, head)
+    threads = torch.get_num_threads() if device.torch.type == "cpu" else 0
+    made_by = [torch.__version__, device.torch.type, device.precision, threads, weights]
 
     def kept(split: str, images: ImageSet, view: int | None) -> tuple[Tensor, Tensor]:
-        drawn = None if view is None else [recipe.augment, recipe.seed, view]
-        made_by = [__version__, torch.__version__, device.torch.type, device.precision]
-        settings = [made_by, trunk, splits.record["sha256"][split], drawn]
-        key = f"features-{hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()}"
-        limit = cache.default_memory_limit()
-        found = cache.read(key, limit)
-        if found is None:
-            change = augment if view is not None else Chain()
-            blocks = _blocks(model, layer, images, device, change, recipe.seed, view or 0)
-            first = next(blocks)
-            rest = counted(blocks, -(-len(images) // BLOCK) - 1, f"features of {split}")
-            cache.store(key, (len(images), first.shape[1]), _chained(first, rest), dict)
-            found = cache.read(key, limit)
-        if found is None:
-            raise UserError(f"{cache.cache_dir()}: features do not survive being written: check this disk")
-        values = found[0].view(torch.float32)
+        def blocks(of: ImageSet) -> Iterator[np.ndarray]:
+            return _blocks(model, layer, of, device, Chain() if view is None else augment, recipe.seed, view or 0)
+
+        # What the trunk makes of a few images, bit for bit, stands for the code that no version or option tells of.
+        few = next(blocks(images.select(torch.arange(min(FEW, len(images))))))
+        _require_memory(len(images) * (len(drawn) if split == "train" else 1), few.shape[1], len(drawn))
+        made_from = [splits.record["sha256"][split], images.images.shape[1:], len(images.classes)]
+        settings = [*made_by, *made_from, view is not None and [recipe.augment, recipe.seed, view]]
+        digest = hashlib.blake2b(json.dumps(settings).encode() + few.tobytes(), digest_size=16)
+
+        def make(key: str) -> None:
+            shown = counted(blocks(images), -(-len(images) // BLOCK), f"features of {split}")
+            cache.store(key, (len(images), few.shape[1]), shown, dict)
+
+        values = cache.get(f"features-{digest.hexdigest()}", make)[0].view(torch.float32)
         features, targets = values.split([values.shape[1] - len(images.classes), len(images.classes)], dim=1)
         return features.contiguous().to(device.torch), targets.contiguous().to(device.torch)
 
-    wanted: Sequence[int | None] = range(views) if augment.parts else [None]
-    train = tuple(kept("train", splits.train, view) for view in wanted)
-    return Features(head, train, kept("val", splits.val, None)[0])
+    train = tuple(kept("train", splits.train, view) for view in drawn)
+    return Features(head, train, kept("val", splits.val, None)[0], time.monotonic() - began)
 
 
 @torch.no_grad()
@@ -163,14 +184,20 @@ def _blocks(
             yield torch.cat([features, batch.targets], 1).cpu().numpy().view(np.uint8)
 
 
-def _chained(first: np.ndarray, rest: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    yield first
-    yield from rest
+def _require_memory(rows: int, width: int, views: int) -> None:
+    """Raises UserError unless ``rows`` of ``width`` bytes fit the memory twice: as they are kept, and in use."""
+    free = cache.default_memory_limit() / cache.MEMORY_SHARE
+    if 2 * rows * width > free:
+        remedy = "train.feature_views=1" if views > 1 else "data.limit, or train.freeze=none"
+        raise UserError(
+            f"features of {rows:,} images need {2 * rows * width / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+            f": set {remedy}"
+        )
 
 
 def _digest(model: Classifier, head: str) -> str:
-    """Hash of all that decides a feature: the weights before the head, the normalisation, the architecture."""
-    digest = hashlib.blake2b(str(getattr(model.network, "architecture", "")).encode(), digest_size=16)
+    """Hash of the weights before the head, and of the normalisation."""
+    digest = hashlib.blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
         if not name.startswith(f"network.{head}."):
             digest.update(name.encode())

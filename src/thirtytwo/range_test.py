@@ -184,6 +184,8 @@ def require_free(file: Path) -> None:
 def range_test(parts: Parts, rates: Sequence[float], *, watch: Watch) -> RangeTest:
     """Train a step at each of ``rates``, which stand for ``optim.lr``; other groups' rates grow by the same factor.
 
+    But for those that end at an epoch of their own (speednet's whitening biases), which no schedule changes either.
+
     The steps are those of a training: its batches, augmentations, dropout and frozen stages, without its schedule,
     averages, compilation and cached features, whose making takes longer than the test. It ends early when the smoothed
     loss has exploded (`EXPLODED`) or a loss is not finite, which is left out. Val and test are not looked at. The model

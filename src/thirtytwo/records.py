@@ -47,6 +47,7 @@ class _Card(TypedDict, total=False):
     frozen: _Count
     neighbours: _Neighbours
     solved: _Solved
+    feature_views: _Count
     sha256: Required[str]
 
 

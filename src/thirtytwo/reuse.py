@@ -38,7 +38,9 @@ class RunFamily:
                 for key, tensor in unpack(data, run.weights).items()
                 if key.startswith("network.")
             }
-            same = not labels or list(labels) == card["classes"]
+            if kept := card.get("neighbours"):  # no layer of weights: the head starts anew
+                tensors = {key: each for key, each in tensors.items() if not key.startswith(f"{kept['head']}.")}
+            same = "neighbours" not in card and (not labels or list(labels) == card["classes"])
             put(tensors, built, card["model"], run.weights, with_head=same)
             built.initialise = None  # type: ignore[assignment]  # its weights need no start from the images
             built.architecture = card["model"]

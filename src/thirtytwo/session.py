@@ -108,6 +108,7 @@ class Session:
 
     def _train(self, watch: Watch, checkpoint_every: float) -> None:
         try:
+            self.run.set_status("running")
             if self.run.recipe.train.solver == "steps":
                 train(with_features(self.parts), self.run, watch=watch, checkpoint_every=checkpoint_every)
             else:

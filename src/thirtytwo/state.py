@@ -4,9 +4,10 @@ import logging
 import time
 from dataclasses import dataclass, field
 from math import inf, isfinite
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thirtytwo import checkpoint
 from thirtytwo.augment import Batch
@@ -54,6 +55,8 @@ class State:
         self._checked = 0
         self._before = 0.0
         self._restore()
+        if parts.features is not None:
+            self._before += parts.features.seconds
         self._began = self._saved = self._ticked = time.monotonic()
         self._first = self.step
         run.set_status("running", step=self.step, steps=parts.steps, seconds=self._before)
@@ -161,9 +164,7 @@ class State:
         if self.best.tensors:
             model.load_state_dict(self.best.tensors)
         self._require_finite(dict(model.state_dict()))
-        card = describe(self.parts.model, self.parts.recipe, self.parts.splits.train)
-        self.run.write_model(checkpoint.pack(dict(model.state_dict())), card)
-        self.run.set_status("trained", step=self.step, seconds=self.seconds)
+        keep(self.run, self.parts, model, step=self.step, seconds=self.seconds)
 
     def _restore(self) -> None:
         found = checkpoint.newest(self.run.checkpoints)
@@ -214,6 +215,15 @@ class State:
         )
         self.run.set_status("failed", step=step, message=message)
         return UserError(f"{self.run.path}: {message}")
+
+
+def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float, **more: Any) -> None:
+    """Leave the weights of ``model``, the one of ``parts`` or its average, in the run; ``more`` joins its card."""
+    card = describe(parts.model, parts.recipe, parts.splits.train)
+    if parts.features is not None:
+        card["feature_views"] = len(parts.features.train)
+    run.write_model(checkpoint.pack(dict(model.state_dict())), {**card, **more})
+    run.set_status("trained", step=step, seconds=seconds)
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

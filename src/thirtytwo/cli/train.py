@@ -68,7 +68,8 @@ def train(
             session.complete(watch=watch, checkpoint_every=checkpoint_every)
         report = write_report(session.run)
     except Interrupted as interrupted:
-        errors.print(f"interrupted: saved at step {session.run.status['step']}; {goes_on}")
+        saved = f": saved at step {session.run.status['step']}" if session.run.recipe.train.solver == "steps" else ""
+        errors.print(f"interrupted{saved}; {goes_on}")
         return 128 + interrupted.signal
     except (KeyboardInterrupt, SystemExit):  # between the folder's making and the first step, or after the last one
         errors.print(f"interrupted; {goes_on}")
@@ -126,3 +127,10 @@ def _introduce(session: "Session") -> None:
         from thirtytwo.models.stages import sentence, table
 
         say("freeze", f"{recipe.train.freeze}: {sentence(table(parts.model.network, parts.freeze.since))}")
+    if parts.probed and solver != "knn" and recipe.augment != "none":
+        say(
+            "features",
+            f"each image passes the frozen part once, in at most {recipe.train.feature_views} augmented views",
+        )
+    elif parts.probed:
+        say("features", "each image passes the frozen part once")

@@ -5,13 +5,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from thirtytwo.errors import UserError
@@ -46,6 +47,25 @@ def default_memory_limit() -> int:
     return 2 << 30  # no way to ask on this platform without another dependency
 
 
+def get(key: str, make: Callable[[str], None], memory_limit: int | None = None) -> tuple[Tensor, dict[str, Any]]:
+    """What is stored under ``key``, as `read` gives it; where it is absent or damaged, ``make(key)`` stores it first.
+
+    Processes that want the same wait for the one that makes it. Sets above ``memory_limit`` bytes, by default
+    `default_memory_limit`, are memory-mapped. Raises UserError when the cache folder cannot be written.
+    """
+    limit = default_memory_limit() if memory_limit is None else memory_limit
+    kept = read(key, limit)
+    if kept is None:
+        with _alone(key):
+            kept = read(key, limit)
+            if kept is None:
+                make(key)
+                kept = read(key, limit)
+    if kept is None:
+        raise UserError(f"{cache_dir()}: what is kept there does not survive being written: check this disk")
+    return kept
+
+
 def store(
     key: str, shape: tuple[int, ...], blocks: Iterable[np.ndarray], describe: Callable[[], dict[str, Any]]
 ) -> None:
@@ -75,8 +95,7 @@ def store(
         temporary.write_text(json.dumps(description), encoding="utf-8")
         temporary.replace(folder / f"{key}.json")
     except OSError as error:
-        raise UserError(f"{folder}: cannot write what is kept there ({error.strerror}): set THIRTYTWO_CACHE to "
-                        "a folder with room") from None  # fmt: skip
+        raise _unwritable(error) from None
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -103,6 +122,8 @@ def read(key: str, memory_limit: int) -> tuple[Tensor, dict[str, Any]] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         print(f"{path}: damaged cache, computing it again", file=sys.stderr)
+        with suppress(OSError):
+            path.with_suffix(".json").unlink()
         return None
     return torch.from_numpy(images), description
 
@@ -116,25 +137,42 @@ def gather(images: Tensor, indices: np.ndarray, memory_limit: int | None = None)
     digest = hashlib.blake2b(indices.tobytes(), digest_size=16)
     for block in images.split(4096):
         digest.update(np.ascontiguousarray(block.numpy()).data)
-    key = f"split-{digest.hexdigest()}"
-    kept = read(key, limit)
-    if kept is None:
+
+    def make(key: str) -> None:
         source = images.numpy()
-        blocks = (source[indices[start : start + 4096]] for start in range(0, len(indices), 4096))
-        store(key, shape, blocks, dict)
-        kept = read(key, limit)
-    if kept is None:
-        raise UserError(f"{cache_dir()}: decoded images do not survive being written: check this disk")
-    return kept[0]
+        store(key, shape, (source[indices[start : start + 4096]] for start in range(0, len(indices), 4096)), dict)
+
+    return get(f"split-{digest.hexdigest()}", make, limit)[0]
 
 
 def _decoded_dir() -> Path:
     return cache_dir() / "decoded"
 
 
+@contextmanager
+def _alone(key: str) -> Iterator[None]:
+    """No other process makes what is kept under ``key`` within this context."""
+    try:
+        _decoded_dir().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_decoded_dir() / f".{key}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unwritable(error: OSError) -> UserError:
+    return UserError(
+        f"{_decoded_dir()}: cannot be written ({error.strerror}): set THIRTYTWO_CACHE to a folder with room"
+    )
+
+
 def _sweep(folder: Path) -> None:
-    """Take away what killed processes left half written: temporary files that nobody has touched for a day."""
-    for left in folder.glob(".*.npy"):
+    """Take away temporary files, of killed processes too, and locks that nobody has touched for a day."""
+    for left in folder.glob(".*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > 86_400:
                 left.unlink()

@@ -87,14 +87,9 @@ def decode_all(
     """
     settings = [picture.VERSION, size, channels, fit, bad_images, str(gathered.root.resolve()), list(gathered.files)]
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
-    limit = cache.default_memory_limit() if memory_limit is None else memory_limit
-    kept = cache.read(key, limit)
-    if kept is None:
-        _build(key, gathered, size, channels, fit, bad_images)
-        kept = cache.read(key, limit)
-    if kept is None:
-        raise UserError(f"{cache.cache_dir()}: decoded images do not survive being written: check this disk")
-    images, description = kept
+    images, description = cache.get(
+        key, lambda key: _build(key, gathered, size, channels, fit, bad_images), memory_limit
+    )
     bad = np.array(description["bad"], dtype=np.int64)
     splits, first, taken = {}, 0, 0
     for name, split in gathered.splits.items():

@@ -10,11 +10,13 @@ from torch.nn.functional import interpolate
 
 from thirtytwo.errors import UserError
 from thirtytwo.models.classifier import channels_of, evaluating
+from thirtytwo.models.stages import heads
 from thirtytwo.spec import Spec
 
 Side = Annotated[int, Field(ge=8, le=1024)]
 Stem = Literal["original", "small"]
 LastPool = Literal["original", "identity"]
+LastRelu = Literal["original", "identity"]
 Normalisation = tuple[Tensor, Tensor]
 """Mean and standard deviation of each channel in 0..1, float (3,) each."""
 
@@ -36,34 +38,42 @@ class Prepare:
         return (images,)
 
 
-def adapt(
-    network: nn.Module,
-    name: str,
-    *,
-    input: int | None,
-    stem: Stem,
-    last_pool: LastPool,
-    normalisation: Normalisation | None,
-) -> nn.Module:
+@dataclass(frozen=True)
+class Adaptation:
+    """What is changed in a network for small images.
+
+    Attributes:
+        input: side in pixels that images are resized to inside the network; None takes them as they are.
+        stem: "small" gives the first convolution stride 1 and leaves out a pool between it and the next convolution.
+        last_pool: "identity" leaves out the last max-pool.
+        last_relu: "identity" leaves out a ReLU behind the head.
+    """
+
+    input: int | None = None
+    stem: Stem = "original"
+    last_pool: LastPool = "original"
+    last_relu: LastRelu = "original"
+
+
+def adapt(network: nn.Module, name: str, change: Adaptation, normalisation: Normalisation | None) -> nn.Module:
     """Give a network of another package what it needs here, and the attributes that `thirtytwo.models` speaks of.
 
     Args:
         network: takes normalised RGB images.
         name: the model's, without arguments.
-        input: side in pixels that images are resized to inside the network; None takes them as they are.
-        stem: "small" gives the first convolution stride 1 and leaves out a pool between it and the next convolution.
-        last_pool: "identity" leaves out the last max-pool.
+        change: what is to be changed in it.
         normalisation: what its pretrained weights expect.
 
     Raises UserError where the network has no such layer.
     """
-    if stem == "small":
+    if change.stem == "small":
         _small_stem(network, name)
-    if last_pool == "identity":
+    if change.last_pool == "identity":
         _without_last_pool(network, name)
-    network.register_forward_pre_hook(Prepare(input))
-    chosen = {"input": (input, None), "stem": (stem, "original"), "last_pool": (last_pool, "original")}
-    kwargs = {key: value for key, (value, default) in chosen.items() if value != default}
+    if change.last_relu == "identity":
+        _without_last_relu(network, name)
+    network.register_forward_pre_hook(Prepare(change.input))
+    kwargs = {key: value for key, value in vars(change).items() if value != getattr(Adaptation, key)}
     network.architecture = str(Spec(name, kwargs=kwargs))  # type: ignore[assignment]
     if normalisation is not None:
         network.normalisation = normalisation  # type: ignore[assignment]
@@ -125,6 +135,15 @@ def _without_last_pool(network: nn.Module, name: str) -> None:
     if not pools:
         raise UserError(f"{name}: has no max-pool that last_pool='identity' could leave out: drop that argument")
     _replace(network, pools[-1])
+
+
+def _without_last_relu(network: nn.Module, name: str) -> None:
+    places = [place for place, _ in network.named_modules()]
+    behind = places[places.index(heads(network)[0]) + 1 :]
+    found = [place for place in behind if isinstance(network.get_submodule(place), nn.ReLU)]
+    if not found:
+        raise UserError(f"{name}: has no ReLU behind its head that last_relu='identity' could leave out: drop it")
+    _replace(network, found[-1])
 
 
 def _replace(network: nn.Module, place: str) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from thirtytwo import weights
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
-from thirtytwo.models.adapt import LastPool, Normalisation, Side, Stem, adapt
+from thirtytwo.models.adapt import Adaptation, LastPool, LastRelu, Normalisation, Side, Stem, adapt
 
 
 @models.register_family("timm/")
@@ -46,9 +46,10 @@ def _factory(name: str) -> Callable[..., nn.Module]:
         input: Side | None = None,
         stem: Stem = "original",
         last_pool: LastPool = "original",
+        last_relu: LastRelu = "original",
     ) -> nn.Module:
         built, given = _build(name, classes, (input, input) if input else size, pretrained, weights)
-        return adapt(built, f"timm/{name}", input=input, stem=stem, last_pool=last_pool, normalisation=given)
+        return adapt(built, f"timm/{name}", Adaptation(input, stem, last_pool, last_relu), given)
 
     tags = ", ".join(_tags(name))
     network.__doc__ = f"timm's, with weights {tags}" if tags else "timm's, without weights"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
-from thirtytwo.models.adapt import LastPool, Normalisation, Side, Stem, adapt
+from thirtytwo.models.adapt import Adaptation, LastPool, LastRelu, Normalisation, Side, Stem, adapt
 
 SETTINGS: dict[str, dict[str, Any]] = {
     # Second classifiers, which would make a tuple of the output. Their weights' input is rescaled inside the network.
@@ -54,10 +54,11 @@ def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
         input: Side | None = None,
         stem: Stem = "original",
         last_pool: LastPool = "original",
+        last_relu: LastRelu = "original",
     ) -> nn.Module:
         built = _build(name, classes, (input, input) if input else size)
         given = _load(name, built, published, weights) if pretrained or weights else None
-        return adapt(built, f"torchvision/{name}", input=input, stem=stem, last_pool=last_pool, normalisation=given)
+        return adapt(built, f"torchvision/{name}", Adaptation(input, stem, last_pool, last_relu), given)
 
     network.__doc__ = f"torchvision's, with weights {', '.join(each.name for each in published)}"
     return network
@@ -65,7 +66,7 @@ def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
 
 def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
     """With random weights. Transformers are built for ``size``, what the others see does not matter to them."""
-    from torchvision.models import MNASNet, SqueezeNet, get_model
+    from torchvision.models import MNASNet, get_model
 
     settings = dict(SETTINGS.get(name, {}))
     if name.startswith("vit_"):
@@ -73,10 +74,6 @@ def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
     elif name.startswith("maxvit"):
         settings["input_size"] = size
     network = get_model(name, weights=None, num_classes=classes, **settings)
-    if isinstance(network, SqueezeNet):
-        # A ReLU after the last convolution: logits that it cuts off get no gradient. Without it the head is
-        # linear in its pooled input, and can be solved for.
-        network.classifier[2] = nn.Identity()
     if isinstance(network, MNASNet):
         # It refuses state dicts without a version, which none but torch.save's own keep.
         network._load_from_state_dict = partial(nn.Module._load_from_state_dict, network)

@@ -28,16 +28,17 @@ class Neighbours(nn.Module):
 
     def __init__(self, k: int, images: int, features: int, classes: int) -> None:
         super().__init__()
+        if not k <= images:
+            raise RuntimeError(f"{k} neighbours among {images} images")
         self.k, self.classes = k, classes
         self.register_buffer("known", torch.zeros(images, features))
         self.register_buffer("labels", torch.zeros(images, dtype=torch.long))
 
     @classmethod
-    def of(cls, k: int, features: Tensor, labels: Tensor, classes: int) -> "Neighbours":
-        """Remember features (N, F) and labels, int64 (N,)."""
-        layer = cls(k, len(features), features.shape[1], classes).to(features.device)
-        layer.known.copy_(normalize(features.float()))
-        layer.labels.copy_(labels)
+    def of(cls, k: int, known: Tensor, labels: Tensor, classes: int) -> "Neighbours":
+        """Remember features of length 1, float32 (N, F), and labels, int64 (N,): as they are, without a copy."""
+        layer = cls(k, len(known), 0, classes)
+        layer.known, layer.labels = known, labels
         return layer
 
     def forward(self, x: Tensor) -> Tensor:

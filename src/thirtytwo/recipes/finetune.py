@@ -63,7 +63,7 @@ def squeezenet() -> Recipe:
 
     ``thirtytwo train cifar10-finetune-squeezenet``. Not measured yet.
     """
-    return _cifar10("squeezenet", "squeezenet1_1(pretrained=True, input=96)", freeze="none")
+    return _cifar10("squeezenet", "squeezenet1_1(pretrained=True, input=96, last_relu='identity')", freeze="none")
 
 
 def _cifar10(name: str, model: str, freeze: str) -> Recipe:

@@ -150,6 +150,11 @@ def _header(seen: View) -> list[str]:
     if solved := model.get("solved"):
         how = {"lbfgs": "linear probe, penalty {:g}", "knn": "{:g} nearest neighbours"}[solved["by"]]
         words.append(f"head: {how.format(solved['strength'])}, the best on val of {len(solved['tried'])}")
+    if "feature_views" in model and "solved" not in model:
+        words.append(
+            "the head alone was trained, on features of "
+            f"{model['feature_views']} view{'s' if model['feature_views'] > 1 else ''} of each image"
+        )
     if "sizes" in data:
         height, width = model.get("size", (0, 0))
         kind = {1: "grey ", 3: "colour "}.get(model.get("channels", 0), "") if height else ""

@@ -118,7 +118,9 @@ def view(folder: StudyFolder) -> StudyView:
 def _curves(trials: list[Trial]) -> list[ArmCurves]:
     by_arm: dict[str, list[tuple[tuple[float, ...], list[float]]]] = {}
     for trial in trials:
-        if trial.run and trial.state == "finished" and (lines := trial.run.metrics()):
+        if trial.run is None or "solved" in trial.run.card:  # has no course
+            continue
+        if trial.state == "finished" and (lines := trial.run.metrics()):
             epochs = tuple(line["epoch"] for line in lines)
             by_arm.setdefault(trial.arm, []).append((epochs, [line["val_accuracy"] for line in lines]))
     return [

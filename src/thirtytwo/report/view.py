@@ -168,7 +168,7 @@ def view(run: Run) -> View:
         latest=None if scored else _latest(run),
         closeup=None if close is None else _closeup(scored[0], close, run.pictures(close.split)),
         explained=explained(run),
-        curves=_curves(run.metrics()),
+        curves=_curves([] if "solved" in run.card else run.metrics()),
         looks=looks,
         caveats=_caveats(run, scored, looks),
         recipe=run.recipe.to_toml(),
@@ -287,6 +287,8 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
         )
     if run.recipe.train.patience is not None:
         sentences.append("Val chose when to stop, so its own figures are a little too good; test's are not.")
+    if "solved" in run.card:
+        sentences.append("Val chose how strong the head is, so its own figures are a little too good; test's are not.")
     if len(looks) > 1:
         sentences.append(
             f"The test split was looked at {len(looks)} times. If anything was changed between two looks, its score "

@@ -1,0 +1,122 @@
+"""A linear probe on a frozen network: its accuracy, what a second head costs, and an epoch of features against images.
+
+    python benchmarks/probe.py path/to/squeezenet1_1.safetensors --inputs 96 160 data.source=path/to/cifar10
+
+For each input size: the probe is solved for without cached features, its penalty chosen on val, and test is looked at
+once. Then a head is trained by AdamW on the same features, by a command of its own: the seconds from its start to its
+first epoch's end, imports included. Then, in turns in one process, steps of that training on features and through the
+network: images a second of both, and their ratio. Prints everything and writes it to ``benchmarks/results/``.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from recipes import RESULTS
+
+import thirtytwo
+from thirtytwo import recipes
+from thirtytwo.build import Parts, load_splits, with_features
+from thirtytwo.device import Device
+from thirtytwo.recipe import Recipe, parse_assignments
+from thirtytwo.session import prepare
+from thirtytwo.training import advance
+
+STEPS, BATCHES = 3, 50
+"""Steps through the network, and for each of them on features, between two looks at the clock."""
+ROUNDS = 3
+
+
+def images_a_second(parts: Parts, steps: int, first: int) -> float:
+    """Of training steps ``first`` to ``first + steps``."""
+    forward = parts.forward
+    began = time.perf_counter()
+    for step in range(first, first + steps):
+        advance(parts, forward, step, 1.0)
+    return steps * parts.feed.batch_size / (time.perf_counter() - began)
+
+
+def seconds_to_first_epoch(recipe: Recipe, folder: Path) -> float:
+    """Of a command that trains a head for one epoch, from its start to the end of that epoch."""
+    file = folder / "head.toml"
+    file.write_text(recipe.to_toml(), encoding="utf-8")
+    words = ["train", str(file), "train.epochs=1", "--no-test", "--out", str(folder)]
+    command = [sys.executable, "-c", "from thirtytwo.cli import main; main()", *words]
+    began = time.time()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    metrics = folder / f"{recipe.name}-1" / "metrics.jsonl"
+    while not metrics.exists() or not metrics.stat().st_size:
+        time.sleep(0.02)
+        if process.poll():
+            raise SystemExit("the head's training failed")
+    ended = metrics.stat().st_mtime
+    process.wait()
+    return ended - began
+
+
+def measured(recipe: Recipe) -> dict[str, Any]:
+    """Everything about one network at one size."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        began = time.perf_counter()
+        probe = thirtytwo.train(recipe.override({"train.solver": "lbfgs"}), out=folder / "probe", progress=False)
+        found: dict[str, Any] = {"probe seconds": time.perf_counter() - began}
+        for split in ("val", "test"):
+            score = probe.scores(split)["accuracy"]
+            found[f"{split} accuracy"] = [score.value, score.low, score.high]
+        found["penalty"] = probe.card["solved"]["strength"]
+        found["a second head's first epoch ends after"] = seconds_to_first_epoch(recipe, folder)
+    parts = prepare(recipe)
+    on_features = with_features(parts)
+    rates = []
+    with parts.device.training():
+        images_a_second(parts, 1, 0)
+        images_a_second(on_features, 1, 0)
+        for turn in range(ROUNDS):
+            features = images_a_second(on_features, STEPS * BATCHES, turn * STEPS * BATCHES)
+            rates.append((features, images_a_second(parts, STEPS, turn * STEPS)))
+    found["images a second, features and network"] = rates
+    found["ratios"] = [features / images for features, images in rates]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("weights")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--model", default="torchvision/squeezenet1_1")
+    parser.add_argument("--inputs", type=int, nargs="+", default=[96, 160])
+    options = parser.parse_intermixed_args()
+    fixed = {
+        "train.freeze": "all-but-head",
+        "augment": "none",
+        "train.label_smoothing": 0,
+        "optim.lr": 0.001,
+        "evaluate.views": "none",
+    }
+    recipe = recipes.find("cifar10-finetune-squeezenet").override({**fixed, **parse_assignments(options.overrides)})
+    found = {}
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["THIRTYTWO_CACHE"] = cache
+        load_splits(recipe)  # decoded once, before the clock runs
+        for side in options.inputs:
+            model = f"{options.model}(weights='{options.weights}', input={side}, last_relu='identity')"
+            found[side] = measured(recipe.override({"model": model}))
+            print(side, json.dumps(found[side], indent=1), flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    today = date.today().isoformat()
+    path = RESULTS / f"probe-{today}.json"
+    result = {"date": today, "model": options.model, "machine": Device.choose().describe(), "inputs": found}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
