@@ -62,18 +62,19 @@ def cifar10_fast() -> Recipe:
 
 @recipes.register_as("cifar10-vgg8")
 def cifar10_vgg8() -> Recipe:
-    """Eight convolutions in pairs with batch norm and dropout.
+    """Eight convolutions in pairs with batch norm and dropout, trained by Muon as the speedruns do.
 
-    ``thirtytwo train cifar10-vgg8``. Not measured yet.
+    ``thirtytwo train cifar10-vgg8``. Not measured as it stands: 88.3 % of 5,000 val images of CIFAR-10 (JPEG) in 9
+    epochs with twice the dropout.
     """
     return Recipe(
         name="cifar10-vgg8",
-        model="vgg8",
-        augment="flip|translate(4)",
-        schedule="one_cycle",
+        model="vgg8(dropout=0.05)",
+        augment="flip_alternating|translate(2)",
+        schedule="triangular(start=1, peak=0, end=0)",
         data=Data(source="cifar10"),
-        optim=Optim(name="sgd", lr=0.2, momentum=0.9, weight_decay=5e-4),
-        train=Train(epochs=12, batch_size=256, label_smoothing=0.1),
+        optim=Optim(name="muon", lr=0.12, momentum=0.6, bias_lr=0.05, head_lr=0.05),
+        train=Train(epochs=12, batch_size=400, label_smoothing=0.1),
     )
 
 
@@ -95,16 +96,18 @@ def cifar10_tutorial() -> Recipe:
 
 @recipes.register_as("cifar10-cnn9")
 def cifar10_cnn9() -> Recipe:
-    """Nine layers, by Adam with decoupled weight decay and a cosine schedule.
+    """Nine layers, trained by Muon as the speedruns do.
 
-    ``thirtytwo train cifar10-cnn9``. Not measured yet.
+    ``thirtytwo train cifar10-cnn9``: 88.4 % of CIFAR-10 (JPEG)'s test images (one seed), 32 minutes on one of two cores
+    where airbench94's step runs at 513 img/s on both. Its author's way, Adam with decoupled decay and a cosine, reaches
+    86.8 % in 14 epochs.
     """
     return Recipe(
         name="cifar10-cnn9",
         model="cnn9",
-        augment="flip|translate(4)",
-        schedule="cosine(warmup=0.1)",
+        augment="flip_alternating|translate(2)",
+        schedule="triangular(start=1, peak=0, end=0)",
         data=Data(source="cifar10"),
-        optim=Optim(name="adamw", lr=0.002, weight_decay=0.01),
-        train=Train(epochs=14, batch_size=256, label_smoothing=0.1),
+        optim=Optim(name="muon", lr=0.12, momentum=0.6, bias_lr=0.05, head_lr=0.05),
+        train=Train(epochs=9, batch_size=400, label_smoothing=0.1),
     )

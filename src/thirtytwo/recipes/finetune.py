@@ -25,7 +25,8 @@ def finetune() -> Recipe:
 def vgg19() -> Recipe:
     """VGG19 from ImageNet to CIFAR-10, without its last max-pool: the last convolutions and the classifier are trained.
 
-    ``thirtytwo train cifar10-finetune-vgg19``. Not measured yet.
+    ``thirtytwo train cifar10-finetune-vgg19``. Should pass the 79.6 % of the origin that it repeats; not measured
+    yet.
     """
     return _cifar10("vgg19", "vgg19(pretrained=True, last_pool='identity')", freeze="to:features.28")
 
@@ -34,7 +35,8 @@ def vgg19() -> Recipe:
 def resnet18() -> Recipe:
     """ResNet-18 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
 
-    ``thirtytwo train cifar10-finetune-resnet18``. Not measured yet.
+    ``thirtytwo train cifar10-finetune-resnet18``. Should pass the 81.1 % of the origin that it repeats; not measured
+    yet.
     """
     return _cifar10("resnet18", "resnet18(pretrained=True, stem='small')", freeze="to:layer4")
 
@@ -43,7 +45,8 @@ def resnet18() -> Recipe:
 def resnet50() -> Recipe:
     """ResNet-50 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
 
-    ``thirtytwo train cifar10-finetune-resnet50``. Not measured yet.
+    ``thirtytwo train cifar10-finetune-resnet50``. Should pass the 80.6 % of the origin that it repeats; not measured
+    yet.
     """
     return _cifar10("resnet50", "resnet50(pretrained=True, stem='small')", freeze="to:layer4")
 
@@ -52,7 +55,8 @@ def resnet50() -> Recipe:
 def mobilenetv3_small() -> Recipe:
     """MobileNetV3-small from ImageNet to CIFAR-10 at 96 pixels, where its maps keep a size: all of it is trained.
 
-    ``thirtytwo train cifar10-finetune-mobilenetv3-small``. Not measured yet.
+    ``thirtytwo train cifar10-finetune-mobilenetv3-small``. Should pass the 39.9 % of the origin that it repeats; not
+    measured yet.
     """
     return _cifar10("mobilenetv3-small", "mobilenet_v3_small(pretrained=True, input=96)", freeze="none")
 
@@ -61,7 +65,7 @@ def mobilenetv3_small() -> Recipe:
 def squeezenet() -> Recipe:
     """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 96 pixels: all of it is trained.
 
-    ``thirtytwo train cifar10-finetune-squeezenet``. Not measured yet.
+    ``thirtytwo train cifar10-finetune-squeezenet``. Should reach 85 % of CIFAR-10 (JPEG); not measured yet.
     """
     return _cifar10("squeezenet", "squeezenet1_1(pretrained=True, input=96, last_relu='identity')", freeze="none")
 
