@@ -124,7 +124,7 @@ def prediction_panel(
             axes.text(left + 0.05, y + line / 2 - 0.01, canvas.short(name, 17) + tick, **style)
             axes.text(left + wide, y + line / 2 - 0.01, f"{100 * share:.1f} %", ha="right", **style)
     if known:
-        key = "blue, ticked: the true class; vermilion: called so, wrongly"
+        key = "blue ✓: the true class; vermilion: a wrong answer"
         axes.text(0.05, rows * pitch + 0.2, key, color=MUTED, fontsize=7.5)
     return figure
 
