@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 import thirtytwo
+from thirtytwo import recipes
 from thirtytwo.checkpoint import sha256
 from thirtytwo.studies import find, studies
 from thirtytwo.study.definition import from_toml, from_values
@@ -98,6 +99,32 @@ def test_a_mistake_is_one_line_and_leaves_nothing(cli, tmp_path, text, fragments
     done = cli("study", tmp_path / "bad.toml", "--out", tmp_path / "studies")
     refused(done, *fragments)
     assert not (tmp_path / "studies").exists()
+
+
+def test_a_study_grows_by_seeds_and_arms_and_says_so(cli, small, tmp_path):
+    base = tmp_path / "base.toml"
+    recipe = recipes.find("digits-cnn")
+    base.write_text(recipe.to_toml())
+    text = SMALL.replace('"digits-cnn"', '"base.toml"')
+    small.write_text(text)
+    words = ("study", small, "--out", tmp_path / "studies", "--jobs", "1")
+    folder = tmp_path / "studies" / "small"
+    assert cli(*words, "--seeds", "1").code == 0
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/model.safetensors")}
+    report = folder / "report.html"
+    assert len(before) == 2 and "were added" not in report.read_text()
+    small.write_text(text + '\n[arms.shift]\naugment = "translate(1)"\n')
+    assert cli(*words, "--seeds", "2").code == 0
+    after = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/model.safetensors")}
+    assert len(after) == 6 and before.items() <= after.items(), "what is there is not trained again"
+    assert "were added" in report.read_text() and StudyFolder.open(folder).grown == 1
+
+    refused(cli(*words, "--seeds", "1"), "other settings")
+    base.write_text(recipe.override({"optim.lr": 0.5}).to_toml())
+    refused(cli(*words, "--seeds", "2"), "another recipe")
+    assert cli("study", "close", folder).code == 0
+    base.write_text(recipe.to_toml())
+    refused(cli(*words, "--seeds", "3"), "was closed")
 
 
 def test_from_start_to_closing(cli, small, tmp_path):

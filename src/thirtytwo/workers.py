@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from thirtytwo.build import check
+from thirtytwo.errors import UserError
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder, Trial
 
@@ -130,10 +131,17 @@ def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing],
 
     Without ``jobs`` there are as many as the processor has cores for, given the threads that the study began with.
     A run that fails does not stop the others: the answer says what went wrong, by run. Whatever ends this function, no
-    process is left: those at work are asked to save, and given a minute for it.
+    process is left: those at work are asked to save, and given a minute for it. Raises UserError when a run that is
+    there was trained by another recipe: the recipe that the study is based on has changed since.
     """
     jobs = jobs or max(1, (os.cpu_count() or 1) // folder.threads)
     trials = folder.trials()
+    for each in trials:
+        if each.run and each.run.recipe != folder.study.recipe(each.arm, each.seed):
+            raise UserError(
+                f"{each.path}: was trained by another recipe than '{folder.study.base}' and its overrides are now: "
+                "delete this run, which is trained again then, or choose another --out"
+            )
     waiting = [trial for trial in trials if trial.state != "finished"]
     before, began = len(trials) - len(waiting), time.monotonic()
     workers: list[Worker] = []

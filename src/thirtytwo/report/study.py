@@ -147,6 +147,11 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
             "The test split is withheld while the study is open: the figures are val's. 'thirtytwo study close FOLDER' "
             "scores test, once."
         )
+    if folder.grown:
+        sentences.append(
+            "Seeds or arms were added after this study had begun. If that was decided by looking at the table, the "
+            "p-values are too small."
+        )
     seeds = max((len(row.accuracies) for row in rows), default=0)
     if seeds == 1:
         sentences.append("One seed an arm: nothing is known about the spread over seeds. Train at least three.")

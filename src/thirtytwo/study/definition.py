@@ -76,6 +76,13 @@ class Study(BaseModel):
         """A copy with the seeds 0, 1, ... so many."""
         return from_values({**self.model_dump(), "seeds": list(range(count))})
 
+    def extends(self, other: "Study") -> bool:
+        """Whether this is ``other`` with more seeds, more arms, or both; the first arm and the order stay."""
+        arms = {name: keys for name, keys in self.arms.items() if name in other.arms}
+        same = self.model_copy(update={"seeds": other.seeds, "arms": arms}) == other
+        ordered = [*arms] == [*other.arms] and next(iter(arms)) == next(iter(self.arms))
+        return same and ordered and {*other.seeds} <= {*self.seeds}
+
     def to_toml(self) -> str:
         """The study as TOML."""
         return tomli_w.dumps(self.model_dump(mode="json"))

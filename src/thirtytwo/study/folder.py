@@ -54,13 +54,16 @@ class StudyFolder:
 
     @classmethod
     def create(cls, root: Path, study: Study, *, threads: int, imports: Sequence[Path] = ()) -> "StudyFolder":
-        """The folder ``root/<study's name>``: a new one, or that of the same study, which goes on.
+        """The folder ``root/<study's name>``: a new one, or that of the same study, which goes on and may grow.
+
+        More seeds and more arms than it had are taken up, and that they came later is written down.
 
         Args:
             threads: processor threads a run. They decide the order of sums, and so the bits: a study keeps to them.
             imports: the user's files that registered components.
 
-        Raises UserError when the folder holds another study, or another definition of this one.
+        Raises UserError when the folder holds another study, or another definition of this one, or a closed one that
+        would have to grow.
         """
         folder = cls(root / study.name)
         text = study.to_toml()
@@ -70,10 +73,7 @@ class StudyFolder:
             raise UserError(f"{folder.path}: cannot be made ({error.strerror}): choose another --out") from None
         if (folder.path / "study.json").is_file():
             if folder.study.to_toml() != text:
-                raise UserError(
-                    f"{folder.path}: holds this study with other settings: `thirtytwo study {folder.path}` goes on "
-                    "with those, or choose another --out"
-                )
+                folder._grow(study)
             return folder
         folder._write("study.toml", text)
         files = [str(file.resolve()) for file in imports]
@@ -95,10 +95,15 @@ class StudyFolder:
         if self._study is None:
             path = self.path / "study.toml"
             study = from_toml(path)
-            if sha256(path.read_bytes()) != self._state["sha256"]:
+            if sha256(path.read_bytes()) not in (self._state["sha256"], self._state.get("next")):
                 raise UserError(f"{path}: not the definition that this study was begun with: restore it")
             self._study = study
         return self._study
+
+    @property
+    def grown(self) -> int:
+        """How often seeds or arms were added after the study had begun."""
+        return int(self._state.get("grown", 0))
 
     @property
     def threads(self) -> int:
@@ -193,6 +198,21 @@ class StudyFolder:
         writer.writerows(rows)
         self._write("results.csv", buffer.getvalue())
         return self.path / "results.csv"
+
+    def _grow(self, study: Study) -> None:
+        """Take up the seeds and arms that ``study`` adds. Raises UserError when it is another study than this one."""
+        if not study.extends(self.study):
+            raise UserError(
+                f"{self.path}: holds this study with other settings: `thirtytwo study {self.path}` goes on with those, "
+                "or choose another --out"
+            )
+        with self.owned():
+            text = study.to_toml()
+            state = {**self._state, "grown": self.grown + 1}
+            self._write_state({**state, "next": sha256(text.encode())})  # a kill before or after the next line is fine
+            self._write("study.toml", text)
+            self._write_state({**state, "sha256": sha256(text.encode())})
+            self._study = study
 
     @property
     def _state(self) -> dict[str, Any]:
