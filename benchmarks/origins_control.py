@@ -5,7 +5,8 @@
 The plain loop is the one that tutorials write: a DataLoader over PIL images with torchvision's transforms an image at
 a time, float32, torch's own optimizer. Of thirtytwo it has the network's layers, the images of the split, and the
 learning rate's course, a number a step. What decides the result is the recipe's in both: batch size, optimizer, rate,
-weight decay (of filters and weights, not of norms and biases), label smoothing, epochs. The augmentation is what
+weight decay (of filters and weights, not of norms and biases), label smoothing, epochs; where the recipe takes Muon,
+both take AdamW with a cosine. The augmentation is what
 `RandomCrop` and `RandomHorizontalFlip` do, in both. Both score val after each epoch, and never see test; the time is
 that of the steps and the scorings, without loading data. Each training has a process of its own; the two take turns in
 being first. Prints a table and writes every single result to ``benchmarks/results/``.
@@ -48,6 +49,8 @@ NETWORKS = {
     "cnn9": "cifar10-cnn9",
 }
 """By origin's network: the recipe whose settings both loops take."""
+STANDARD = {"optim.name": "adamw", "optim.lr": 0.002, "optim.weight_decay": 0.01, "schedule": "cosine(warmup=0.1)"}
+"""In place of an optimizer that torch's tutorials do not have."""
 PLAIN = {
     "average": "none",
     "optim.bias_lr": None,
@@ -223,6 +226,8 @@ def main() -> None:
     for name in options.networks:
         grey = NETWORKS[name].startswith("mnist")
         recipe = recipes.find(NETWORKS[name])
+        if recipe.optim.name == "muon":
+            recipe = recipe.override(STANDARD)
         recipe = recipe.override(
             {
                 **PLAIN,
@@ -239,13 +244,17 @@ def main() -> None:
             print(name, json.dumps(run), flush=True)
         used = recipe.model_dump(mode="json", exclude={"data": {"source"}})
         found[name] = {"recipe": used, "runs": runs, "summary": compared(runs)}
+        _keep(options.limit, found)
     print(f"\n{'':<12}{'epochs':>7}{'n':>4}   plain, %  ours, %  difference               time, plain / ours")
     for name, each in found.items():
         print(f"{name:<12}{each['recipe']['train']['epochs']:>7g}{_row(each['summary'])}")
+
+
+def _keep(limit: int | None, found: dict[str, Any]) -> None:
     RESULTS.mkdir(exist_ok=True)
     today = date.today().isoformat()
+    result = {"date": today, "machine": Device.choose().describe(), "limit": limit, "networks": found}
     path = RESULTS / f"origins-control-{today}.json"
-    result = {"date": today, "machine": Device.choose().describe(), "limit": options.limit, "networks": found}
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(path)
 

@@ -86,7 +86,9 @@ class StudyDisplay(_Renewed):
 
     def _finished(self, trial: "Trial", standing: "Standing") -> str:
         assert trial.run is not None
-        accuracy = trial.run.metrics()[-1]["val_accuracy"]
+        scored = trial.run.predictions("val")
+        assert scored is not None, "a finished run was scored on val"
+        accuracy = float(scored[0].correct.mean())
         took = clock(trial.run.status["seconds"])
         left = "" if self._live else f"   {standing.before + len(standing.done)} of {standing.runs} runs"
         return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {percent(accuracy, 2)}   {took}{left}"

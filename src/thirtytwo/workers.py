@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from thirtytwo.build import check
-from thirtytwo.errors import UserError
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder, Trial
 
@@ -121,7 +120,7 @@ def begin(study: Study, out: Path, *, jobs: int | None, imports: Sequence[Path] 
     """
     for arm in study.arms:
         check(study.recipe(arm, study.seeds[0]))
-    cores = os.cpu_count() or 1
+    cores = _cores()
     threads = cores // (jobs or (1 if torch.cuda.is_available() else cores))
     return StudyFolder.create(out, study, threads=max(1, threads), imports=imports)
 
@@ -131,17 +130,10 @@ def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing],
 
     Without ``jobs`` there are as many as the processor has cores for, given the threads that the study began with.
     A run that fails does not stop the others: the answer says what went wrong, by run. Whatever ends this function, no
-    process is left: those at work are asked to save, and given a minute for it. Raises UserError when a run that is
-    there was trained by another recipe: the recipe that the study is based on has changed since.
+    process is left: those at work are asked to save, and given a minute for it.
     """
-    jobs = jobs or max(1, (os.cpu_count() or 1) // folder.threads)
+    jobs = jobs or max(1, _cores() // folder.threads)
     trials = folder.trials()
-    for each in trials:
-        if each.run and each.run.recipe != folder.study.recipe(each.arm, each.seed):
-            raise UserError(
-                f"{each.path}: was trained by another recipe than '{folder.study.base}' and its overrides are now: "
-                "delete this run, which is trained again then, or choose another --out"
-            )
     waiting = [trial for trial in trials if trial.state != "finished"]
     before, began = len(trials) - len(waiting), time.monotonic()
     workers: list[Worker] = []
@@ -172,3 +164,8 @@ def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing],
         for worker in workers:
             worker.wait()
     return failed
+
+
+def _cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

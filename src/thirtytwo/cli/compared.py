@@ -24,11 +24,17 @@ def say_compared(rows: list[Compared], split: str) -> None:
     against = list(dict.fromkeys(row.difference.against for row in rows if row.difference))
     if against:
         compared = one_line(against[0]) if len(against) == 1 else "the row before"
-        seeds = len(rows[0].accuracies)
+        counts = sorted({len(row.accuracies) for row in rows})
+        said = f"{' or '.join(map(str, counts))} seed{'s' if counts != [1] else ''}; "
+        if any(not isnan(row.accuracy.low) for row in rows):
+            said += "± is the 95 % interval over seeds"
+            detail = "; detectable: what so\nmany seeds would find with 80 % probability"
+        else:
+            said += "[ ] is the 95 % interval over images (bootstrap)"
+            detail = "; it speaks of\nthese runs: other seeds may differ"
         output.print(
-            f"\n{seeds} seed{'s' if seeds > 1 else ''}; ± is the 95 % interval over seeds. Differences to {compared}\n"
-            f"in percentage points; p by {', '.join(sorted(tests))}, corrected for all rows; detectable: what so\n"
-            "many seeds would find with 80 % probability.",
+            f"\n{said}. Differences to {compared}\nin percentage points; p by {', '.join(sorted(tests))}, corrected "
+            f"for all rows{detail}.",
             style="dim",
         )
 
@@ -41,11 +47,16 @@ def _cells(row: Compared) -> list[str]:
     verdict = ("better" if found.value.value > 0 else "worse") if found.shown else "not shown"
     return [
         *cells,
-        _with_spread(found.value, "+"),
+        _with_spread(found.value, "+") if not isnan(found.value.low) else _with_ends(found.over_images),
         "" if isnan(found.p_holm) else f"{found.p_holm:.2g}",
         verdict,
         "" if isnan(found.detectable) else f"{100 * found.detectable:.2f}",
     ]
+
+
+def _with_ends(estimate: Estimate) -> str:
+    value, low, high = (100 * each for each in (estimate.value, estimate.low, estimate.high))
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _with_spread(estimate: Estimate, sign: str) -> str:

@@ -47,7 +47,8 @@ def show_study(words: Annotated[list[str], typer.Argument(metavar="STUDY [KEY=VA
     """A study as TOML, overrides applied: a file to begin one of your own with."""
     import sys
 
-    sys.stdout.write(_wanted(words[0], words[1:], None).to_toml())
+    # Without the name, which would lead into the named study's folder: a file's own name takes its place.
+    sys.stdout.write("".join(_wanted(words[0], words[1:], None).to_toml().splitlines(keepends=True)[1:]))
 
 
 @study.command("run")
@@ -112,7 +113,7 @@ def show_status(path: Folder, as_json: Json = False) -> None:
             {
                 "study": str(folder.path),
                 "closed": folder.closed,
-                "runs": [{"arm": t.arm, "seed": t.seed, "state": t.state, "path": str(t.path)} for t in trials],
+                "runs": [{"arm": t.arm, "seed": t.seed, "state": t.standing, "path": str(t.path)} for t in trials],
             }
         )
         return
@@ -126,7 +127,7 @@ def show_status(path: Folder, as_json: Json = False) -> None:
         cells = []
         for seed in folder.study.seeds:
             accuracy = accuracies.get(arm, {}).get(seed)
-            cells.append(done[arm, seed].state if accuracy is None else percent(accuracy, 2))
+            cells.append(done[arm, seed].standing if accuracy is None else percent(accuracy, 2))
         table.add_row(arm, *cells)
     show(table)
 

@@ -80,7 +80,7 @@ def cifar10_vgg8() -> Recipe:
 
 @recipes.register_as("cifar10-tutorial")
 def cifar10_tutorial() -> Recipe:
-    """PyTorch's first tutorial on images, as it stands: two convolutions, three linear layers, SGD at 0.001.
+    """PyTorch's first tutorial on images: two convolutions, three linear layers, SGD at 0.001, batches of 4.
 
     ``thirtytwo train cifar10-tutorial``. Not measured yet. ``thirtytwo study tutorial`` improves it step by step.
     """

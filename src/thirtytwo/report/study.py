@@ -74,6 +74,8 @@ def write(folder: StudyFolder, seen: StudyView) -> Path:
     drawn = _figures(seen)
     pictures = folder.path / "figures"
     pictures.mkdir(exist_ok=True)
+    for stale in pictures.glob("*.png"):
+        stale.unlink()
     for name, (figure, _) in drawn.items():
         canvas.png(figure, pictures / f"{name}.png")
     inline = {name: Markup(canvas.svg(figure, label)) for name, (figure, label) in drawn.items()}
@@ -108,7 +110,7 @@ def view(folder: StudyFolder) -> StudyView:
         trials=trials,
         curves=_curves(trials),
         caveats=_caveats(folder, trials, rows, data),
-        definition=study.to_toml(),
+        definition=folder.definition,
         data=data,
         env=runs[0].env if runs else {},
         seconds=sum(run.status.get("seconds", 0.0) for run in runs),
@@ -116,18 +118,22 @@ def view(folder: StudyFolder) -> StudyView:
 
 
 def _curves(trials: list[Trial]) -> list[ArmCurves]:
-    by_arm: dict[str, list[tuple[tuple[float, ...], list[float]]]] = {}
+    by_arm: dict[str, list[list[dict[str, Any]]]] = {}
     for trial in trials:
         if trial.run is None or "solved" in trial.run.card:  # has no course
             continue
         if trial.state == "finished" and (lines := trial.run.metrics()):
-            epochs = tuple(line["epoch"] for line in lines)
-            by_arm.setdefault(trial.arm, []).append((epochs, [line["val_accuracy"] for line in lines]))
-    return [
-        ArmCurves(arm, np.array(found[0][0]), np.array([values for _, values in found]))
-        for arm, found in by_arm.items()
-        if len({epochs for epochs, _ in found}) == 1
-    ]
+            by_arm.setdefault(trial.arm, []).append(lines)
+    return [_arm_curves(arm, found) for arm, found in by_arm.items()]
+
+
+def _arm_curves(arm: str, runs: list[list[dict[str, Any]]]) -> ArmCurves:
+    """Runs that stopped early end early: NaN stands where they are no more."""
+    longest = max(runs, key=len)
+    values = np.full((len(runs), len(longest)), np.nan)
+    for row, lines in zip(values, runs, strict=True):
+        row[: len(lines)] = [line["val_accuracy"] for line in lines]
+    return ArmCurves(arm, np.array([line["epoch"] for line in longest]), values)
 
 
 def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], data: dict[str, Any]) -> list[str]:
@@ -142,6 +148,8 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
             "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
             "compare with those of others, who score the whole of it."
         )
+    if any(trial.run and trial.run.recipe.train.patience is not None for trial in trials):
+        sentences.append("Val chose when runs stopped, so val's figures are a little too good; test's are not.")
     if not folder.closed:
         sentences.append(
             "The test split is withheld while the study is open: the figures are val's. 'thirtytwo study close FOLDER' "
@@ -174,5 +182,6 @@ def _figures(seen: StudyView) -> dict[str, "tuple[Figure, str]"]:
             f"difference of accuracy on {seen.split} by arm; the table has the figures",
         )
     if seen.curves:
-        drawn["curves"] = (figures.arm_curves(seen.curves), "accuracy on val by epoch, a plot an arm")
+        first = next(iter(seen.overrides))
+        drawn["curves"] = (figures.arm_curves(seen.curves, first), "accuracy on val by epoch, a plot an arm")
     return drawn

@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from thirtytwo import recipes
 from thirtytwo.checkpoint import sha256, write_atomic
 from thirtytwo.compare import Compared, Group, compare
 from thirtytwo.errors import UserError
@@ -21,6 +22,8 @@ from thirtytwo.run import Run
 from thirtytwo.study.definition import Study, from_toml
 
 FORMAT = 1
+BASE = "base.toml"
+"""The recipe that a study is based on, beside its definition."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Trial:
         """``flip, seed 2``."""
         return f"{self.arm}, seed {self.seed}"
 
+    @property
+    def standing(self) -> str:
+        """``state``, or "stopped" where it says "running" and no process is at work."""
+        return "stopped" if self.state == "running" and self.run and not self.run.busy else self.state
+
 
 class StudyFolder:
     """One study: a folder. Make one with `create`, open one with `open`."""
@@ -56,28 +64,32 @@ class StudyFolder:
     def create(cls, root: Path, study: Study, *, threads: int, imports: Sequence[Path] = ()) -> "StudyFolder":
         """The folder ``root/<study's name>``: a new one, or that of the same study, which goes on and may grow.
 
-        More seeds and more arms than it had are taken up, and that they came later is written down.
+        The recipe that the study is based on is kept in the folder: a later version's does not take its place. More
+        seeds and more arms than there were are taken up, and that they came later is written down; seeds and arms that
+        no run has begun with may be left out again.
 
         Args:
             threads: processor threads a run. They decide the order of sums, and so the bits: a study keeps to them.
             imports: the user's files that registered components.
 
-        Raises UserError when the folder holds another study, or another definition of this one, or a closed one that
-        would have to grow.
+        Raises UserError when the folder holds another study, another definition or another recipe of this one, and when
+        a closed one would have to change.
         """
         folder = cls(root / study.name)
-        text = study.to_toml()
+        files = [str(file.resolve()) for file in imports]
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{folder.path}: cannot be made ({error.strerror}): choose another --out") from None
         if (folder.path / "study.json").is_file():
-            if folder.study.to_toml() != text:
-                folder._grow(study)
+            folder._go_on_as(study, files)
             return folder
+        base = recipes.find(study.base).to_toml()
+        text = study.model_copy(update={"base": BASE}).to_toml()
+        folder._write(BASE, base)
         folder._write("study.toml", text)
-        files = [str(file.resolve()) for file in imports]
-        folder._write_state({"sha256": sha256(text.encode()), "threads": threads, "imports": files, "closed": None})
+        hashes = {"sha256": sha256(text.encode()), "base_sha256": sha256(base.encode())}
+        folder._write_state({**hashes, "threads": threads, "imports": files, "closed": None})
         return folder
 
     @classmethod
@@ -97,8 +109,15 @@ class StudyFolder:
             study = from_toml(path)
             if sha256(path.read_bytes()) not in (self._state["sha256"], self._state.get("next")):
                 raise UserError(f"{path}: not the definition that this study was begun with: restore it")
+            if sha256(Path(study.base).read_bytes()) != self._state["base_sha256"]:
+                raise UserError(f"{study.base}: not the recipe that this study was begun with: restore it")
             self._study = study
         return self._study
+
+    @property
+    def definition(self) -> str:
+        """The study as TOML, as it lies here."""
+        return (self.path / "study.toml").read_text(encoding="utf-8")
 
     @property
     def grown(self) -> int:
@@ -199,20 +218,32 @@ class StudyFolder:
         self._write("results.csv", buffer.getvalue())
         return self.path / "results.csv"
 
-    def _grow(self, study: Study) -> None:
-        """Take up the seeds and arms that ``study`` adds. Raises UserError when it is another study than this one."""
-        if not study.extends(self.study):
+    def _go_on_as(self, study: Study, files: list[str]) -> None:
+        """Take up what ``study`` has more than there is, and the imported files."""
+        there = self.study
+        if recipes.find(study.base) != recipes.find(there.base):
+            raise UserError(
+                f"{self.path}: was begun with another recipe than '{study.base}' is now: `thirtytwo study {self.path}` "
+                "goes on with the old one, or choose another --out"
+            )
+        wanted, imports = study.model_copy(update={"base": there.base}), list(dict.fromkeys([*self.imports, *files]))
+        dropped = [trial.name for trial in self.trials() if (trial.arm, trial.seed) not in wanted.runs() and trial.run]
+        if not (wanted.extends(there) or (there.extends(wanted) and not dropped)):
             raise UserError(
                 f"{self.path}: holds this study with other settings: `thirtytwo study {self.path}` goes on with those, "
                 "or choose another --out"
             )
+        if wanted == there and imports == self.imports:
+            return
         with self.owned():
-            text = study.to_toml()
-            state = {**self._state, "grown": self.grown + 1}
+            text = wanted.model_copy(update={"base": BASE}).to_toml()
+            more = len({*wanted.runs()} - {*there.runs()}) > 0
+            now = sha256((self.path / "study.toml").read_bytes())
+            state = {**self._state, "sha256": now, "imports": imports, "grown": self.grown + more}
             self._write_state({**state, "next": sha256(text.encode())})  # a kill before or after the next line is fine
             self._write("study.toml", text)
             self._write_state({**state, "sha256": sha256(text.encode())})
-            self._study = study
+            self._study = None
 
     @property
     def _state(self) -> dict[str, Any]:

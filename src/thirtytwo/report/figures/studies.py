@@ -21,7 +21,7 @@ COLUMNS = 4
 
 @dataclass(frozen=True, eq=False)
 class ArmCurves:
-    """Val accuracy over the epochs of an arm's runs: ``epochs`` (T,), ``values`` (seeds, T)."""
+    """Val accuracy over the epochs of an arm's runs: ``epochs`` (T,), ``values`` (seeds, T), NaN after a run's end."""
 
     name: str
     epochs: np.ndarray
@@ -49,7 +49,7 @@ def differences(rows: Sequence[Compared]) -> "Figure":
         plane.plot(100 * value.value, y, "o", color=color, markersize=6)
     _names(plane, [name for name, _ in shown])
     plane.set_xlabel("difference of accuracy, percentage points")
-    _keep_to_what_is_found(plane, [100 * each.value.value for _, each in shown])
+    _keep_to_what_is_found(plane, [0.0, *(100 * each.value.value for _, each in shown)])
     plane.plot([], [], "o", color=BLUE, label="better")
     plane.plot([], [], "o", color=VERMILION, label="worse")
     plane.plot([], [], "o", color=MUTED, label="no difference shown")
@@ -78,10 +78,10 @@ def accuracies(rows: Sequence[Compared]) -> "Figure":
 
 
 @canvas.drawn
-def arm_curves(arms: Sequence[ArmCurves]) -> "Figure":
+def arm_curves(arms: Sequence[ArmCurves], first: str) -> "Figure":
     """Val accuracy over the epochs, a small plot an arm: its mean and the spread over seeds (lowest to highest).
 
-    The first arm is drawn in grey into every plot.
+    The arm called ``first`` is drawn in dashed grey into every plot, where it is among them.
     """
     from matplotlib.figure import Figure
 
@@ -89,19 +89,21 @@ def arm_curves(arms: Sequence[ArmCurves]) -> "Figure":
     rows = -(-len(arms) // columns)
     figure = Figure((1.85 * columns + 0.4, 1.55 * rows + 0.3), layout="constrained", facecolor="white")
     planes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    first = arms[0]
+    reference = [arm for arm in arms if arm.name == first]
     for plane, arm in zip(planes.flat, arms, strict=False):
-        plane.plot(first.epochs, first.values.mean(axis=0), color=MUTED, linewidth=1, linestyle=(0, (3, 1.5)))
-        plane.fill_between(arm.epochs, arm.values.min(axis=0), arm.values.max(axis=0), color=BLUE, alpha=0.25, lw=0)
-        plane.plot(arm.epochs, arm.values.mean(axis=0), color=BLUE, linewidth=1.4)
+        for each in reference:
+            plane.plot(each.epochs, np.nanmean(each.values, axis=0), color=MUTED, lw=1, linestyle=(0, (3, 1.5)))
+        low, high = np.nanmin(arm.values, axis=0), np.nanmax(arm.values, axis=0)
+        plane.fill_between(arm.epochs, low, high, color=BLUE, alpha=0.25, lw=0)
+        plane.plot(arm.epochs, np.nanmean(arm.values, axis=0), color=BLUE, linewidth=1.4)
         plane.set_title(canvas.short(arm.name, 24), fontsize=8.5, color=INK, loc="left")
         plane.yaxis.set_major_formatter(canvas.percent)
         plane.tick_params(length=0)
     for plane in list(planes.flat)[len(arms) :]:
         plane.set_visible(False)
     # An untrained network's first epochs would press all differences against the upper edge.
-    ends = [float(arm.values[:, -1].min()) for arm in arms]
-    top = max(float(arm.values.max()) for arm in arms)
+    ends = [float(np.nanmin(arm.values[:, -1])) for arm in arms]
+    top = max(float(np.nanmax(arm.values)) for arm in arms)
     bottom = max(0.0, min(min(ends), 0.9) - 1.5 * max(top - min(ends), 0.05))
     planes.flat[0].set_ylim(bottom, min(1.0, top + 0.05 * (top - bottom)))
     figure.supxlabel("epoch", fontsize=8.5, color=MUTED)
@@ -118,7 +120,7 @@ def _names(plane: "Axes", names: Sequence[str]) -> None:
 
 def _keep_to_what_is_found(plane: "Axes", values: Sequence[float]) -> None:
     """With two seeds an interval may be ten times as wide as all that was found: it is cut off at the edge."""
-    low, high = min(0.0, *values) if min(values) < 0 else min(values), max(values)
+    low, high = min(values), max(values)
     span = max(high - low, 1e-3)
     left, right = plane.get_xlim()
     plane.set_xlim(max(left, low - 1.5 * span), min(right, high + 1.5 * span))
