@@ -120,6 +120,13 @@ def test_a_study_grows_by_seeds_and_arms_and_says_so(cli, small, tmp_path):
     assert "were added" in report.read_text() and StudyFolder.open(folder).grown == 1
 
     refused(cli(*words, "--seeds", "1"), "other settings")
+    study = from_toml(small).with_seeds(2)
+    turned = study.model_copy(update={"set": dict(reversed(study.set.items()))})
+    more = StudyFolder.create(folder.parent, study.with_seeds(9), threads=1, imports=[tmp_path / "mine.py"])
+    assert (more.grown, len(more.study.seeds), more.imports) == (2, 9, [str(tmp_path / "mine.py")])
+    for again in (study, turned):  # nothing of what is taken back had begun; an order is no change
+        fewer = StudyFolder.create(folder.parent, again, threads=1)
+        assert (fewer.grown, fewer.study.seeds) == (2, (0, 1))
     base.write_text(recipe.override({"optim.lr": 0.5}).to_toml())
     refused(cli(*words, "--seeds", "2"), "another recipe")
     assert cli("study", "close", folder).code == 0
@@ -221,6 +228,9 @@ def test_a_run_that_fails_is_named_and_stops_no_other(cli, small, tmp_path):
     )
     states = {trial.arm: trial.state for trial in StudyFolder.open(tmp_path / "s" / "small").trials()}
     assert states == {"none": "finished", "flip": "finished", "wild": "failed"}
+    folder = tmp_path / "s" / "small"
+    refused(cli("study", "close", folder), "1 of 3 runs are not finished", "--arm")
+    assert cli("study", "close", folder, "--arm", "none", "--arm", "flip").code == 0
 
 
 def test_without_the_first_arm_nothing_is_compared_with_another(cli, small, tmp_path):

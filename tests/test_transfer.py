@@ -365,7 +365,10 @@ def test_real_weights_know_more_than_random_ones(shared_data, tmp_path):
     accuracies = []
     for given in (f"weights='{file}', ", ""):
         session = Session.new(
-            small(f"model=torchvision/squeezenet1_1({given}input=64)", *words), out=tmp_path, device="cpu", test=False
+            small(f"model=torchvision/squeezenet1_1({given}input=64, last_relu='identity')", *words),
+            out=tmp_path,
+            device="cpu",
+            test=False,
         )
         session.complete(watch=ignore)
         accuracies.append(session.run.metrics()[-1]["val_accuracy"])

@@ -154,13 +154,16 @@ def _alone(key: str) -> Iterator[None]:
     """No other process makes what is kept under ``key`` within this context."""
     try:
         _decoded_dir().mkdir(parents=True, exist_ok=True)
-        lock = FileLock(_decoded_dir() / f".{key}.lock")
+        file = _decoded_dir() / f".{key}.lock"
+        lock = FileLock(file)
         lock.acquire()
     except OSError as error:
         raise _unwritable(error) from None
     try:
         yield
     finally:
+        with suppress(OSError):  # who comes later finds what was made: at worst it is made twice
+            file.unlink()
         lock.release()
 
 
@@ -171,7 +174,7 @@ def _unwritable(error: OSError) -> UserError:
 
 
 def _sweep(folder: Path) -> None:
-    """Take away temporary files, of killed processes too, and locks that nobody has touched for a day."""
+    """Take away what killed processes left: temporary files and locks that nobody has touched for a day."""
     for left in folder.glob(".*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > 86_400:
