@@ -45,7 +45,8 @@ def tutorial() -> Study:
 
     More and batch-normalised convolutions, dropout, augmentation, Adam, a schedule, then the speedruns' optimizer with
     its own batches, rates and schedule, and at last twice the epochs: each arm keeps what the arm before it has.
-    ``thirtytwo study tutorial``. Not measured yet.
+    ``thirtytwo study tutorial``: on CIFAR-10 (JPEG)'s test images from 58.5 to 81.5 % (3 seeds); depth, the optimizer
+    and the epochs are shown to help, nothing else is at five epochs. Two cores, 70 minutes beside other work.
     """
     deep, dropout = (f"vgg8(widths=(16, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
     steps: dict[str, dict[str, object]] = {
