@@ -1,6 +1,6 @@
 """A linear probe on a frozen network: its accuracy, what a second head costs, and an epoch of features against images.
 
-    python benchmarks/probe.py path/to/squeezenet1_1.safetensors --inputs 96 160 data.source=path/to/cifar10
+    python benchmarks/probe.py path/to/squeezenet1_1.safetensors data.source=path/to/cifar10 --inputs 96 160
 
 For each input size: the probe is solved for without cached features, its penalty chosen on val, and test is looked at
 once. Then a head is trained by AdamW on the same features, by a command of its own: the seconds from its start to its
