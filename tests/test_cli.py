@@ -420,13 +420,13 @@ def test_asked_to_stop_outside_the_loop_it_says_how_to_go_on_or_leaves_nothing(t
         assert f"--resume {run} goes on" in err if run.exists() else "nothing had begun" in err
 
 
-def killed_and_resumed(folder: Path, kills: int, draw: np.random.Generator) -> str:
+def killed_and_resumed(folder: Path, words: tuple[str, ...], kills: int, draw: np.random.Generator) -> str:
     """sha256 of the weights of a training that was killed ``kills`` times at random moments."""
     run = folder / "digits-cnn-1"
     done = 0
     while not (run / "model.safetensors").exists():
-        words = ["--resume", run, "--checkpoint-every", "0", "--quiet"] if run.exists() else [*LONG, "--out", folder]
-        process = start("train", *words)
+        command = ["--resume", run, "--checkpoint-every", "0", "--quiet"] if run.exists() else [*words, "--out", folder]
+        process = start("train", *command)
         if done < kills:
             before = steps(run / "checkpoints")[-1:]
             wait_for(lambda before=before: steps(run / "checkpoints")[-1:] != before, process)
@@ -441,9 +441,10 @@ def killed_and_resumed(folder: Path, kills: int, draw: np.random.Generator) -> s
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_and_resumed_gives_the_same_bits(cli, tmp_path, kills):
     whole = tmp_path / "whole"
-    assert cli("train", *LONG, "--out", whole).code == 0
+    words = (*LONG, f"epochs={8 * kills}")  # a quarter of a second is up to six epochs
+    assert cli("train", *words, "--out", whole).code == 0
     expected = sha256((whole / "digits-cnn-1" / "model.safetensors").read_bytes())
-    assert killed_and_resumed(tmp_path / "killed", kills, np.random.default_rng(kills)) == expected
+    assert killed_and_resumed(tmp_path / "killed", words, kills, np.random.default_rng(kills)) == expected
     metrics = [
         [{k: v for k, v in record.items() if k != "seconds"} for record in Run.open(root / "digits-cnn-1").metrics()]
         for root in (whole, tmp_path / "killed")

@@ -112,9 +112,10 @@ def is_linear(model: Classifier, head: str, images: Tensor) -> bool:
     try:
         with evaluating(model):
             features, _ = pooled(model, layer, images)
+            length = float(features.square().sum(1).mean().sqrt())
             for parameter in layer.parameters():
                 draws = torch.randn(parameter.shape, generator=generator(0, "head", parameter.ndim))
-                parameter.copy_(draws * SPREAD / (features.square().sum(1).mean().sqrt() if parameter.ndim > 1 else 1))
+                parameter.copy_(draws * SPREAD / (length if parameter.ndim > 1 else 1))
             features, logits = pooled(model, layer, images)
             answer = Head(layer)(features) if features.ndim == 2 else features
     finally:

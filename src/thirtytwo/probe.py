@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from thirtytwo.augment import Batch
-from thirtytwo.build import Parts, with_features
+from thirtytwo.build import Parts
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 from thirtytwo.features import Features, Head
@@ -52,12 +52,10 @@ def solve(parts: Parts, run: Run) -> None:
         Interrupted: asked to stop by a signal. The features are in the cache, so that little is lost.
         UserError: the features are not finite.
     """
-    began = time.monotonic()
-    run.forget_after(0)
-    run.set_status("running", step=0, steps=1, seconds=0.0)
-    parts = with_features(parts)
     features, labels, solver = parts.features, parts.splits.val.labels, parts.recipe.train.solver
     assert features is not None, "a solver without a head to solve for is refused when parts are built"
+    began = time.monotonic() - features.seconds
+    run.forget_after(0)
     best: tuple[float, float, Candidate] | None = None
     tried, passes = [], 0
     with parts.device.training(), Interruption() as interruption:

@@ -108,6 +108,12 @@ class Run:
         self._lock.release()
         return False
 
+    @property
+    def standing(self) -> str:
+        """The status's state, or "stopped" where it says "running" and no process is at work."""
+        state = str(self.status["state"])
+        return "stopped" if state == "running" and not self.busy else state
+
     @contextmanager
     def owned(self) -> Iterator[None]:
         """Own the folder within this context, and give it back at its end."""

@@ -109,10 +109,11 @@ class Session:
     def _train(self, watch: Watch, checkpoint_every: float) -> None:
         try:
             self.run.set_status("running")
+            parts = with_features(self.parts)
             if self.run.recipe.train.solver == "steps":
-                train(with_features(self.parts), self.run, watch=watch, checkpoint_every=checkpoint_every)
+                train(parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
             else:
-                solve(self.parts, self.run)
+                solve(parts, self.run)
         except Interrupted:
             raise
         except Exception as error:

@@ -84,10 +84,8 @@ def _row(path: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
     try:
         run = Run.open(path)
-        state = run.status.get("state")
-        if state == "finished" and "imported" in run.env:
-            state = "imported"
-        row["state"] = "stopped" if state == "running" and not run.busy else state
+        state = run.standing
+        row["state"] = "imported" if state == "finished" and "imported" in run.env else state
         row["data"] = run.split.get("name", run.recipe.data.source)
         row["model"], row["seed"] = run.recipe.model, run.recipe.seed
         for split in ("val", "test"):

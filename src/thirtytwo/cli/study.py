@@ -47,8 +47,8 @@ def show_study(words: Annotated[list[str], typer.Argument(metavar="STUDY [KEY=VA
     """A study as TOML, overrides applied: a file to begin one of your own with."""
     import sys
 
-    # Without the name, which would lead into the named study's folder: a file's own name takes its place.
-    sys.stdout.write("".join(_wanted(words[0], words[1:], None).to_toml().splitlines(keepends=True)[1:]))
+    # The name would lead into the named study's folder.
+    sys.stdout.write(_wanted(words[0], words[1:], None).to_toml(named=False))
 
 
 @study.command("run")

@@ -1,5 +1,6 @@
 """Networks that were made for pictures of 224 pixels, adapted to small images; their weights stay what they are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -53,6 +54,34 @@ class Adaptation:
     stem: Stem = "original"
     last_pool: LastPool = "original"
     last_relu: LastRelu = "original"
+
+
+def adaptable(
+    name: str, build: Callable[[int, tuple[int, int], bool, str], tuple[nn.Module, Normalisation | None]]
+) -> Callable[..., nn.Module]:
+    """The factory of another package's network, with the arguments that all of them take.
+
+    Args:
+        name: the model's, without arguments.
+        build: called with classes, the images' size inside the network, ``pretrained`` and ``weights``; gives the
+            network and what its pretrained weights expect.
+    """
+
+    def network(
+        classes: int,
+        size: tuple[int, int],
+        *,
+        pretrained: bool = False,
+        weights: str = "",
+        input: Side | None = None,
+        stem: Stem = "original",
+        last_pool: LastPool = "original",
+        last_relu: LastRelu = "original",
+    ) -> nn.Module:
+        built, given = build(classes, (input, input) if input else size, pretrained, weights)
+        return adapt(built, name, Adaptation(input, stem, last_pool, last_relu), given)
+
+    return network
 
 
 def adapt(network: nn.Module, name: str, change: Adaptation, normalisation: Normalisation | None) -> nn.Module:

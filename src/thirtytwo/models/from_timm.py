@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 from thirtytwo import weights
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
-from thirtytwo.models.adapt import Adaptation, LastPool, LastRelu, Normalisation, Side, Stem, adapt
+from thirtytwo.models.adapt import Normalisation, adaptable
 
 
 @models.register_family("timm/")
@@ -37,20 +38,7 @@ def _timm() -> Any:
 
 
 def _factory(name: str) -> Callable[..., nn.Module]:
-    def network(
-        classes: int,
-        size: tuple[int, int],
-        *,
-        pretrained: bool = False,
-        weights: str = "",
-        input: Side | None = None,
-        stem: Stem = "original",
-        last_pool: LastPool = "original",
-        last_relu: LastRelu = "original",
-    ) -> nn.Module:
-        built, given = _build(name, classes, (input, input) if input else size, pretrained, weights)
-        return adapt(built, f"timm/{name}", Adaptation(input, stem, last_pool, last_relu), given)
-
+    network = adaptable(f"timm/{name}", partial(_build, name))
     tags = ", ".join(_tags(name))
     network.__doc__ = f"timm's, with weights {tags}" if tags else "timm's, without weights"
     return network

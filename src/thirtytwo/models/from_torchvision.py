@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
-from thirtytwo.models.adapt import Adaptation, LastPool, LastRelu, Normalisation, Side, Stem, adapt
+from thirtytwo.models.adapt import Normalisation, adaptable
 
 SETTINGS: dict[str, dict[str, Any]] = {
     # Second classifiers, which would make a tuple of the output. Their weights' input is rescaled inside the network.
@@ -45,21 +45,13 @@ class TorchvisionFamily:
 
 
 def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
-    def network(
-        classes: int,
-        size: tuple[int, int],
-        *,
-        pretrained: bool = False,
-        weights: str = "",
-        input: Side | None = None,
-        stem: Stem = "original",
-        last_pool: LastPool = "original",
-        last_relu: LastRelu = "original",
-    ) -> nn.Module:
-        built = _build(name, classes, (input, input) if input else size)
-        given = _load(name, built, published, weights) if pretrained or weights else None
-        return adapt(built, f"torchvision/{name}", Adaptation(input, stem, last_pool, last_relu), given)
+    def build(
+        classes: int, size: tuple[int, int], pretrained: bool, weights: str
+    ) -> tuple[nn.Module, Normalisation | None]:
+        built = _build(name, classes, size)
+        return built, _load(name, built, published, weights) if pretrained or weights else None
 
+    network = adaptable(f"torchvision/{name}", build)
     network.__doc__ = f"torchvision's, with weights {', '.join(each.name for each in published)}"
     return network
 

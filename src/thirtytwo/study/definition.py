@@ -83,9 +83,9 @@ class Study(BaseModel):
         ordered = [*arms] == [*other.arms] and next(iter(arms)) == next(iter(self.arms))
         return same and ordered and {*other.seeds} <= {*self.seeds}
 
-    def to_toml(self) -> str:
-        """The study as TOML."""
-        return tomli_w.dumps(self.model_dump(mode="json"))
+    def to_toml(self, *, named: bool = True) -> str:
+        """The study as TOML; without its name, a file's own takes its place."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude=None if named else {"name"}))
 
 
 def from_toml(path: Path) -> Study:

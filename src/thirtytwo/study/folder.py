@@ -49,7 +49,7 @@ class Trial:
     @property
     def standing(self) -> str:
         """``state``, or "stopped" where it says "running" and no process is at work."""
-        return "stopped" if self.state == "running" and self.run and not self.run.busy else self.state
+        return self.run.standing if self.run else self.state
 
 
 class StudyFolder:
