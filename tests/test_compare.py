@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thirtytwo.compare import Group, compare, detectable, holm, mcnemar, mean_over_seeds, over_images
+from thirtytwo.compare import Compared, Group, compare, detectable, holm, mcnemar, mean_over_seeds, over_images
 from thirtytwo.errors import UserError
 from thirtytwo.predictions import Predictions
 
@@ -26,9 +26,13 @@ def group(name: str, accuracy: float, seeds=(0, 1, 2)) -> Group:
     return Group(name, {seed: predictions(accuracy, 10 * seed + ord(name[0]) % 7) for seed in seeds})
 
 
+def beside_first(groups: list[Group]) -> list[Compared]:
+    return compare(groups, [None, *[groups[0]] * (len(groups) - 1)])
+
+
 def test_paired_differences_are_scipys():
     base, other = group("a", 0.7), group("b", 0.78)
-    rows = compare([base, other])
+    rows = beside_first([base, other])
     a, b = list(base.accuracies.values()), list(other.accuracies.values())
     expected = stats.ttest_rel(b, a)
     found = rows[1].difference
@@ -43,7 +47,7 @@ def test_paired_differences_are_scipys():
 
 def test_groups_without_a_common_seed_are_compared_by_welch():
     base, other = group("a", 0.7, (0, 1, 2)), group("b", 0.78, (3, 4, 5, 6))
-    found = compare([base, other])[1].difference
+    found = beside_first([base, other])[1].difference
     expected = stats.ttest_ind(list(other.accuracies.values()), list(base.accuracies.values()), equal_var=False)
     assert found.test == "Welch's t" and found.p == pytest.approx(expected.pvalue)
     assert (found.value.low, found.value.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
@@ -51,7 +55,7 @@ def test_groups_without_a_common_seed_are_compared_by_welch():
 
 def test_two_single_runs_are_compared_image_by_image():
     first, second = predictions(0.7, 1), predictions(0.75, 2)
-    found = compare([Group("a", {0: first}), Group("b", {5: second})])[1].difference
+    found = beside_first([Group("a", {0: first}), Group("b", {5: second})])[1].difference
     table = [int((first.correct & ~second.correct).sum()), int((second.correct & ~first.correct).sum())]
     assert found.test == "McNemar" and found.p == pytest.approx(stats.binomtest(table[0], sum(table)).pvalue)
     assert isnan(found.value.low) and isnan(found.detectable)
@@ -61,7 +65,7 @@ def test_two_single_runs_are_compared_image_by_image():
 
 def test_one_run_beside_several_is_refused_in_one_line():
     with pytest.raises(UserError, match=r"'a' has seeds 0, 'b' 1, 2: to be compared"):
-        compare([group("a", 0.7, (0,)), group("b", 0.7, (1, 2))])
+        beside_first([group("a", 0.7, (0,)), group("b", 0.7, (1, 2))])
 
 
 def test_the_image_bootstrap_is_the_bootstrap():
@@ -82,9 +86,9 @@ def test_holm_corrects_step_by_step():
 
 def test_several_comparisons_are_corrected_together():
     groups = [group("base", 0.7), group("b", 0.74), group("c", 0.78)]
-    rows = compare(groups)
+    rows = beside_first(groups)
     assert [row.difference.p_holm for row in rows[1:]] == pytest.approx(holm([row.difference.p for row in rows[1:]]))
-    steps = compare(groups, against="previous")
+    steps = compare(groups, [None, *groups[:-1]])
     assert [row.difference.against for row in steps[1:]] == ["base", "b"]
     assert rows[2].difference.value.value == pytest.approx(sum(row.difference.value.value for row in steps[1:]))
 
@@ -102,7 +106,7 @@ def test_what_is_called_detectable_is_found_in_four_of_five_cases():
 
 def test_without_any_spread_nothing_is_claimed():
     same = Group("a", {seed: predictions(0.7, 1) for seed in range(3)})
-    found = compare([same, Group("b", same.runs)])[1].difference
+    found = beside_first([same, Group("b", same.runs)])[1].difference
     assert isnan(found.p) and not found.shown and found.value.value == 0
 
 
@@ -113,4 +117,4 @@ def test_one_seed_says_nothing_of_the_spread():
 
 def test_other_images_are_refused():
     with pytest.raises(UserError, match="not scored on the same images of val"):
-        compare([group("a", 0.7), Group("b", {0: predictions(0.7, 0, n=300)})])
+        beside_first([group("a", 0.7), Group("b", {0: predictions(0.7, 0, n=300)})])

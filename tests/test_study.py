@@ -156,6 +156,14 @@ def test_from_start_to_closing(cli, small, tmp_path):
     rows = json.loads(compared.out)["groups"]
     assert rows[1]["difference"]["value"]["value"] == pytest.approx(found.value.value)
 
+    # An arm that lacks seeds keeps its own, and is compared over those that both have; test belongs to the closing.
+    hidden = runs["none", 1].path / "predictions" / "val.npz"
+    hidden.rename(hidden.with_suffix(".away"))
+    first, second = study.compared("val")
+    assert (len(first.accuracies), len(second.accuracies), second.difference) == (1, 2, None)
+    hidden.with_suffix(".away").rename(hidden)
+    refused(cli("test", runs["flip", 0].path), f"study close {folder}")
+
     again = cli("study", *words, "--json")  # nothing is left to train, and nothing changes
     assert (
         again.code == 0
@@ -180,6 +188,13 @@ def table(folder: Path) -> tuple[list, list[str]]:
     return [(row.name, row.accuracies, str(row.difference)) for row in study.compared("val")], weights
 
 
+def finished(folder: Path) -> int:
+    """How many of the study's runs are; none before it has begun."""
+    if not (folder / "study.json").exists():
+        return 0
+    return sum(trial.state == "finished" for trial in StudyFolder.open(folder).trials())
+
+
 def alive(folder: Path) -> bool:
     """Whether any process still works on a run of the study."""
     return any(trial.run is not None and trial.run.busy for trial in StudyFolder.open(folder).trials())
@@ -187,23 +202,25 @@ def alive(folder: Path) -> bool:
 
 def test_killed_three_times_at_random_it_ends_with_the_same_table(small, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(small, "--out", whole, "--jobs", "2", "--quiet").wait(timeout=200) == 0
-    draw, kills = np.random.default_rng(0), 0
-    while kills < 3:
-        process = start(small, "--out", killed, "--jobs", "2", "--quiet")
-        time.sleep(float(draw.uniform(2, 7)))
-        if process.poll() is not None:
-            break
+    words = (small, "--seeds", "4", "--jobs", "2", "--quiet")
+    assert start(*words, "--out", whole).wait(timeout=200) == 0
+    draw = np.random.default_rng(0)
+    for kill in range(3):
+        process = start(*words, "--out", killed)
+        while finished(killed / "small") < 2 * kill:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        time.sleep(float(draw.uniform(0, 6 if kill == 0 else 1)))
+        assert process.poll() is None, "not killed three times: the study is too short for this machine"
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kills += 1
         deadline = time.monotonic() + 20
         while (killed / "small" / "study.json").exists() and alive(killed / "small"):
             assert time.monotonic() < deadline, "a worker has outlived the study"
             time.sleep(0.1)
-    process = start(small, "--out", killed, "--jobs", "2", "--quiet")
+    process = start(*words, "--out", killed)
     assert process.wait(timeout=200) == 0, process.communicate()
-    assert kills and table(killed / "small") == table(whole / "small")
+    assert table(killed / "small") == table(whole / "small")
 
 
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(small, tmp_path):

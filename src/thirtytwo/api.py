@@ -100,7 +100,16 @@ class TrainedRun:
         return metrics.scores(found[0]) if found else {}
 
     def test(self) -> dict[str, metrics.Estimate]:
-        """Score the test split once more. It is a look, and is written down."""
+        """Score the test split once more. It is a look, and is written down.
+
+        Raises UserError for a run of a study that is still open.
+        """
+        study = StudyFolder.around(self.run.path)
+        if study and not study.closed:
+            raise UserError(
+                f"{self.path}: belongs to a study, whose runs are scored on test together and once: "
+                f"`thirtytwo study close {study.path}`"
+            )
         score_test(self.run, self.model, self.device, by="test")
         return self.scores("test")
 
@@ -329,6 +338,7 @@ def run_study(
     out: str | Path = "studies",
     seeds: int | None = None,
     jobs: int | None = None,
+    device: str = "auto",
     progress: bool = True,
     **overrides: Any,
 ) -> StudyResult:
@@ -339,6 +349,7 @@ def run_study(
         out: where the study's folder is made.
         seeds: train with the seeds 0, 1, ... so many, instead of the study's own.
         jobs: runs side by side; by default one a core.
+        device: where a new study's runs are trained, as in `train`.
         progress: whether to show how it goes, on a terminal or in a notebook.
         overrides: recipe keys for all arms, as in `train`.
 
@@ -348,7 +359,7 @@ def run_study(
     wanted = wanted.override({key.replace("__", "."): value for key, value in overrides.items()})
     if seeds is not None:
         wanted = wanted.with_seeds(seeds)
-    folder = begin(wanted, Path(out), jobs=jobs)
+    folder = begin(wanted, Path(out), jobs=jobs, device=device)
     silent = not (progress and (output.is_terminal or output.is_jupyter))
     with folder.owned(), StudyDisplay(wanted.name, silent=silent) as watch:
         failed = train_all(folder, jobs, watch)

@@ -30,7 +30,7 @@ def close(folder: StudyFolder, arms: Sequence[str] = (), *, watch: Callable[[str
         for trial in trials:
             assert trial.run is not None
             if not trial.run.predictions("test"):
-                device = Device.choose("auto", trial.run.env.get("precision", "auto"))
+                device = Device.choose(folder.device, trial.run.env.get("precision", "auto"))
                 score_test(trial.run, load_classifier(trial.run, device), device, by="study")
                 watch(trial.name)
         folder.close()

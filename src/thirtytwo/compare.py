@@ -7,7 +7,6 @@ bootstrap resamples the images. ``docs/studies.md`` says when to read which.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import nan, sqrt
 from typing import Literal
 
@@ -85,20 +84,24 @@ class Compared:
     difference: Difference | None
 
 
-def compare(groups: Sequence[Group], against: Literal["first", "previous"] = "first") -> list[Compared]:
-    """Each group beside the first one, or beside the one before it.
+def compare(groups: Sequence[Group], bases: Sequence[Group | None]) -> list[Compared]:
+    """Each group beside the one of ``bases`` at its place; beside none where that is None.
 
-    Raises UserError when the groups' runs were not scored on the same images.
+    Raises UserError when the groups' runs were not scored on the same images, or two of them cannot be compared.
     """
     _require_same_images(groups)
-    pairs = list(pairwise(groups)) if against == "previous" else [(groups[0], each) for each in groups[1:]]
+    pairs = [(base, group) for base, group in zip(bases, groups, strict=True) if base]
     differences = [_difference(base, group, len(pairs)) for base, group in pairs]
     corrected = holm([each.p for each in differences])
-    found: list[Difference | None] = [None]
-    found += [replace(each, p_holm=p) for each, p in zip(differences, corrected, strict=True)]
+    found = (replace(each, p_holm=p) for each, p in zip(differences, corrected, strict=True))
     return [
-        Compared(group.name, group.accuracies, mean_over_seeds(list(group.accuracies.values())), difference)
-        for group, difference in zip(groups, found, strict=True)
+        Compared(
+            group.name,
+            group.accuracies,
+            mean_over_seeds(list(group.accuracies.values())),
+            next(found) if base else None,
+        )
+        for base, group in zip(bases, groups, strict=True)
     ]
 
 

@@ -72,9 +72,10 @@ def _train(folder: "StudyFolder", arm: str, seed: int) -> None:
         shutil.rmtree(trial.path, ignore_errors=True)
         files = [Path(file) for file in folder.imports]
         recipe = folder.study.recipe(arm, seed)
-        session = Session.new(recipe, out=trial.path.parent, name=trial.path.name, test=False, imports=files)
+        out, name = trial.path.parent, trial.path.name
+        session = Session.new(recipe, out=out, name=name, device=folder.device, test=False, imports=files)
     else:
-        session = Session.resume(trial.path)
+        session = Session.resume(trial.path, device=folder.device)
 
     def watch(progress: Progress) -> None:
         _answer(f"{progress.step / progress.steps:.4f}")

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-import torch
-
 from thirtytwo.build import check
+from thirtytwo.device import Device
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder, Trial
 
@@ -112,17 +111,21 @@ class Standing:
         return self.seconds * (1 - self.share) / since if since > 0 else inf
 
 
-def begin(study: Study, out: Path, *, jobs: int | None, imports: Sequence[Path] = ()) -> StudyFolder:
+def begin(
+    study: Study, out: Path, *, jobs: int | None, device: str = "auto", imports: Sequence[Path] = ()
+) -> StudyFolder:
     """The study's folder below ``out``, made or found again, once the recipe of every arm is known to be one.
 
     ``jobs`` runs side by side share the processor's cores out: two trainings that both use all of them are not half as
     fast but twenty times slower, because their threads spin. Without ``jobs`` each run gets one core, or on a GPU all.
+    Raises UserError for a device that is not to be had.
     """
+    on_gpu = Device.choose(device).torch.type != "cpu"
     for arm in study.arms:
         check(study.recipe(arm, study.seeds[0]))
     cores = _cores()
-    threads = cores // (jobs or (1 if torch.cuda.is_available() else cores))
-    return StudyFolder.create(out, study, threads=max(1, threads), imports=imports)
+    threads = cores // (jobs or (1 if on_gpu else cores))
+    return StudyFolder.create(out, study, threads=max(1, threads), device=device, imports=imports)
 
 
 def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing], None]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def compare(
     from thirtytwo.cli.console import say_json
 
     groups = _by_word(runs, split) if "vs" in runs else _by_recipe(runs, split)
-    rows = comparison.compare(groups)
+    rows = comparison.compare(groups, [None, *[groups[0]] * (len(groups) - 1)])
     if as_json:
         say_json({"split": split, "groups": [asdict(row) for row in rows]})
     else:

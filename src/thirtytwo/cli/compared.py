@@ -11,7 +11,7 @@ from thirtytwo.metrics import Estimate
 def say_compared(rows: list[Compared], split: str) -> None:
     """A row a group: its accuracy, and its difference to what it is compared with."""
     if not rows:
-        say("compared", "nothing yet: no seed is finished in every arm")
+        say("compared", "nothing yet: no run is finished")
         return
     table = plain_table(padding=2)
     columns = ("", f"{split} accuracy, %", "difference", "p, Holm", "", "detectable")

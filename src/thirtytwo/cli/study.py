@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from thirtytwo.cli.app import Import, Json, Quiet, app
+from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, app
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def run_study(
         int | None,
         typer.Option("--jobs", min=1, help="Runs side by side; they share the processor's cores. [default: the cores]"),
     ] = None,
+    device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     quiet: Quiet = False,
     as_json: Json = False,
@@ -77,11 +78,14 @@ def run_study(
     from thirtytwo.workers import begin, train_all
 
     if (Path(words[0]) / "study.json").is_file():
-        if words[1:] or out or seeds:
-            raise UserError(f"{words[0]}: a study goes on as it was begun: leave out overrides, --out and --seeds")
+        if words[1:] or out or seeds or device != "auto":
+            raise UserError(
+                f"{words[0]}: a study goes on as it was begun: leave out overrides, --out, --seeds and --device"
+            )
         folder = StudyFolder.open(words[0])
     else:
-        folder = begin(_wanted(words[0], words[1:], seeds), out or Path("studies"), jobs=jobs, imports=imports)
+        wanted = _wanted(words[0], words[1:], seeds)
+        folder = begin(wanted, out or Path("studies"), jobs=jobs, device=device, imports=imports)
     again = f"thirtytwo study {one_line(str(folder.path))} goes on"
     try:
         with folder.owned():

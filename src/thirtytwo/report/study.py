@@ -141,7 +141,7 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
     missing = sum(trial.state != "finished" for trial in trials)
     if missing:
         sentences.append(
-            f"{missing} of {len(trials)} runs are not finished: the table holds the seeds that all shown arms have."
+            f"{missing} of {len(trials)} runs are not finished: differences are over the seeds that both arms have."
         )
     if data.get("plan") == "val-from-test":
         sentences.append(

@@ -61,7 +61,9 @@ class StudyFolder:
         self._study: Study | None = None
 
     @classmethod
-    def create(cls, root: Path, study: Study, *, threads: int, imports: Sequence[Path] = ()) -> "StudyFolder":
+    def create(
+        cls, root: Path, study: Study, *, threads: int, device: str = "auto", imports: Sequence[Path] = ()
+    ) -> "StudyFolder":
         """The folder ``root/<study's name>``: a new one, or that of the same study, which goes on and may grow.
 
         The recipe that the study is based on is kept in the folder: a later version's does not take its place. More
@@ -70,6 +72,7 @@ class StudyFolder:
 
         Args:
             threads: processor threads a run. They decide the order of sums, and so the bits: a study keeps to them.
+            device: where the runs are trained, as `Device.choose` takes it.
             imports: the user's files that registered components.
 
         Raises UserError when the folder holds another study, another definition or another recipe of this one, and when
@@ -82,6 +85,8 @@ class StudyFolder:
         except OSError as error:
             raise UserError(f"{folder.path}: cannot be made ({error.strerror}): choose another --out") from None
         if (folder.path / "study.json").is_file():
+            if device not in ("auto", folder.device):
+                raise UserError(f"{folder.path}: was begun with --device {folder.device}: go on with that")
             folder._go_on_as(study, files)
             return folder
         base = recipes.find(study.base).to_toml()
@@ -89,7 +94,7 @@ class StudyFolder:
         folder._write(BASE, base)
         folder._write("study.toml", text)
         hashes = {"sha256": sha256(text.encode()), "base_sha256": sha256(base.encode())}
-        folder._write_state({**hashes, "threads": threads, "imports": files, "closed": None})
+        folder._write_state({**hashes, "threads": threads, "device": device, "imports": files, "closed": None})
         return folder
 
     @classmethod
@@ -100,6 +105,12 @@ class StudyFolder:
             raise UserError(f"{path}: not a study's folder, it holds no study.json (`thirtytwo study NAME` makes one)")
         _ = folder.study
         return folder
+
+    @classmethod
+    def around(cls, run: Path) -> "StudyFolder | None":
+        """The study that a run's folder lies in, if any."""
+        path = run.resolve().parent.parent
+        return cls.open(path) if (path / "study.json").is_file() else None
 
     @property
     def study(self) -> Study:
@@ -128,6 +139,11 @@ class StudyFolder:
     def threads(self) -> int:
         """Processor threads a run."""
         return int(self._state["threads"])
+
+    @property
+    def device(self) -> str:
+        """Where runs are trained, as `Device.choose` takes it."""
+        return str(self._state.get("device", "auto"))
 
     @property
     def imports(self) -> list[str]:
@@ -191,16 +207,19 @@ class StudyFolder:
     def compared(self, split: str) -> list[Compared]:
         """The study's table on ``split``: every arm that has runs, beside what it is compared with.
 
-        Only seeds that all these arms have finished count, so that arms are compared on equal terms while some train.
+        An arm that still trains is compared over the seeds that both have, from the second one on.
         """
-        groups = self.groups(split)
-        shared = set.intersection(*({*group.runs} for group in groups)) if groups else set()
-        groups = [Group(group.name, {seed: group.runs[seed] for seed in sorted(shared)}) for group in groups]
-        if not shared:
-            return []
-        if self.study.against == "first" and groups[0].name != next(iter(self.study.arms)):
-            return [row for group in groups for row in compare([group])]  # what they are compared with is not there
-        return compare(groups, self.study.against)
+        groups, arms = {group.name: group for group in self.groups(split)}, [*self.study.arms]
+
+        def base(arm: str) -> Group | None:
+            before = arms.index(arm) - 1
+            found = groups.get(arms[0 if self.study.against == "first" else before]) if before >= 0 else None
+            if found is None:
+                return None
+            seeds, others = {*groups[arm].runs}, {*found.runs}
+            return found if len(seeds & others) > 1 or (seeds == others and len(seeds) == 1) else None
+
+        return compare(list(groups.values()), [base(arm) for arm in groups]) if groups else []
 
     def write_results(self) -> Path:
         """Write ``results.csv``: a row a run and split that was scored; its path."""
