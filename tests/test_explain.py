@@ -195,6 +195,35 @@ def test_the_verb_draws_a_users_picture_and_the_runs_own(trained: Path, tmp_path
     assert all(name in done.out for name in drawn)
 
 
+def test_images_of_the_runs_own_data_are_named_by_number(trained: Path, tmp_path: Path, cli: Callable) -> None:
+    run, digits = open_run(trained), load_digits()
+    number = Run.open(trained).split["ids"]["val"][3]
+    shown = run.explain(f"val:{number}")
+    assert (shown.explanations[0].picture[0] == (digits.images[number] * 255 / 16).round()).all()
+    assert shown.truths == [str(digits.target[number])] and shown.names == [f"val-{number}"]
+    assert run.predict([f"val:{number}"])[0].classes[0] == shown.said[0][0][0]
+    elsewhere = Run.open(trained).split["ids"]["train"][0]
+    with pytest.raises(UserError, match=f"val:{elsewhere}: .* has no such image in val"):
+        run.explain(f"val:{elsewhere}")
+    done = cli("explain", trained, f"train:{elsewhere}", "--out", tmp_path)
+    assert done.code == 0 and (tmp_path / f"train-{elsewhere}-layers.png").is_file(), done.err
+
+
+def test_a_run_keeps_training_pictures_as_they_are_and_as_epochs_show_them(trained: Path, run_copy: Path) -> None:
+    run, digits = Run.open(trained), load_digits()
+    images, labels = run.training_pictures()
+    train = (digits.images[run.split["ids"]["train"]] * 255 / 16).round().astype(np.uint8)
+    assert run.recipe.augment == "translate(1)" and sorted(labels.tolist()) == list(range(8))
+    for first, *epochs in images[:, :, 0].transpose(1, 0, 2, 3):
+        assert (train == first).all(axis=(1, 2)).any()
+        padded = np.pad(first, 1, mode="reflect")
+        shifts = [padded[y : y + 8, x : x + 8] for y in range(3) for x in range(3)]
+        assert all(any((epoch == shift).all() for shift in shifts) for epoch in epochs)
+    html.write(Run.open(run_copy))
+    assert (run_copy / "figures" / "training-pictures.png").is_file()
+    assert "after the recipe's" in (run_copy / "report.html").read_text()
+
+
 def test_a_wrong_word_is_one_line(run_copy: Path, tmp_path: Path, cli: Callable) -> None:
     (run_copy / "predictions" / "layers.npz").unlink()
     (tmp_path / "text.png").write_text("no picture")

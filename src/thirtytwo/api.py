@@ -18,6 +18,7 @@ from thirtytwo.build import load_classifier
 from thirtytwo.closing import close
 from thirtytwo.compare import Compared
 from thirtytwo.data import picture
+from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
@@ -26,6 +27,7 @@ from thirtytwo.explain import explain
 from thirtytwo.export import export
 from thirtytwo.imported import Channels, import_weights, recipe_beside
 from thirtytwo.models.classifier import Classifier
+from thirtytwo.paths import NUMBERED
 from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe, resolve_key
 from thirtytwo.report.explained import Explained
@@ -35,7 +37,7 @@ from thirtytwo.report.study import view as view_study
 from thirtytwo.report.study import write as write_study_report
 from thirtytwo.report.view import explained
 from thirtytwo.run import Run
-from thirtytwo.score import score_test
+from thirtytwo.score import images_of, score_test
 from thirtytwo.session import Session, prepare
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
@@ -66,12 +68,22 @@ class Answer:
         return f"<table><tr><th>{escape(self.name)}</th>{cells}</tr></table>"
 
 
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A picture as the network takes it, uint8 (C, H, W), with its class where that is known."""
+
+    name: str
+    image: Tensor
+    truth: str | None
+
+
 class TrainedRun:
     """A run that has been trained: score it on test, predict with it, report on it."""
 
     def __init__(self, run: Run, device: Device) -> None:
         self.run = run
         self.device = device
+        self._images: dict[str, ImageSet] = {}
 
     @property
     def path(self) -> Path:
@@ -117,9 +129,10 @@ class TrainedRun:
         """Classify pictures: paths, PIL images, uint8 arrays (H, W) or (H, W, C), uint8 tensors (H, W) or (C, H, W).
 
         One of them, several, or a batch of arrays (N, H, W, C) or tensors (N, C, H, W). Each is
-        brought to the training's size and channels in the way the training did it.
+        brought to the training's size and channels in the way the training did it. ``"val:12"`` and ``"train:3"`` are
+        images of the run's own data, by the numbers that reports give them.
         """
-        return self._answer(*self._prepare_all(pictures), top)
+        return self._answer(self._prepare_all(pictures), top)
 
     def explain(self, pictures: Picture | Iterable[Picture] | None = None, top: int = 3) -> Explained:
         """Show how the network comes to its answers: filters, feature maps layer by layer, class probabilities.
@@ -133,33 +146,29 @@ class TrainedRun:
                 raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
             shown, explanation = kept
             return Explained([f"val-{shown.id}"], [shown.top], [shown.truth], [explanation])
-        names, images = self._prepare_all(pictures)
-        if not 1 <= len(images) <= EXPLAINED:
-            raise UserError(f"{len(images)} pictures to explain: name between 1 and {EXPLAINED} at a time")
-        answers = self._answer(names, images, top)
-        said = [list(zip(each.classes, each.probabilities, strict=True)) for each in answers]
-        return Explained(names, said, [None] * len(names), [explain(self.model, image) for image in images])
+        chosen = self._prepare_all(pictures)
+        if not 1 <= len(chosen) <= EXPLAINED:
+            raise UserError(f"{len(chosen)} pictures to explain: name between 1 and {EXPLAINED} at a time")
+        said = [list(zip(each.classes, each.probabilities, strict=True)) for each in self._answer(chosen, top)]
+        explanations = [explain(self.model, each.image) for each in chosen]
+        return Explained([each.name for each in chosen], said, [each.truth for each in chosen], explanations)
 
-    def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> tuple[list[str], list[Tensor]]:
-        """Names of pictures, and uint8 (C, H, W) of each."""
+    def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> list["_Prepared"]:
         if isinstance(pictures, str | Path | Image.Image) or (
             isinstance(pictures, np.ndarray | Tensor) and pictures.ndim != 4
         ):
             pictures = [pictures]
-        names, images = [], []
-        for i, each in enumerate(pictures):
-            names.append(str(each) if isinstance(each, str | Path) else f"picture {i + 1}")
-            images.append(self._prepare(each, names[-1]))
-        return names, images
+        return [self._prepare(each, f"picture {i + 1}") for i, each in enumerate(pictures)]
 
-    def _answer(self, names: list[str], images: list[Tensor], top: int) -> list[Answer]:
-        if not images:
+    def _answer(self, pictures: list["_Prepared"], top: int) -> list[Answer]:
+        if not pictures:
             return []
-        scores, averaged = logits(self.model, torch.stack(images), self.device, views=self.run.recipe.evaluate.views)
+        images = torch.stack([each.image for each in pictures])
+        scores, averaged = logits(self.model, images, self.device, views=self.run.recipe.evaluate.views)
         probabilities, order = (averaged if averaged is not None else scores).double().softmax(1).sort(descending=True)
         return [
-            Answer(name, tuple(self.classes[k] for k in ks[:top]), tuple(ps[:top]))
-            for name, ks, ps in zip(names, order.tolist(), probabilities.tolist(), strict=True)
+            Answer(each.name, tuple(self.classes[k] for k in ks[:top]), tuple(ps[:top]))
+            for each, ks, ps in zip(pictures, order.tolist(), probabilities.tolist(), strict=True)
         ]
 
     def report(self) -> Path:
@@ -183,11 +192,29 @@ class TrainedRun:
         )
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
-    def _prepare(self, source: Picture, name: str) -> Tensor:
+    def _prepare(self, source: Picture, unnamed: str) -> "_Prepared":
+        if isinstance(source, str | Path):
+            name = str(source)
+            if (own := NUMBERED.fullmatch(name)) and not Path(name).exists():
+                return self._own_image(own["split"], int(own["number"]))
+        else:
+            name = unnamed
         wanted = {"size": tuple(self.card["size"]), "channels": self.card["channels"], "fit": self.card["fit"]}
         if isinstance(source, str | Path):
-            return picture.decode(Path(source), **wanted)
-        return picture.decode(_as_png(source, name), name=name, **wanted)
+            return _Prepared(name, picture.decode(Path(source), **wanted), None)
+        return _Prepared(name, picture.decode(_as_png(source, name), name=name, **wanted), None)
+
+    def _own_image(self, split: str, number: int) -> "_Prepared":
+        """An image of the run's data. Raises UserError when the split has none of that number, or has changed."""
+        if split not in self._images:
+            self._images[split] = images_of(self.run, split)
+        images = self._images[split]
+        places = (images.ids == number).nonzero()
+        if not len(places):
+            some = ", ".join(map(str, images.ids[:3].tolist()))
+            raise UserError(f"{split}:{number}: {self.path} has no such image in {split} (but {some} ...)")
+        place = int(places[0])
+        return _Prepared(f"{split}-{number}", images.images[place], images.classes[int(images.labels[place])])
 
 
 def _as_png(source: np.ndarray | Tensor | Image.Image, name: str) -> bytes:

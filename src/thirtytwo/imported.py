@@ -86,7 +86,7 @@ def import_weights(
         run.write_model(checkpoint.pack(model.state_dict()), describe(model, recipe, train))
         classifier = load_classifier(run, chosen)
         for split in ("val", "test") if test else ("val",):
-            score(run, classifier, splits, chosen, split, by="import")
+            score(run, classifier, getattr(splits, split), chosen, split, by="import")
         run.set_status("finished")
     return run
 

@@ -127,6 +127,12 @@ def confusion(predictions: Predictions) -> np.ndarray:
     return np.bincount(predictions.labels * k + predictions.predicted, minlength=k * k).reshape(k, k)
 
 
+def recalls(matrix: np.ndarray) -> np.ndarray:
+    """float (K,): the share of each class that a confusion matrix has right; nan for a class without images."""
+    support = matrix.sum(axis=1)
+    return np.divide(matrix.diagonal(), support, out=np.full(len(matrix), np.nan), where=support > 0)
+
+
 def per_class(predictions: Predictions) -> list[ClassScores]:
     """Precision, recall and F1 of each class, in class order, each with a Wilson interval.
 

@@ -1,8 +1,12 @@
 """Paths as users write them."""
 
+import re
 from pathlib import Path
 
 from thirtytwo.errors import UserError
+
+NUMBERED = re.compile(r"(?P<split>train|val):(?P<number>[0-9]{1,18})")
+"""How an image of a run's own data is named in place of a file."""
 
 
 def as_path(text: str | Path) -> Path:

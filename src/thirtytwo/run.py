@@ -232,6 +232,18 @@ class Run:
         """Write ``predictions/<split>-pictures.npz``."""
         self._write_arrays(f"{split}-pictures", predictions_file.pack_arrays({"images": images, "ids": ids}))
 
+    def training_pictures(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Stored training images, as they are and as epochs show them, with labels, as `preview` makes them."""
+        path = self.path / "predictions" / "train-pictures.npz"
+        if not path.is_file():
+            return None
+        arrays = predictions_file.read_arrays(path, "images", "labels")
+        return arrays["images"], arrays["labels"]
+
+    def write_training_pictures(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Write ``predictions/train-pictures.npz``."""
+        self._write_arrays("train-pictures", predictions_file.pack_arrays({"images": images, "labels": labels}))
+
     def explanation(self) -> tuple[Explanation, int] | None:
         """What the network makes of one picture of val, and the picture's id; None where that was not written."""
         path = self.path / "predictions" / "layers.npz"

@@ -21,12 +21,11 @@ PICTURES = 36
 """Pictures of each kind, right and confidently wrong, that a run keeps for its report."""
 
 
-def score(run: Run, model: Classifier, splits: Splits, device: Device, split: str, *, by: str) -> None:
-    """Predict ``split`` ("val" or "test") and store predictions, examples and scores in the run.
+def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: str, *, by: str) -> None:
+    """Predict the images of ``split`` ("val" or "test") and store predictions, examples and scores in the run.
 
     Scoring test is a look: it is written down, with who asked for it (``by``: "train", "test" or "study").
     """
-    images: ImageSet = getattr(splits, split)
     plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
     if split == "test":
         accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}
@@ -42,11 +41,18 @@ def score(run: Run, model: Classifier, splits: Splits, device: Device, split: st
 
 def score_test(run: Run, model: Classifier, device: Device, *, by: str) -> None:
     """Load a finished run's data again and score its test split. Raises UserError when the images are others now."""
+    images = images_of(run, "test")
+    with run.owned():
+        score(run, model, images, device, "test", by=by)
+
+
+def images_of(run: Run, split: str) -> ImageSet:
+    """The images of a run's split, loaded again. Raises UserError when they are others now."""
     with own_components(run):
         splits = load_splits(run.recipe, source=run.env.get("source"))
-    require_same_split(run, splits, "test")
-    with run.owned():
-        score(run, model, splits, device, "test", by=by)
+    require_same_split(run, splits, split)
+    images: ImageSet = getattr(splits, split)
+    return images
 
 
 def require_same_split(run: Run, splits: Splits, split: str) -> None:

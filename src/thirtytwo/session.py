@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from thirtytwo import __version__
+from thirtytwo.augment import Chain
 from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out, with_features
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
@@ -17,6 +18,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.models.adapt import starvation
 from thirtytwo.paths import as_path
+from thirtytwo.preview import preview
 from thirtytwo.probe import solve
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
@@ -103,14 +105,16 @@ class Session:
                 self._train(watch, checkpoint_every)
             model = load_classifier(self.run, self.device)
             for split in ("val", "test") if self.run.status.get("test", True) else ("val",):
-                score(self.run, model, self.parts.splits, self.device, split, by="train")
+                score(self.run, model, getattr(self.parts.splits, split), self.device, split, by="train")
             self.run.set_status("finished")
 
     def _train(self, watch: Watch, checkpoint_every: float) -> None:
         try:
+            recipe, train_set = self.run.recipe, self.parts.splits.train
             self.run.set_status("running")
+            self.run.write_training_pictures(*preview(train_set, Chain.parse(recipe.augment), recipe.seed))
             parts = with_features(self.parts)
-            if self.run.recipe.train.solver == "steps":
+            if recipe.train.solver == "steps":
                 train(parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
             else:
                 solve(parts, self.run)

@@ -14,7 +14,8 @@ def explain(
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures, folders of pictures, or patterns; without any, the picture of val that the run keeps.",
+            help="Pictures, folders, patterns, or val:12, the image of val that reports call #12; without any, the one "
+            "that the run keeps.",
             show_default=False,
         ),
     ] = None,

@@ -13,7 +13,8 @@ from thirtytwo.errors import UserError
 def predict(
     run: RunPath,
     pictures: Annotated[
-        list[str], typer.Argument(help="Pictures, folders of pictures, or patterns such as 'new/*.png'.")
+        list[str],
+        typer.Argument(help="Pictures, folders, patterns such as 'new/*.png', or val:12: the report's image #12."),
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
     device: DeviceName = "auto",
@@ -57,8 +58,8 @@ def predict(
         show(table)
 
 
-def find_pictures(words: list[str]) -> list[Path]:
-    """The files that paths, folders and patterns name, sorted within each, none of them twice.
+def find_pictures(words: list[str]) -> list[str | Path]:
+    """The files that paths, folders and patterns name, sorted within each, none of them twice; ``val:12`` as it is.
 
     A file that is named is taken as it is. Of a folder, every picture inside is taken, at any depth; of what a pattern
     matches, the pictures and the folders. Raises UserError for a word that names nothing.
@@ -66,17 +67,17 @@ def find_pictures(words: list[str]) -> list[Path]:
     from glob import glob
 
     from thirtytwo.data.picture import is_picture_name
-    from thirtytwo.paths import as_path
+    from thirtytwo.paths import NUMBERED, as_path
 
     def inside(path: Path) -> list[Path]:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
         return [file for file in files if is_picture_name(file) and file.is_file()]
 
-    found: list[Path] = []
+    found: list[str | Path] = []
     for word in words:
         path = as_path(word)
-        if path.is_file():
-            found.append(path)
+        if path.is_file() or NUMBERED.fullmatch(word):
+            found.append(path if path.is_file() else word)
             continue
         matches = [path] if path.is_dir() else sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207  (Path.glob takes no absolute pattern)
         if not matches:

@@ -4,15 +4,11 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch.nn.functional import one_hot
-
-from thirtytwo.augment import Augmentation, Batch
-from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.augment import Augmentation
+from thirtytwo.data.imageset import Official
 from thirtytwo.errors import UserError
+from thirtytwo.preview import augmented, sample
 from thirtytwo.report.figures import canvas, pictures
-from thirtytwo.rng import generator, numpy_generator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,11 +27,11 @@ def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, ca
         seed: decides which pictures are drawn, and the augmentation's draws.
     """
     train = official.train
-    chosen = train.select(_sample(train, seed))
+    chosen = sample(train, SHOWN, seed)
     titles = [canvas.short(train.classes[label], 14) for label in chosen.labels.tolist()]
     parts = [pictures.sample_grid(chosen.images.numpy(), titles, COLUMNS)]
     if chain is not None:
-        images = _augmented(chosen, chain, seed)
+        images = augmented(chosen, chain, seed)
         heading = [canvas.short(caption or "", 100), *[""] * (len(titles) - 1)]
         parts.append(pictures.sample_grid(images, heading, COLUMNS))
     sets = {"train": train, "val": official.val, "test": official.test}
@@ -47,23 +43,6 @@ def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, ca
         _stack(parts, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}): choose another --out") from None
-
-
-def _sample(images: ImageSet, seed: int) -> np.ndarray:
-    """Positions of `SHOWN` pictures: the classes in turn, each time another picture of the class."""
-    order = numpy_generator(seed, "sheet").permutation(len(images))
-    labels = images.labels.numpy()[order]
-    turn = np.empty(len(order), dtype=np.int64)
-    for label in np.unique(labels):
-        turn[labels == label] = np.arange((labels == label).sum())
-    return order[np.lexsort((labels, turn))][:SHOWN]
-
-
-def _augmented(images: ImageSet, chain: Augmentation, seed: int) -> np.ndarray:
-    """uint8 (N, C, H, W): the pictures as a training batch would show them."""
-    targets = one_hot(images.labels, len(images.classes)).float()
-    batch = chain(Batch(images.images.float() / 255, targets, images.ids, 0, seed), generator(seed, "augment"))
-    return (batch.images.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
 def _stack(parts: "list[Figure]", path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from thirtytwo.checkpoint import write_atomic
 from thirtytwo.compare import LEVEL, Compared
-from thirtytwo.report.figures import canvas
+from thirtytwo.metrics import confusion, recalls
+from thirtytwo.report.figures import canvas, scores
 from thirtytwo.report.figures import studies as figures
 from thirtytwo.report.figures.studies import ArmCurves
 from thirtytwo.report.html import environment
@@ -28,7 +29,9 @@ class StudyView:
         rows: an arm each, in the study's order; arms without a finished run are left out.
         overrides: by arm, the keys that it sets, as ``key=value``.
         trials: every run.
-        curves: val accuracy over the epochs, for the arms whose runs were all evaluated at the same epochs.
+        curves: val's scores over the epochs, an arm each.
+        classes: their names, in label order.
+        confusion: by arm, the images of each class (rows) that were called each class, in all its runs together.
         caveats: what a reader must know before trusting a figure, one sentence each.
         definition: the study as TOML.
         data: what split.json of a run says; empty before there is one.
@@ -45,6 +48,8 @@ class StudyView:
     overrides: dict[str, str]
     trials: list[Trial]
     curves: list[ArmCurves]
+    classes: tuple[str, ...]
+    confusion: dict[str, np.ndarray]
     caveats: list[str]
     definition: str
     data: dict[str, Any]
@@ -109,6 +114,11 @@ def view(folder: StudyFolder) -> StudyView:
         overrides={arm: " ".join(f"{key}={value}" for key, value in keys.items()) for arm, keys in study.arms.items()},
         trials=trials,
         curves=_curves(trials),
+        classes=tuple(data.get("classes", ())),
+        confusion={
+            group.name: np.sum([confusion(run) for run in group.runs.values()], axis=0)
+            for group in folder.groups(split)
+        },
         caveats=_caveats(folder, trials, rows, data),
         definition=folder.definition,
         data=data,
@@ -130,10 +140,11 @@ def _curves(trials: list[Trial]) -> list[ArmCurves]:
 def _arm_curves(arm: str, runs: list[list[dict[str, Any]]]) -> ArmCurves:
     """Runs that stopped early end early: NaN stands where they are no more."""
     longest = max(runs, key=len)
-    values = np.full((len(runs), len(longest)), np.nan)
-    for row, lines in zip(values, runs, strict=True):
-        row[: len(lines)] = [line["val_accuracy"] for line in lines]
-    return ArmCurves(arm, np.array([line["epoch"] for line in longest]), values)
+    values = np.full((2, len(runs), len(longest)), np.nan)
+    for i, lines in enumerate(runs):
+        for which, key in enumerate(("val_accuracy", "val_loss")):
+            values[which, i, : len(lines)] = [line[key] for line in lines]
+    return ArmCurves(arm, np.array([line["epoch"] for line in longest]), *values)
 
 
 def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], data: dict[str, Any]) -> list[str]:
@@ -176,6 +187,17 @@ def _figures(seen: StudyView) -> dict[str, "tuple[Figure, str]"]:
             figures.accuracies(seen.rows),
             f"accuracy on {seen.split} by arm; the table has the figures",
         )
+        best = seen.confusion[seen.best.name]
+        drawn["classes"] = (
+            figures.class_recalls(
+                list(seen.confusion), seen.classes, np.stack([*map(recalls, seen.confusion.values())])
+            ),
+            f"recall of each class on {seen.split}, a row an arm",
+        )
+        drawn["confusion"] = (
+            scores.confusion(best, seen.classes),
+            f"confusion matrix of {seen.best.name} on {seen.split}, all its runs together",
+        )
     if seen.comparisons:
         drawn["differences"] = (
             figures.differences(seen.rows),
@@ -183,5 +205,9 @@ def _figures(seen: StudyView) -> dict[str, "tuple[Figure, str]"]:
         )
     if seen.curves:
         first = next(iter(seen.overrides))
-        drawn["curves"] = (figures.arm_curves(seen.curves, first), "accuracy on val by epoch, a plot an arm")
+        drawn["curves"] = (
+            figures.arm_curves(seen.curves, first, "accuracy"),
+            "accuracy on val by epoch, a plot an arm",
+        )
+        drawn["losses"] = (figures.arm_curves(seen.curves, first, "loss"), "loss on val by epoch, a plot an arm")
     return drawn

@@ -126,6 +126,7 @@ class View:
         latest: val's accuracy at the last evaluation in training, while nothing has been scored.
         closeup: the split that the figures are about: test where it was scored, else val.
         explained: a picture of val and what the network makes of it; None for a run that kept none.
+        training: images of train with their classes' names, as `thirtytwo.preview` makes them; None for a run without.
         looks: every scoring of the test split, oldest first.
         caveats: what a reader must know before trusting a figure, one sentence each.
         recipe: as TOML.
@@ -143,6 +144,7 @@ class View:
     closeup: Closeup | None
     explained: tuple[Picture, Explanation] | None
     curves: Curves
+    training: tuple[np.ndarray, list[str]] | None
     looks: list[dict[str, Any]]
     caveats: list[str]
     recipe: str
@@ -169,6 +171,7 @@ def view(run: Run) -> View:
         closeup=None if close is None else _closeup(scored[0], close, run.pictures(close.split)),
         explained=explained(run),
         curves=_curves([] if "solved" in run.card else run.metrics()),
+        training=_training(run),
         looks=looks,
         caveats=_caveats(run, scored, looks),
         recipe=run.recipe.to_toml(),
@@ -185,6 +188,11 @@ def explained(run: Run, top: int = CLASSES_SHOWN) -> tuple[Picture, Explanation]
     explanation, id_ = stored
     shown = _pictures(scored[0], explanation.picture[None], np.array([id_]), top)
     return (shown[0], explanation) if shown else None
+
+
+def _training(run: Run) -> tuple[np.ndarray, list[str]] | None:
+    stored, classes = run.training_pictures(), run.split.get("classes", ())
+    return None if stored is None else (stored[0], [classes[label] for label in stored[1].tolist()])
 
 
 def _scored(predictions: Predictions) -> Scored:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 COLUMNS = 4
 """Small curves beside each other."""
+CLASSES = 20
+"""Classes whose recall is shown by arm."""
 
 
 @dataclass(frozen=True, eq=False)
 class ArmCurves:
-    """Val accuracy over the epochs of an arm's runs: ``epochs`` (T,), ``values`` (seeds, T), NaN after a run's end."""
+    """Val's scores over the epochs of an arm's runs: ``epochs`` (T,), the others (seeds, T), NaN after a run's end."""
 
     name: str
     epochs: np.ndarray
-    values: np.ndarray
+    accuracy: np.ndarray
+    loss: np.ndarray
 
 
 @canvas.drawn
@@ -78,8 +81,8 @@ def accuracies(rows: Sequence[Compared]) -> "Figure":
 
 
 @canvas.drawn
-def arm_curves(arms: Sequence[ArmCurves], first: str) -> "Figure":
-    """Val accuracy over the epochs, a small plot an arm: its mean and the spread over seeds (lowest to highest).
+def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", "loss"]) -> "Figure":
+    """A score of val over the epochs, a small plot an arm: its mean and the spread over seeds (lowest to highest).
 
     The arm called ``first`` is drawn in dashed grey into every plot, where it is among them.
     """
@@ -92,21 +95,57 @@ def arm_curves(arms: Sequence[ArmCurves], first: str) -> "Figure":
     reference = [arm for arm in arms if arm.name == first]
     for plane, arm in zip(planes.flat, arms, strict=False):
         for each in reference:
-            plane.plot(each.epochs, np.nanmean(each.values, axis=0), color=MUTED, lw=1, linestyle=(0, (3, 1.5)))
-        low, high = np.nanmin(arm.values, axis=0), np.nanmax(arm.values, axis=0)
+            mean = np.nanmean(getattr(each, what), axis=0)
+            plane.plot(each.epochs, mean, color=MUTED, lw=1, linestyle=(0, (3, 1.5)))
+        values = getattr(arm, what)
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         plane.fill_between(arm.epochs, low, high, color=BLUE, alpha=0.25, lw=0)
-        plane.plot(arm.epochs, np.nanmean(arm.values, axis=0), color=BLUE, linewidth=1.4)
+        plane.plot(arm.epochs, np.nanmean(values, axis=0), color=BLUE, linewidth=1.4)
         plane.set_title(canvas.short(arm.name, 24), fontsize=8.5, color=INK, loc="left")
-        plane.yaxis.set_major_formatter(canvas.percent)
+        if what == "accuracy":
+            plane.yaxis.set_major_formatter(canvas.percent)
         plane.tick_params(length=0)
     for plane in list(planes.flat)[len(arms) :]:
         plane.set_visible(False)
     # An untrained network's first epochs would press all differences against the upper edge.
-    ends = [float(np.nanmin(arm.values[:, -1])) for arm in arms]
-    top = max(float(np.nanmax(arm.values)) for arm in arms)
-    bottom = max(0.0, min(min(ends), 0.9) - 1.5 * max(top - min(ends), 0.05))
-    planes.flat[0].set_ylim(bottom, min(1.0, top + 0.05 * (top - bottom)))
+    means = [np.nanmean(getattr(arm, what), axis=0) for arm in arms]
+    if what == "accuracy":
+        top, low = max(float(mean.max()) for mean in means), min(float(mean[-1]) for mean in means)
+        bottom = max(0.0, min(low, 0.9) - 1.5 * max(top - low, 0.05))
+        planes.flat[0].set_ylim(bottom, min(1.0, top + 0.05 * (top - bottom)))
+    else:
+        bottom, high = min(float(mean.min()) for mean in means), max(float(mean[-1]) for mean in means)
+        top = high + 1.5 * max(high - bottom, 0.1)
+        planes.flat[0].set_ylim(max(0.0, bottom - 0.05 * (top - bottom)), top)
     figure.supxlabel("epoch", fontsize=8.5, color=MUTED)
+    return figure
+
+
+@canvas.drawn
+def class_recalls(arms: Sequence[str], classes: Sequence[str], recalls: np.ndarray) -> "Figure":
+    """The recall of each class in each arm, float (A, K) in 0..1, as a table of numbers in percent.
+
+    Blue is higher and vermilion lower than in the first arm, full at 10 points. Of more than `CLASSES` classes, those
+    that the first arm knows least.
+    """
+    chosen = np.sort(np.argsort(recalls[0], kind="stable")[:CLASSES])
+    shown = recalls[:, chosen]
+    change = shown - shown[0]
+    cells = np.empty((*shown.shape, 4))
+    cells[..., :3] = np.where(change[..., None] > 0, canvas.rgb(BLUE), canvas.rgb(VERMILION))
+    cells[..., 3] = 0.75 * np.minimum(np.nan_to_num(np.abs(change)) / 0.1, 1)
+    count, k = shown.shape
+    figure, plane = canvas.axes(2.0 + 0.42 * max(k, 4), 1.0 + 0.3 * max(count, 2))
+    plane.imshow(cells, interpolation="none", aspect="auto", extent=(-0.5, k - 0.5, count - 0.5, -0.5))
+    for (row, column), value in np.ndenumerate(shown):
+        plane.text(
+            column, row, "–" if isnan(value) else f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color=INK
+        )
+    plane.set_xticks(range(k), [canvas.short(classes[i], 14) for i in chosen], rotation=90, color=INK)
+    plane.set_yticks(range(count), [canvas.short(name, 26) for name in arms], color=INK)
+    plane.grid(visible=False)
+    for spine in plane.spines.values():
+        spine.set_visible(False)
     return figure
 
 
