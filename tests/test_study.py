@@ -1,6 +1,7 @@
 """Studies: what they are made of, that a kill loses nothing, and that test stays unseen until closing."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,6 +284,11 @@ def test_what_is_no_study(cli, tmp_path):
 def test_compare_needs_two_recipes_or_the_word_vs(cli, run_copy):
     refused(cli("compare", run_copy, run_copy), "'vs'")
     refused(cli("compare", run_copy, "vs"), "'vs' stands between runs")
+    same_name = run_copy.parent / "elsewhere" / run_copy.name
+    same_name.mkdir(parents=True)
+    shutil.copytree(run_copy, same_name, dirs_exist_ok=True)
+    rows = json.loads(cli("compare", run_copy, "vs", same_name, "--json").out)["groups"]
+    assert [row["name"] for row in rows] == [str(run_copy), str(same_name)]
     done = cli("compare", run_copy, "vs", run_copy)
     assert done.code == 0 and "+0.00" in done.out and "McNemar" in done.out
 

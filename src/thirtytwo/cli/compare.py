@@ -10,6 +10,7 @@ from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
     from thirtytwo.compare import Group
+    from thirtytwo.predictions import Predictions
     from thirtytwo.run import Run
 
 
@@ -54,7 +55,7 @@ def _by_word(words: list[str], split: str) -> "list[Group]":
             parts[-1].append(word)
     if not all(parts):
         raise UserError("'vs' stands between runs: thirtytwo compare A B vs C D")
-    return [_group([_open(word) for word in part], split) for part in parts]
+    return _groups([[_open(word) for word in part] for part in parts], split)
 
 
 def _by_recipe(words: list[str], split: str) -> "list[Group]":
@@ -67,7 +68,7 @@ def _by_recipe(words: list[str], split: str) -> "list[Group]":
         raise UserError(
             "all of these runs are of one recipe: name another one's, or say where a group begins with 'vs'"
         )
-    return [_group(runs, split) for runs in by_recipe.values()]
+    return _groups(list(by_recipe.values()), split)
 
 
 def _open(word: str) -> "Run":
@@ -76,9 +77,20 @@ def _open(word: str) -> "Run":
     return Run.open(Path(word))
 
 
-def _group(runs: "list[Run]", split: str) -> "Group":
+def _groups(parts: "list[list[Run]]", split: str) -> "list[Group]":
     from thirtytwo.compare import Group
 
+    names = [_named([run.name for run in runs]) for runs in parts]
+    if len({*names}) < len(names):  # runs of one name in several folders
+        names = [_named([str(run.path) for run in runs]) for runs in parts]
+    return [Group(name, _scored(runs, split)) for name, runs in zip(names, parts, strict=True)]
+
+
+def _named(runs: list[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{runs[0]} ... {runs[-1]}"
+
+
+def _scored(runs: "list[Run]", split: str) -> "dict[int, Predictions]":
     found = {}
     for run in runs:
         scored = run.predictions(split)
@@ -88,4 +100,4 @@ def _group(runs: "list[Run]", split: str) -> "Group":
         if run.recipe.seed in found:
             raise UserError(f"{run.path}: another run of its group has seed {run.recipe.seed} too: leave one out")
         found[run.recipe.seed] = scored[0]
-    return Group(runs[0].name if len(runs) == 1 else f"{runs[0].name} ... {runs[-1].name}", found)
+    return found

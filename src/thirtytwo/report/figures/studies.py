@@ -125,15 +125,15 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
 def class_recalls(arms: Sequence[str], classes: Sequence[str], recalls: np.ndarray) -> "Figure":
     """The recall of each class in each arm, float (A, K) in 0..1, as a table of numbers in percent.
 
-    Blue is higher and vermilion lower than in the first arm, full at 10 points. Of more than `CLASSES` classes, those
-    that the first arm knows least.
+    Blue is higher and vermilion lower than in the first arm, full at the largest change, or at 5 points. Of more than
+    `CLASSES` classes, those that the first arm knows least.
     """
     chosen = np.sort(np.argsort(recalls[0], kind="stable")[:CLASSES])
     shown = recalls[:, chosen]
     change = shown - shown[0]
     cells = np.empty((*shown.shape, 4))
     cells[..., :3] = np.where(change[..., None] > 0, canvas.rgb(BLUE), canvas.rgb(VERMILION))
-    cells[..., 3] = 0.75 * np.minimum(np.nan_to_num(np.abs(change)) / 0.1, 1)
+    cells[..., 3] = 0.75 * np.nan_to_num(np.abs(change)) / max(0.05, float(np.nanmax(np.abs(change))))
     count, k = shown.shape
     figure, plane = canvas.axes(2.0 + 0.42 * max(k, 4), 1.0 + 0.3 * max(count, 2))
     plane.imshow(cells, interpolation="none", aspect="auto", extent=(-0.5, k - 0.5, count - 0.5, -0.5))
