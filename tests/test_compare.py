@@ -68,6 +68,13 @@ def test_one_run_beside_several_is_refused_in_one_line():
         beside_first([group("a", 0.7, (0,)), group("b", 0.7, (1, 2))])
 
 
+def test_one_common_seed_is_compared_image_by_image():
+    base, other = group("a", 0.7, (0, 1, 2)), group("b", 0.7, (2,))
+    found = beside_first([base, other])[1].difference
+    alone = beside_first([group("a", 0.7, (2,)), other])[1].difference
+    assert found.test == "McNemar" and (found.p, found.value.value) == (alone.p, alone.value.value)
+
+
 def test_the_image_bootstrap_is_the_bootstrap():
     first, second = predictions(0.7, 1).correct.astype(float), predictions(0.78, 2).correct.astype(float)
     found = over_images(first, second)

@@ -16,6 +16,7 @@ SMALLER = {"wideresnet": "wideresnet(depth=16, width=2, dropout=0.1)"}
 """Where the default would take seconds an image."""
 NETWORKS = [SMALLER.get(name, name) for name in models.names()] + [
     "cnn2(width=8)",
+    "cnn2(pools=2)",
     "speednet(widths=(32, 64, 64), activation='silu', convs=3)",
     "speednet(widths=(32, 16, 24), activation='relu')",
 ]

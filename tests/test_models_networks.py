@@ -16,6 +16,7 @@ from thirtytwo.models.summary import summarise
 
 KNOWN = [  # spec, channels, size, parameters at 10 classes, MFLOP or None
     ("cnn2", 1, (8, 8), 14_698, None),
+    ("cnn2(pools=2)", 3, (32, 32), 30_634, None),
     ("lenet", 1, (28, 28), 44_426, None),
     ("lenet", 1, (32, 32), 61_706, None),
     ("lenet", 3, (32, 32), 62_006, None),

@@ -161,7 +161,9 @@ def test_from_start_to_closing(cli, small, tmp_path):
     hidden = runs["none", 1].path / "predictions" / "val.npz"
     hidden.rename(hidden.with_suffix(".away"))
     first, second = study.compared("val")
-    assert (len(first.accuracies), len(second.accuracies), second.difference) == (1, 2, None)
+    assert (len(first.accuracies), len(second.accuracies), second.difference.test) == (1, 2, "McNemar")
+    pair = [runs[arm, 0].predictions("val")[0] for arm in ("none", "flip")]
+    assert second.difference.value.value == pytest.approx(np.mean(pair[1].correct) - np.mean(pair[0].correct))
     hidden.with_suffix(".away").rename(hidden)
     refused(cli("test", runs["flip", 0].path), f"study close {folder}")
 

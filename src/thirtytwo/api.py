@@ -130,7 +130,8 @@ class TrainedRun:
 
         One of them, several, or a batch of arrays (N, H, W, C) or tensors (N, C, H, W). Each is
         brought to the training's size and channels in the way the training did it. ``"val:12"`` and ``"train:3"`` are
-        images of the run's own data, by the numbers that reports give them.
+        images of the run's own data, by their numbers in the official split that they were cut from, as reports call
+        them; ``"test:5"`` is one that the report shows.
         """
         return self._answer(self._prepare_all(pictures), top)
 
@@ -205,7 +206,16 @@ class TrainedRun:
         return _Prepared(name, picture.decode(_as_png(source, name), name=name, **wanted), None)
 
     def _own_image(self, split: str, number: int) -> "_Prepared":
-        """An image of the run's data. Raises UserError when the split has none of that number, or has changed."""
+        """An image of the run's data; of test, one that the run keeps for its report.
+
+        Raises UserError when the split has none of that number, or has changed.
+        """
+        if split == "test":
+            kept, scored = self.run.pictures("test"), self.run.predictions("test")
+            if kept is None or scored is None or number not in kept[1]:
+                raise UserError(f"test:{number}: {self.path} shows no such image of test: name one of its report")
+            image, label = kept[0][kept[1] == number][0], scored[0].labels[scored[0].ids == number][0]
+            return self._shown(f"test-{number}", torch.from_numpy(image), self.classes[label])
         if split not in self._images:
             self._images[split] = images_of(self.run, split)
         images = self._images[split]
@@ -214,7 +224,11 @@ class TrainedRun:
             some = ", ".join(map(str, images.ids[:3].tolist()))
             raise UserError(f"{split}:{number}: {self.path} has no such image in {split} (but {some} ...)")
         place = int(places[0])
-        return _Prepared(f"{split}-{number}", images.images[place], images.classes[int(images.labels[place])])
+        return self._shown(f"{split}-{number}", images.images[place], images.classes[int(images.labels[place])])
+
+    def _shown(self, name: str, image: Tensor, truth: str) -> "_Prepared":
+        """An image of the data: a network that was trained on RGB takes a grey one as three equal channels."""
+        return _Prepared(name, image.expand(self.card["channels"], -1, -1), truth)
 
 
 def _as_png(source: np.ndarray | Tensor | Image.Image, name: str) -> bytes:

@@ -9,7 +9,7 @@ from thirtytwo.score import score_test
 from thirtytwo.study.folder import StudyFolder
 
 
-def close(folder: StudyFolder, arms: Sequence[str] = (), *, watch: Callable[[str], None]) -> None:
+def close(folder: StudyFolder, arms: Sequence[str] = (), *, device: str = "auto", watch: Callable[[str], None]) -> None:
     """Score test for every run of ``arms`` (all, if none is named), then mark the study as closed.
 
     A kill in between leaves the study open with some runs scored; closing it again scores the others. Raises UserError
@@ -30,7 +30,7 @@ def close(folder: StudyFolder, arms: Sequence[str] = (), *, watch: Callable[[str
         for trial in trials:
             assert trial.run is not None
             if not trial.run.predictions("test"):
-                device = Device.choose(folder.device, trial.run.env.get("precision", "auto"))
-                score_test(trial.run, load_classifier(trial.run, device), device, by="study")
+                place = Device.choose(device, trial.run.env.get("precision", "auto"))
+                score_test(trial.run, load_classifier(trial.run, place), place, by="study")
                 watch(trial.name)
-        folder.close()
+        folder.close(arms or list(study.arms))

@@ -52,8 +52,9 @@ class Difference:
         against: the other group's name.
         value: mean difference of accuracy with its 95 % interval over seeds; nan ends with a single pair of runs.
         over_images: the same difference with its 95 % interval over images (paired percentile bootstrap).
-        test: "paired t" (over the seeds that both have), "Welch's t" (they share none) or "McNemar" (one pair of runs:
-            the exact test on the images that one of them alone gets right, which speaks of these two runs only).
+        test: "paired t" (over the seeds that both have), "Welch's t" (they share none) or "McNemar" (one pair of runs,
+            of the only seed that both have: the exact test on the images that one of them alone gets right, which
+            speaks of these two runs only).
         p: its two-sided p-value; nan where the differences have no spread that could be judged.
         p_holm: the same, corrected by Holm (1979) for all comparisons of the table.
         detectable: the true difference that the test would have found with 80 % probability, given the spread seen and
@@ -186,14 +187,15 @@ def _difference(base: Group, group: Group, comparisons: int) -> Difference:
         value = Estimate(images.value, float(interval.low), float(interval.high), len(a) + len(b))
         spread = sqrt((np.var(list(a.values()), ddof=1) + np.var(list(b.values()), ddof=1)) / 2)
         least = detectable(spread, min(len(a), len(b)), level, groups=2)
-    elif len(a) == len(b) == 1:
-        (first,), (second,) = base.runs.values(), group.runs.values()
+    elif seeds or len(a) == len(b) == 1:
+        first, second = (each.runs[seeds[0] if seeds else next(iter(each.runs))] for each in (base, group))
+        images = over_images(first.correct.astype(float), second.correct.astype(float))
         p, test, least = mcnemar(first.correct, second.correct), "McNemar", nan
         value = Estimate(images.value, nan, nan, 1)
     else:
         raise UserError(
-            f"'{base.name}' has seeds {_listed(a)}, '{group.name}' {_listed(b)}: to be compared, two groups need two "
-            "or more seeds each, or a single run each"
+            f"'{base.name}' has seeds {_listed(a)}, '{group.name}' {_listed(b)}: to be compared, two groups need a "
+            "seed in common, two or more seeds each, or a single run each"
         )
     return Difference(base.name, value, images, test, p, nan, least)
 

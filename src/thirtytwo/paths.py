@@ -5,7 +5,7 @@ from pathlib import Path
 
 from thirtytwo.errors import UserError
 
-NUMBERED = re.compile(r"(?P<split>train|val):(?P<number>[0-9]{1,18})")
+NUMBERED = re.compile(r"(?P<split>train|val|test):(?P<number>[0-9]{1,18})")
 """How an image of a run's own data is named in place of a file."""
 
 

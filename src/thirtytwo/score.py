@@ -24,7 +24,7 @@ PICTURES = 36
 def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: str, *, by: str) -> None:
     """Predict the images of ``split`` ("val" or "test") and store predictions, examples and scores in the run.
 
-    Scoring test is a look: it is written down, with who asked for it (``by``: "train", "test" or "study").
+    Scoring test is a look: it is written down, with who asked for it (``by``: "train", "test", "study" or "import").
     """
     plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
     if split == "test":

@@ -111,10 +111,12 @@ class Session:
     def _train(self, watch: Watch, checkpoint_every: float) -> None:
         try:
             recipe, train_set = self.run.recipe, self.parts.splits.train
-            self.run.set_status("running")
-            self.run.write_training_pictures(*preview(train_set, Chain.parse(recipe.augment), recipe.seed))
+            stepwise = recipe.train.solver == "steps"
+            self.run.set_status("running", **({} if stepwise else {"step": 0, "steps": 1}))
+            chain = Chain() if recipe.train.solver == "knn" else Chain.parse(recipe.augment)
+            self.run.write_training_pictures(*preview(train_set, chain, recipe.seed))
             parts = with_features(self.parts)
-            if recipe.train.solver == "steps":
+            if stepwise:
                 train(parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
             else:
                 solve(parts, self.run)

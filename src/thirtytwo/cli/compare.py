@@ -91,11 +91,16 @@ def _named(runs: list[str]) -> str:
 
 
 def _scored(runs: "list[Run]", split: str) -> "dict[int, Predictions]":
+    from thirtytwo.study.folder import StudyFolder
+
     found = {}
     for run in runs:
         scored = run.predictions(split)
         if scored is None:
-            remedy = f"`thirtytwo test {run.path}`" if split == "test" else f"`thirtytwo train --resume {run.path}`"
+            remedy = f"`thirtytwo train --resume {run.path}`"
+            if split == "test":
+                study = StudyFolder.around(run.path)
+                remedy = f"`thirtytwo study close {study.path}`" if study else f"`thirtytwo test {run.path}`"
             raise UserError(f"{run.path}: was not scored on {split}: {remedy} does it")
         if run.recipe.seed in found:
             raise UserError(f"{run.path}: another run of its group has seed {run.recipe.seed} too: leave one out")

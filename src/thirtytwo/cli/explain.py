@@ -14,7 +14,7 @@ def explain(
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures, folders, patterns, or val:12, the image of val that reports call #12; without any, the one "
+            help="Pictures, folders, patterns, or val:12, the image that reports call val #12; without any, the one "
             "that the run keeps.",
             show_default=False,
         ),

@@ -14,7 +14,7 @@ def predict(
     run: RunPath,
     pictures: Annotated[
         list[str],
-        typer.Argument(help="Pictures, folders, patterns such as 'new/*.png', or val:12: the report's image #12."),
+        typer.Argument(help="Pictures, folders, patterns such as 'new/*.png', or val:12, which reports call val #12."),
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
     device: DeviceName = "auto",

@@ -150,6 +150,7 @@ def close_study(
     arms: Annotated[
         list[str], typer.Option("--arm", help="Score this arm only; may be given several times. [default: all]")
     ] = [],  # noqa: B006
+    device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
@@ -159,7 +160,7 @@ def close_study(
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)
-    close(folder, arms, watch=lambda name: None if as_json else say("scored", name))
+    close(folder, arms, device=device, watch=lambda name: None if as_json else say("scored", name))
     _finish(folder, as_json=as_json)
 
 

@@ -1,7 +1,7 @@
 """Small plain networks: the first ones to look at, and the fastest to train on small grey images."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -15,18 +15,22 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @models.register
-def cnn2(channels: int, classes: int, size: tuple[int, int], *, width: Width = 32) -> nn.Module:
-    """Two 3x3 convolutions, one max-pool, one linear layer.
+def cnn2(
+    channels: int, classes: int, size: tuple[int, int], *, width: Width = 32, pools: Literal[1, 2] = 1
+) -> nn.Module:
+    """Two 3x3 convolutions, one or two max-pools, one linear layer.
 
-    Convolutions keep the image's size, each is followed by ReLU, and the 2x2 max-pool comes after both. Needs images
-    of at least 2 x 2 pixels. 14,698 parameters for 10 classes of grey 8 x 8 images.
+    Convolutions keep the image's size, each is followed by ReLU. Needs images of at least 2 x 2 pixels, with two pools
+    4 x 4. 14,698 parameters for 10 classes of grey 8 x 8 images.
 
     Args:
         width: filters of each convolution.
+        pools: 2x2 max-pools: 1, after both convolutions, or 2, one after each.
     """
     features = nn.Sequential(
         nn.Conv2d(channels, width, 3, padding=1),
         nn.ReLU(),
+        *[nn.MaxPool2d(2)] * (pools - 1),
         nn.Conv2d(width, width, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),

@@ -176,17 +176,20 @@ def _figures(seen: View) -> dict[str, "tuple[Figure, str]"]:
     if seen.explained:
         drawn |= _explained_figures(*seen.explained)
     if seen.training:
-        drawn["training-pictures"] = (_training_grid(*seen.training), "training pictures, as they are and augmented")
+        drawn["training-pictures"] = (
+            _training_grid(*seen.training),
+            f"training pictures: {', '.join(seen.training[1])}",
+        )
     if counts := seen.data.get("class_counts"):
         drawn["class-counts"] = (pictures.class_counts(counts, seen.classes), "")
     return drawn
 
 
 def _training_grid(images: np.ndarray, names: list[str]) -> "Figure":
-    """Images (1 + E, N, C, H, W): a row as they are, under their classes, and a row an epoch."""
+    """Images (1 + E, N, C, H, W): a row as they are, under their classes, and E rows augmented."""
     epochs, count = images.shape[:2]
     rows = [[canvas.short(name, 14) for name in names]]
-    rows += [[f"epoch {epoch + 1}", *[""] * (count - 1)] for epoch in range(epochs - 1)]
+    rows += [["augmented" if epoch == 0 else "again", *[""] * (count - 1)] for epoch in range(epochs - 1)]
     return pictures.sample_grid(images.reshape(-1, *images.shape[2:]), [title for row in rows for title in row], count)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from thirtytwo.checkpoint import write_atomic
 from thirtytwo.compare import LEVEL, Compared
 from thirtytwo.metrics import confusion, recalls
-from thirtytwo.report.figures import canvas, scores
+from thirtytwo.report.figures import canvas, pictures, scores
 from thirtytwo.report.figures import studies as figures
 from thirtytwo.report.figures.studies import ArmCurves
 from thirtytwo.report.html import environment
@@ -31,6 +31,7 @@ class StudyView:
         trials: every run.
         curves: val's scores over the epochs, an arm each.
         classes: their names, in label order.
+        previews: training images as they are, uint8 (N, C, H, W), and by arm as it shows them; None unless arms differ.
         confusion: by arm, the images of each class (rows) that were called each class, in all its runs together.
         caveats: what a reader must know before trusting a figure, one sentence each.
         definition: the study as TOML.
@@ -49,6 +50,7 @@ class StudyView:
     trials: list[Trial]
     curves: list[ArmCurves]
     classes: tuple[str, ...]
+    previews: tuple[np.ndarray, dict[str, np.ndarray]] | None
     confusion: dict[str, np.ndarray]
     caveats: list[str]
     definition: str
@@ -60,6 +62,22 @@ class StudyView:
     def best(self) -> Compared:
         """The arm of the highest mean accuracy."""
         return max(self.rows, key=lambda row: row.accuracy.value)
+
+    @property
+    def weakest(self) -> tuple[str, float]:
+        """The class that the best arm finds least often, and how often: the share of its images in all runs."""
+        found = recalls(self.confusion[self.best.name])
+        return self.classes[int(np.nanargmin(found))], float(np.nanmin(found))
+
+    @property
+    def mistake(self) -> tuple[str, str, float] | None:
+        """The best arm's most frequent confusion: a class, what it is called, and how often; None without mistakes."""
+        matrix = self.confusion[self.best.name]
+        wrong = matrix - np.diag(matrix.diagonal())
+        truth, said = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        if not wrong[truth, said]:
+            return None
+        return self.classes[truth], self.classes[said], float(wrong[truth, said] / matrix[truth].sum())
 
     @property
     def comparisons(self) -> list[Compared]:
@@ -77,14 +95,18 @@ def write(folder: StudyFolder, seen: StudyView) -> Path:
     from markupsafe import Markup
 
     drawn = _figures(seen)
-    pictures = folder.path / "figures"
-    pictures.mkdir(exist_ok=True)
-    for stale in pictures.glob("*.png"):
+    pngs = folder.path / "figures"
+    pngs.mkdir(exist_ok=True)
+    for stale in pngs.glob("*.png"):
         stale.unlink()
     for name, (figure, _) in drawn.items():
-        canvas.png(figure, pictures / f"{name}.png")
+        canvas.png(figure, pngs / f"{name}.png")
     inline = {name: Markup(canvas.svg(figure, label)) for name, (figure, label) in drawn.items()}
-    page = environment().get_template("study.html.j2").render(view=seen, figure=inline, level=LEVEL)
+    page = (
+        environment()
+        .get_template("study.html.j2")
+        .render(view=seen, figure=inline, level=LEVEL, classes_shown=figures.CLASSES)
+    )
     path = folder.path / "report.html"
     write_atomic(path, page.encode("utf-8", "replace"))
     folder.write_results()
@@ -115,6 +137,7 @@ def view(folder: StudyFolder) -> StudyView:
         trials=trials,
         curves=_curves(trials),
         classes=tuple(data.get("classes", ())),
+        previews=_previews(trials),
         confusion={
             group.name: np.sum([confusion(run) for run in group.runs.values()], axis=0)
             for group in folder.groups(split)
@@ -127,14 +150,26 @@ def view(folder: StudyFolder) -> StudyView:
     )
 
 
+def _previews(trials: list[Trial]) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
+    """From the first run of each arm; None unless they augment differently and show the same pictures."""
+    first = {trial.arm: trial.run for trial in reversed(trials) if trial.run and trial.seed == trials[0].seed}
+    kept = {arm: stored[0] for arm, run in reversed(first.items()) if (stored := run.training_pictures())}
+    if (
+        len({run.recipe.augment for run in first.values()}) < 2
+        or len({each[0].tobytes() for each in kept.values()}) != 1
+    ):
+        return None
+    return next(iter(kept.values()))[0], {arm: each[1] for arm, each in kept.items() if len(each) > 1}
+
+
 def _curves(trials: list[Trial]) -> list[ArmCurves]:
-    by_arm: dict[str, list[list[dict[str, Any]]]] = {}
+    by_arm: dict[str, list[list[dict[str, Any]]]] = {trial.arm: [] for trial in trials}
     for trial in trials:
         if trial.run is None or "solved" in trial.run.card:  # has no course
             continue
         if trial.state == "finished" and (lines := trial.run.metrics()):
-            by_arm.setdefault(trial.arm, []).append(lines)
-    return [_arm_curves(arm, found) for arm, found in by_arm.items()]
+            by_arm[trial.arm].append(lines)
+    return [_arm_curves(arm, found) for arm, found in by_arm.items() if found]
 
 
 def _arm_curves(arm: str, runs: list[list[dict[str, Any]]]) -> ArmCurves:
@@ -203,6 +238,13 @@ def _figures(seen: StudyView) -> dict[str, "tuple[Figure, str]"]:
             figures.differences(seen.rows),
             f"difference of accuracy on {seen.split} by arm; the table has the figures",
         )
+    if seen.previews:
+        images, by_arm = seen.previews
+        titles = [
+            title for arm in ("as it is", *by_arm) for title in (canvas.short(arm, 24), *[""] * (len(images) - 1))
+        ]
+        shown = np.concatenate([images, *by_arm.values()])
+        drawn["previews"] = (pictures.sample_grid(shown, titles, len(images)), "training pictures, a row an arm")
     if seen.curves:
         first = next(iter(seen.overrides))
         drawn["curves"] = (

@@ -11,6 +11,7 @@ from thirtytwo.explanation import Explanation
 from thirtytwo.metrics import ClassScores, Estimate, ReliabilityBin
 from thirtytwo.predictions import Predictions
 from thirtytwo.run import Run
+from thirtytwo.study.folder import StudyFolder
 
 WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 30, 18, 12, 3
 
@@ -291,7 +292,11 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
     if scored and scored[0].split != "test":
         sentences.append(
             "The test split has not been scored: the figures are val's. "
-            "'thirtytwo test RUN' scores it, and writes the look down."
+            + (
+                f"'thirtytwo study close {study.path}' scores it, for all runs of the study."
+                if (study := StudyFolder.around(run.path))
+                else "'thirtytwo test RUN' scores it, and writes the look down."
+            )
         )
     if run.recipe.train.patience is not None:
         sentences.append("Val chose when to stop, so its own figures are a little too good; test's are not.")

@@ -110,7 +110,7 @@ class StudyFolder:
     def around(cls, run: Path) -> "StudyFolder | None":
         """The study that a run's folder lies in, if any."""
         path = run.resolve().parent.parent
-        return cls.open(path) if (path / "study.json").is_file() else None
+        return cls.open(path) if run.resolve().parent.name == "runs" and (path / "study.json").is_file() else None
 
     @property
     def study(self) -> Study:
@@ -155,9 +155,10 @@ class StudyFolder:
         """When test was scored, after which nothing is trained any more; None while the study is open."""
         return self._state["closed"]
 
-    def close(self) -> None:
-        """Write down that test has been scored."""
-        self._write_state({**self._state, "closed": datetime.now(UTC).isoformat(timespec="seconds")})
+    def close(self, arms: Sequence[str]) -> None:
+        """Write down that test has been scored for the runs of these arms."""
+        closed = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write_state({**self._state, "closed": closed, "closed_arms": list(arms)})
 
     @contextmanager
     def owned(self) -> Iterator[None]:
@@ -196,28 +197,28 @@ class StudyFolder:
         return "test" if self.closed else "val"
 
     def groups(self, split: str) -> list[Group]:
-        """The arms with the predictions of their finished runs on ``split``; arms without any are left out."""
-        found: dict[str, dict[int, Predictions]] = {}
+        """The arms with the predictions of their finished runs on ``split``, in order; arms without any are left out.
+
+        On test, those that the study was closed with.
+        """
+        found: dict[str, dict[int, Predictions]] = {arm: {} for arm in self.study.arms}
         for trial in self.trials():
             scored = trial.run.predictions(split) if trial.run and trial.state == "finished" else None
-            if scored:
-                found.setdefault(trial.arm, {})[trial.seed] = scored[0]
-        return [Group(arm, runs) for arm, runs in found.items()]
+            if scored and not (split == "test" and trial.arm not in self._state.get("closed_arms", found)):
+                found[trial.arm][trial.seed] = scored[0]
+        return [Group(arm, runs) for arm, runs in found.items() if runs]
 
     def compared(self, split: str) -> list[Compared]:
         """The study's table on ``split``: every arm that has runs, beside what it is compared with.
 
-        An arm that still trains is compared over the seeds that both have, from the second one on.
+        An arm that still trains is compared over the seeds that both have.
         """
         groups, arms = {group.name: group for group in self.groups(split)}, [*self.study.arms]
 
         def base(arm: str) -> Group | None:
             before = arms.index(arm) - 1
             found = groups.get(arms[0 if self.study.against == "first" else before]) if before >= 0 else None
-            if found is None:
-                return None
-            seeds, others = {*groups[arm].runs}, {*found.runs}
-            return found if len(seeds & others) > 1 or (seeds == others and len(seeds) == 1) else None
+            return found if found and {*groups[arm].runs} & {*found.runs} else None
 
         return compare(list(groups.values()), [base(arm) for arm in groups]) if groups else []
 

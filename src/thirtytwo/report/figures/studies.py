@@ -108,13 +108,13 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
     for plane in list(planes.flat)[len(arms) :]:
         plane.set_visible(False)
     # An untrained network's first epochs would press all differences against the upper edge.
-    means = [np.nanmean(getattr(arm, what), axis=0) for arm in arms]
+    values = [getattr(arm, what) for arm in arms]
     if what == "accuracy":
-        top, low = max(float(mean.max()) for mean in means), min(float(mean[-1]) for mean in means)
+        top, low = max(float(np.nanmax(each)) for each in values), min(float(np.nanmin(each[:, -1])) for each in values)
         bottom = max(0.0, min(low, 0.9) - 1.5 * max(top - low, 0.05))
         planes.flat[0].set_ylim(bottom, min(1.0, top + 0.05 * (top - bottom)))
     else:
-        bottom, high = min(float(mean.min()) for mean in means), max(float(mean[-1]) for mean in means)
+        bottom, high = (choose(float(f(each)) for each in values) for choose, f in ((min, np.nanmin), (max, _last)))
         top = high + 1.5 * max(high - bottom, 0.1)
         planes.flat[0].set_ylim(max(0.0, bottom - 0.05 * (top - bottom)), top)
     figure.supxlabel("epoch", fontsize=8.5, color=MUTED)
@@ -147,6 +147,11 @@ def class_recalls(arms: Sequence[str], classes: Sequence[str], recalls: np.ndarr
     for spine in plane.spines.values():
         spine.set_visible(False)
     return figure
+
+
+def _last(values: np.ndarray) -> float:
+    """The largest value at the end."""
+    return float(np.nanmax(values[:, -1]))
 
 
 def _names(plane: "Axes", names: Sequence[str]) -> None:
