@@ -2,14 +2,14 @@
 
     python benchmarks/origins_control.py --cifar10 path/to/cifar10 --mnist path/to/mnist --seeds 3
 
-The plain loop is the one that tutorials write: a DataLoader over PIL images with torchvision's transforms an image at
-a time, float32, torch's own optimizer. Of thirtytwo it has the network's layers, the images of the split, and the
-learning rate's course, a number a step. What decides the result is the recipe's in both: batch size, optimizer, rate,
-weight decay (of filters and weights, not of norms and biases), label smoothing, epochs; where the recipe takes Muon,
-both take AdamW with a cosine. The augmentation is what
-`RandomCrop` and `RandomHorizontalFlip` do, in both. Both score val after each epoch, and never see test; the time is
-that of the steps and the scorings, without loading data. Each training has a process of its own; the two take turns in
-being first. Prints a table and writes every single result to ``benchmarks/results/``.
+The plain loop is the one that tutorials write: the network spelt out, a DataLoader over PIL images with torchvision's
+transforms an image at a time, float32, torch's own optimizer and schedule. Of thirtytwo it has the images of the split
+and nothing else. What decides the result is the same in both: the recipe's batch size, optimizer, rate, weight decay
+(of filters and weights, not of norms and biases), label smoothing and epochs; but AdamW where the recipe takes Muon,
+and a cosine without warm-up where its rate changes. The augmentation is what `RandomCrop` and `RandomHorizontalFlip` do
+in both; the tutorial has none. Both score val after each epoch, and never see test; the time is that of the steps and
+the scorings, without loading data. Each training has a process of its own; the two take turns in being first. Prints a
+table and writes every single result to ``benchmarks/results/``.
 """
 
 import argparse
@@ -37,8 +37,6 @@ from thirtytwo import recipes
 from thirtytwo.build import load_splits
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
-from thirtytwo.models.classifier import build_network
-from thirtytwo.optim import schedules
 from thirtytwo.recipe import Recipe
 
 NETWORKS = {
@@ -49,7 +47,7 @@ NETWORKS = {
     "cnn9": "cifar10-cnn9",
 }
 """By origin's network: the recipe whose settings both loops take."""
-STANDARD = {"optim.name": "adamw", "optim.lr": 0.002, "optim.weight_decay": 0.01, "schedule": "cosine(warmup=0.1)"}
+STANDARD = {"optim.name": "adamw", "optim.lr": 0.002, "optim.weight_decay": 0.01}
 """In place of an optimizer that torch's tutorials do not have."""
 PLAIN = {
     "average": "none",
@@ -65,6 +63,55 @@ PLAIN = {
 TRIAL_IMAGES = 4096
 """Images that the plain loop trains on with each number of workers, to find the faster one, before the clock runs; the
 second half is timed."""
+
+
+def convolution(inputs: int, outputs: int) -> list[nn.Module]:
+    """3x3, same-padded, with batch norm and ReLU."""
+    return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def pair(inputs: int, outputs: int, dropout: float = 0.0) -> list[nn.Module]:
+    """Two convolutions, dropout where there is any, and a max-pool."""
+    dropped = [nn.Dropout2d(dropout)] if dropout else []
+    return [*convolution(inputs, outputs), *convolution(outputs, outputs), *dropped, nn.MaxPool2d(2)]
+
+
+def cnn2(channels: int, side: int) -> nn.Module:
+    """Origin 003's network."""
+    first, second = nn.Conv2d(channels, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1)
+    head = nn.Linear(32 * (side // 2) ** 2, 10)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), head)
+
+
+def lenet() -> nn.Module:
+    """Origin 002's network, the tutorial's."""
+    first = [nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    second = [nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    linear = [nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)]
+    return nn.Sequential(*first, *second, *linear)
+
+
+def vgg8() -> nn.Module:
+    """Origin 001's network; cross-entropy of log-probabilities is their negative log-likelihood."""
+    pairs = [*pair(3, 64, 0.05), *pair(64, 128, 0.05), *pair(128, 256, 0.05), *pair(256, 256, 0.05), nn.Flatten()]
+    linear = [nn.Linear(1024, 256), nn.ReLU(), nn.Dropout(0.05), nn.Linear(256, 10), nn.LogSoftmax(1)]
+    return nn.Sequential(*pairs, *linear)
+
+
+def cnn9() -> nn.Module:
+    """Origin 004's network."""
+    pairs = [*pair(3, 64), *pair(64, 128), *pair(128, 256), nn.Flatten()]
+    linear = [nn.Linear(4096, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10)]
+    return nn.Sequential(*pairs, *linear)
+
+
+PLAIN_NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "lenet": lenet,
+    "vgg8": vgg8,
+    "cnn2": lambda: cnn2(3, 32),
+    "cnn2-mnist": lambda: cnn2(1, 28),
+    "cnn9": cnn9,
+}
 
 
 class Pictures(Dataset):
@@ -83,21 +130,21 @@ class Pictures(Dataset):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
-def plain(recipe: Recipe) -> dict[str, Any]:
+def plain(name: str, recipe: Recipe) -> dict[str, Any]:
     """Train the recipe's network in a plain loop: val accuracy and seconds."""
     splits = load_splits(recipe)
     size, colour = splits.train.size, splits.train.channels == 3
     mean, std = (each.tolist() for each in splits.train.statistics())
     standard = [transforms.ToTensor(), transforms.Normalize(mean, std)]
-    changes = [transforms.RandomCrop(size, padding=4 if colour else 2)]
-    changes += [transforms.RandomHorizontalFlip()] if colour else []
+    changes = [transforms.RandomCrop(size, padding=4 if colour else 2)] if recipe.augment != "none" else []
+    changes += [transforms.RandomHorizontalFlip()] if changes and colour else []
     pictures = Pictures(splits.train, transforms.Compose([*changes, *standard]))
     batch = min(recipe.train.batch_size, len(pictures))
     epochs = int(recipe.train.epochs)
     steps = epochs * (len(pictures) // batch)
 
     def parts() -> tuple[nn.Module, torch.optim.Optimizer, nn.Module]:
-        network = build_network(recipe.model, splits.train.channels, len(splits.train.classes), size)
+        network = PLAIN_NETWORKS[name]()
         return network, _optimizer(network, recipe), nn.CrossEntropyLoss(label_smoothing=recipe.train.label_smoothing)
 
     def loader(pictures: Pictures, batch: int, workers: int, **options: bool) -> DataLoader:
@@ -119,8 +166,8 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     batches = loader(pictures, batch, workers, shuffle=True, drop_last=True)
     val = loader(Pictures(splits.val, transforms.Compose(standard)), 500, workers)
     network, optimizer, criterion = parts()
-    course = schedules.build(recipe.schedule)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: course(min(step / steps, 1.0)))
+    falls = recipe.schedule == "cosine"
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps) if falls else None
     began = time.perf_counter()
     for _ in range(epochs):
         _train(network, batches, optimizer, criterion, scheduler)
@@ -128,11 +175,12 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     return {"accuracy": accuracy, "seconds": time.perf_counter() - began, "workers": workers}
 
 
-def ours(recipe: Recipe) -> dict[str, Any]:
+def ours(name: str, recipe: Recipe) -> dict[str, Any]:
     """Train the same through thirtytwo: val accuracy and seconds."""
     with tempfile.TemporaryDirectory() as folder:
         run = thirtytwo.train(recipe, out=folder, test=False, progress=False)
         accuracy, env = run.scores("val")["accuracy"].value, run.run.env
+        assert run.card["parameters"] == sum(each.numel() for each in PLAIN_NETWORKS[name]().parameters())
         return {"accuracy": accuracy, "seconds": run.run.status["seconds"], "precision": env["precision"]}
 
 
@@ -155,7 +203,7 @@ def _train(
     batches: Iterable[tuple[torch.Tensor, torch.Tensor]],
     optimizer: torch.optim.Optimizer,
     criterion: nn.Module,
-    scheduler: torch.optim.lr_scheduler.LambdaLR | None = None,
+    scheduler: torch.optim.lr_scheduler.CosineAnnealingLR | None = None,
 ) -> None:
     network.train()
     for images, labels in batches:
@@ -173,14 +221,14 @@ def _accuracy(network: nn.Module, batches: DataLoader) -> float:
     return float(torch.cat(right).double().mean())
 
 
-def alternating(recipe: Recipe, seeds: int) -> Iterator[dict[str, Any]]:
+def alternating(name: str, recipe: Recipe, seeds: int) -> Iterator[dict[str, Any]]:
     """Both loops for each seed, each in a new process, first the one and then the other first."""
     spawn = multiprocessing.get_context("spawn")
     for seed in range(seeds):
         found: dict[str, Any] = {"seed": seed}
         for loop in (plain, ours) if seed % 2 == 0 else (ours, plain):
             with ProcessPoolExecutor(1, mp_context=spawn) as process:
-                found[loop.__name__] = process.submit(loop, recipe.override({"seed": seed})).result()
+                found[loop.__name__] = process.submit(loop, name, recipe.override({"seed": seed})).result()
         yield found
 
 
@@ -226,12 +274,16 @@ def main() -> None:
     for name in options.networks:
         grey = NETWORKS[name].startswith("mnist")
         recipe = recipes.find(NETWORKS[name])
+        augment = "translate(2, padding='zero')" if grey else "flip|translate(4, padding='zero')"
+        if recipe.augment == "none":
+            augment = "none"
         if recipe.optim.name == "muon":
             recipe = recipe.override(STANDARD)
         recipe = recipe.override(
             {
                 **PLAIN,
-                "augment": "translate(2, padding='zero')" if grey else "flip|translate(4, padding='zero')",
+                "augment": augment,
+                "schedule": "constant" if recipe.schedule == "constant" else "cosine",
                 "data.source": options.mnist if grey else options.cifar10,
                 "data.limit": options.limit,
                 "train.precision": options.precision,
@@ -239,7 +291,7 @@ def main() -> None:
             }
         )
         runs = []
-        for run in alternating(recipe, options.seeds):
+        for run in alternating(name, recipe, options.seeds):
             runs.append(run)
             print(name, json.dumps(run), flush=True)
         used = recipe.model_dump(mode="json", exclude={"data": {"source"}})
