@@ -78,9 +78,9 @@ def pair(inputs: int, outputs: int, dropout: float = 0.0) -> list[nn.Module]:
 
 def cnn2(channels: int, side: int) -> nn.Module:
     """Origin 003's network."""
-    first, second = nn.Conv2d(channels, 32, 3, padding=1), nn.Conv2d(32, 32, 3, padding=1)
-    head = nn.Linear(32 * (side // 2) ** 2, 10)
-    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), head)
+    first = [nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    second = [nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(32 * (side // 4) ** 2, 10))
 
 
 def lenet() -> nn.Module:

@@ -13,12 +13,12 @@ def cifar10_cnn2() -> Recipe:
     """
     return Recipe(
         name="cifar10-cnn2",
-        model="cnn2",
-        augment="flip|translate(4)",
+        model="cnn2(pools=2)",
+        augment="flip",
         schedule="one_cycle",
         data=Data(source="cifar10"),
-        optim=Optim(name="sgd", lr=0.1, momentum=0.9, weight_decay=5e-4),
-        train=Train(epochs=20, batch_size=256),
+        optim=Optim(name="sgd", lr=0.02, momentum=0.9, weight_decay=5e-4),
+        train=Train(epochs=24, batch_size=128),
     )
 
 

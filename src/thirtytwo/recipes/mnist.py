@@ -30,7 +30,7 @@ def mnist_cnn2() -> Recipe:
     """
     return Recipe(
         name="mnist-cnn2",
-        model="cnn2",
+        model="cnn2(pools=2)",
         augment="translate(2)",
         schedule="one_cycle",
         data=Data(source="mnist"),
