@@ -8,8 +8,9 @@ from thirtytwo.study.definition import Study, from_values
 def augmentation() -> Study:
     """What each augmentation is worth to one small network, on 50,000 training images.
 
-    Ten augmentations, three seeds each, with val (6,500) and test (3,500) cut from the official test split, and val
-    watched for the plateau. ``thirtytwo study augmentation``. Not measured yet.
+    Nine augmentations and none, three seeds each, with val (6,500) and test (3,500) cut from the official test split,
+    and val watched for the plateau. ``thirtytwo study augmentation``: 35 minutes on two cores; from 78.6 % (cutmix)
+    over 81.4 % (none) to 82.3 % (flip+translate) of CIFAR-10 (JPEG)'s test images, no difference shown beyond chance.
     """
     chains = {
         "none": "none",
