@@ -205,6 +205,12 @@ def test_images_of_the_runs_own_data_are_named_by_number(trained: Path, tmp_path
     elsewhere = Run.open(trained).split["ids"]["train"][0]
     with pytest.raises(UserError, match=f"val:{elsewhere}: .* has no such image in val"):
         run.explain(f"val:{elsewhere}")
+    kept, numbers = Run.open(trained).pictures("test")
+    of_test = run.explain(f"test:{numbers[0]}")
+    assert (of_test.explanations[0].picture == kept[0]).all() and of_test.truths == [str(digits.target[numbers[0]])]
+    hidden = next(number for number in Run.open(trained).split["ids"]["test"] if number not in numbers)
+    with pytest.raises(UserError, match=f"test:{hidden}: .* shows no such image"):
+        run.predict(f"test:{hidden}")
     done = cli("explain", trained, f"train:{elsewhere}", "--out", tmp_path)
     assert done.code == 0 and (tmp_path / f"train-{elsewhere}-layers.png").is_file(), done.err
 

@@ -14,10 +14,10 @@ def cifar10_cnn2() -> Recipe:
     return Recipe(
         name="cifar10-cnn2",
         model="cnn2(pools=2)",
-        augment="flip",
+        augment="flip|translate(2)",
         schedule="one_cycle",
         data=Data(source="cifar10"),
-        optim=Optim(name="sgd", lr=0.02, momentum=0.9, weight_decay=5e-4),
+        optim=Optim(name="sgd", lr=0.03, momentum=0.9, weight_decay=5e-4),
         train=Train(epochs=24, batch_size=128),
     )
 
