@@ -64,8 +64,7 @@ def cifar10_fast() -> Recipe:
 def cifar10_vgg8() -> Recipe:
     """Eight convolutions in pairs with batch norm and dropout, trained by Muon as the speedruns do.
 
-    ``thirtytwo train cifar10-vgg8``. Not measured as it stands: 88.3 % of 5,000 val images of CIFAR-10 (JPEG) in 9
-    epochs with twice the dropout.
+    ``thirtytwo train cifar10-vgg8``: 89.4 % of CIFAR-10 (JPEG)'s test images (one seed), 35 minutes on one of two cores.
     """
     return Recipe(
         name="cifar10-vgg8",
@@ -82,7 +81,8 @@ def cifar10_vgg8() -> Recipe:
 def cifar10_tutorial() -> Recipe:
     """PyTorch's first tutorial on images: two convolutions, three linear layers, SGD at 0.001, batches of 4.
 
-    ``thirtytwo train cifar10-tutorial``. Not measured yet. ``thirtytwo study tutorial`` improves it step by step.
+    ``thirtytwo train cifar10-tutorial``: 54.3 % of CIFAR-10 (JPEG)'s test images (one seed), 79 s on one of two cores.
+    ``thirtytwo study tutorial`` improves it step by step.
     """
     return Recipe(
         name="cifar10-tutorial",
