@@ -64,7 +64,8 @@ def cifar10_fast() -> Recipe:
 def cifar10_vgg8() -> Recipe:
     """Eight convolutions in pairs with batch norm and dropout, trained by Muon as the speedruns do.
 
-    ``thirtytwo train cifar10-vgg8``: 89.4 % of CIFAR-10 (JPEG)'s test images (one seed), 35 minutes on one of two cores.
+    ``thirtytwo train cifar10-vgg8``: 89.4 % of CIFAR-10 (JPEG)'s test images (one seed), 35 minutes on one of two
+    cores.
     """
     return Recipe(
         name="cifar10-vgg8",
