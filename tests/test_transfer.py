@@ -288,6 +288,14 @@ def test_weights_from_torchs_cache_are_checked_by_their_name(tmp_path, monkeypat
         build_network("torchvision/squeezenet1_1(pretrained=true)", 3, 10, SIZE)
 
 
+def test_a_hub_that_does_not_answer_is_one_line_that_names_the_file(tmp_path, monkeypatch):
+    pytest.importorskip("timm")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"127.0.0.1:9 does not answer\): fetch model.safetensors of .*mobilenetv3"):
+        build_network("timm/mobilenetv3_small_050(pretrained=true)", 3, 10, SIZE)
+
+
 def _at(url: str):
     from dataclasses import replace
 

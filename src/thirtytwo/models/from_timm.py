@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import requests
 from torch import nn
 
 from thirtytwo import weights
@@ -80,6 +81,7 @@ def _build(
 def _downloaded(full: str, settings: dict[str, Any], hub_id: str | None) -> nn.Module:
     """With weights from Hugging Face's cache, or from its hub. Raises UserError when neither has them."""
     try:
+        _reach_hub(hub_id)
         return _with_head_names(_timm().create_model(full, pretrained=True, **settings))
     except Exception as error:  # the hub's and its clients' errors have no common class
         if not (isinstance(error, OSError) or type(error).__module__.startswith(("huggingface_hub", "http"))):
@@ -90,6 +92,18 @@ def _downloaded(full: str, settings: dict[str, Any], hub_id: str | None) -> nn.M
             f"timm/{full}: its weights cannot be downloaded into {cache} ({reason}): fetch model.safetensors of "
             f"https://huggingface.co/{hub_id or ''} by other means and name it by weights='FILE'"
         ) from None
+
+
+def _reach_hub(hub_id: str | None) -> None:
+    """Raises OSError when weights are not cached and their hub does not answer: its client would try for 50 s."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    files = ("model.safetensors", "pytorch_model.bin")
+    if hub_id and not any(isinstance(try_to_load_from_cache(hub_id, file), str) for file in files):
+        try:
+            requests.head(constants.ENDPOINT, timeout=10)
+        except requests.RequestException:
+            raise OSError(f"{constants.ENDPOINT} does not answer") from None
 
 
 def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Module, Normalisation | None]:
