@@ -9,6 +9,7 @@ data set's pictures, are not kept. Nothing else is taken out: with an absolute p
 import ast
 import re
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +55,20 @@ def without_pictures(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
+def without_images(notebook: NotebookNode) -> NotebookNode:
+    """The notebook without the pixels of its outputs' images, in which any word may be found."""
+    bare = deepcopy(notebook)
+    for output in (output for cell in bare.cells for output in cell.get("outputs", [])):
+        for kind, value in list(output.get("data", {}).items()):
+            output.data[kind] = "" if kind.startswith("image/") else EMBEDDED.sub("", value)
+    return bare
+
+
 def absolute_paths(notebook: NotebookNode) -> list[str]:
     """The absolute paths in the text of all outputs."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    texts = [output.get("text", "") for output in outputs]
-    texts += [
-        str(value)
-        for output in outputs
-        for kind, value in output.get("data", {}).items()
-        if not kind.startswith("image/")
-    ]
-    return [found for text in texts for found in ABSOLUTE.findall(EMBEDDED.sub("", text))]
+    outputs = [output for cell in without_images(notebook).cells for output in cell.get("outputs", [])]
+    texts = [text for output in outputs for text in (output.get("text", ""), *output.get("data", {}).values())]
+    return [found for text in texts for found in ABSOLUTE.findall(text)]
 
 
 def main(name: str, *words: str) -> None:
