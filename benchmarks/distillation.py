@@ -12,15 +12,13 @@ teacher's. Never looks at test. Prints means with their 95 % interval over seeds
 import argparse
 import json
 import tempfile
-from datetime import date
 from typing import Any
 
-from recipes import RESULTS, summary
+from recipes import keep, summary
 
 import thirtytwo
 from thirtytwo import recipes
 from thirtytwo.api import TrainedRun
-from thirtytwo.device import Device
 from thirtytwo.models.classifier import build_network
 from thirtytwo.recipe import Recipe, parse_assignments
 
@@ -91,8 +89,6 @@ def main() -> None:
                 runs[-1][arm] = scored(trained(each.override({"seed": seed}), folder))
             print(json.dumps(runs[-1]), flush=True)
         found = {
-            "date": date.today().isoformat(),
-            "machine": Device.choose().describe(),
             "recipe": distilled.model_dump(mode="json", exclude={"data": {"source"}, "train": {"teacher"}}),
             "teacher": {
                 "recipe": teacher.run.recipe.model_dump(mode="json", exclude={"data": {"source"}}),
@@ -105,10 +101,7 @@ def main() -> None:
         }
     for key, value in found["summary"].items():
         print(f"{key:<12} {value['mean']:+.4f}  [{value['low']:+.4f}, {value['high']:+.4f}]  n = {value['n']}")
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"distillation-{name}-{found['date']}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(path)
+    keep(f"distillation-{name}", found)
 
 
 if __name__ == "__main__":

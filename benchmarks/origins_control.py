@@ -19,14 +19,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from datetime import date
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from recipes import RESULTS, summary
+from recipes import keep, summary
 from scipy import stats
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -36,7 +35,6 @@ import thirtytwo
 from thirtytwo import recipes
 from thirtytwo.build import load_splits
 from thirtytwo.data.imageset import ImageSet
-from thirtytwo.device import Device
 from thirtytwo.recipe import Recipe
 
 NETWORKS = {
@@ -296,19 +294,10 @@ def main() -> None:
             print(name, json.dumps(run), flush=True)
         used = recipe.model_dump(mode="json", exclude={"data": {"source"}})
         found[name] = {"recipe": used, "runs": runs, "summary": compared(runs)}
-        _keep(options.limit, found)
+        keep("origins-control", {"limit": options.limit, "networks": found})
     print(f"\n{'':<12}{'epochs':>7}{'n':>4}   plain, %  ours, %  difference               time, plain / ours")
     for name, each in found.items():
         print(f"{name:<12}{each['recipe']['train']['epochs']:>7g}{_row(each['summary'])}")
-
-
-def _keep(limit: int | None, found: dict[str, Any]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    today = date.today().isoformat()
-    result = {"date": today, "machine": Device.choose().describe(), "limit": limit, "networks": found}
-    path = RESULTS / f"origins-control-{today}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(path)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from recipes import RESULTS
+from recipes import keep
 
 import thirtytwo
 from thirtytwo import recipes
 from thirtytwo.build import Parts, load_splits, with_features
-from thirtytwo.device import Device
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.session import prepare
 from thirtytwo.training import advance
@@ -110,12 +108,7 @@ def main() -> None:
             model = f"{options.model}(weights='{options.weights}', input={side}, last_relu='identity')"
             found[side] = measured(recipe.override({"model": model}))
             print(side, json.dumps(found[side], indent=1), flush=True)
-    RESULTS.mkdir(exist_ok=True)
-    today = date.today().isoformat()
-    path = RESULTS / f"probe-{today}.json"
-    result = {"date": today, "model": options.model, "machine": Device.choose().describe(), "inputs": found}
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(path)
+    keep("probe", {"model": options.model, "inputs": found})
 
 
 if __name__ == "__main__":

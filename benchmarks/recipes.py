@@ -15,6 +15,7 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -49,6 +50,16 @@ def summary(values: list[float]) -> dict[str, float]:
     return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
 
 
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Write what was found, with date and hardware, to ``results/<name>-<date>.json``, and print the path."""
+    today = date.today().isoformat()
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}-{today}.json"
+    result = {"date": today, "machine": Device.choose().describe(), **found}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe")
@@ -66,10 +77,8 @@ def main() -> None:
             print(json.dumps(runs[-1]), flush=True)
     columns = [key for key in runs[0] if key != "seed"]
     found = {
-        "date": date.today().isoformat(),
         "command": f"thirtytwo train {options.recipe}",
         "overrides": [word for word in options.overrides if not word.startswith("data.source")],
-        "machine": Device.choose().describe(),
         "step_rate": rate,
         "runs": runs,
         "summary": {key: summary([run[key] for run in runs]) for key in columns},
@@ -77,10 +86,7 @@ def main() -> None:
     for key, value in found["summary"].items():
         print(f"{key:<28} {value['mean']:.4f}  [{value['low']:.4f}, {value['high']:.4f}]  n = {value['n']}")
     print(f"step rate {rate['best']:.0f} img/s")
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{options.recipe}-{found['date']}.json"
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(path)
+    keep(options.recipe, found)
 
 
 if __name__ == "__main__":

@@ -8,38 +8,38 @@ single result to ``benchmarks/results/``.
 """
 
 import argparse
-import json
 import tempfile
-from datetime import date
+from typing import Any
 
-from recipes import RESULTS, summary
+from recipes import keep, summary
 
 import thirtytwo
-from thirtytwo.device import Device
 from thirtytwo.recipe import parse_assignments
 from thirtytwo.study.definition import Study
 
 NETWORKS = {
-    "mobilenet_v3_small": ["stem='small'", "input=64", "input=96", "input=128"],
-    "vgg19": ["last_pool='identity'", "input=64"],
-    "resnet18": ["stem='small'", "input=64", "input=96"],
-    "resnet50": ["stem='small'", "input=64", "input=96"],
+    "mobilenet_v3_small": ["stem='small'", "input=96"],
+    "vgg19": ["last_pool='identity'"],
+    "resnet18": ["stem='small'", "input=64"],
+    "resnet50": ["stem='small'", "input=64"],
 }
 RECIPE = {
     "data.limit": 5000,
+    "data.val": 2000,
     "augment": "flip|translate(4)",
     "schedule": "cosine(warmup=0.1)",
     "optim.name": "adamw",
     "optim.lr": 5e-4,
     "optim.weight_decay": 0.02,
-    "train.epochs": 40,
-    "train.eval_every": 10,
+    "train.epochs": 6,
+    "train.eval_every": 6,
     "train.batch_size": 64,
     "train.label_smoothing": 0.1,
+    "evaluate.views": "none",
 }
 
 
-def study(network: str, seeds: int) -> Study:
+def study(network: str, recipe: dict[str, Any], seeds: int) -> Study:
     """The network without options, and with each of them."""
     arms = {option or "none": {"model": f"torchvision/{network}({option})"} for option in ["", *NETWORKS[network]]}
     names = {arm: arm.replace("'", "").replace("=", "-") for arm in arms}
@@ -47,7 +47,7 @@ def study(network: str, seeds: int) -> Study:
         name=f"small-{network.replace('_', '-')}",
         base="cifar10-resnet18",
         seeds=list(range(seeds)),
-        set={**RECIPE, "evaluate.views": "none"},
+        set=recipe,
         arms={names[arm]: values for arm, values in arms.items()},
     )
 
@@ -59,11 +59,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int)
     options = parser.parse_intermixed_args()
-    overrides = {key.replace(".", "__"): value for key, value in parse_assignments(options.overrides).items()}
+    recipe = RECIPE | parse_assignments(options.overrides)
     for network in options.networks:
         with tempfile.TemporaryDirectory() as folder:
-            wanted = study(network, options.seeds)
-            result = thirtytwo.run_study(wanted, out=folder, jobs=options.jobs, progress=False, **overrides)
+            wanted = study(network, recipe, options.seeds)
+            result = thirtytwo.run_study(wanted, out=folder, jobs=options.jobs, progress=False)
             scores = {row.name: [*row.accuracies.values()] for row in result.table()}
             seconds = {
                 arm: [result.run(arm, seed).run.status["seconds"] for seed in wanted.seeds] for arm in wanted.arms
@@ -86,16 +86,8 @@ def main() -> None:
                 f"  {row['seconds']['mean']:.0f} s   n = {mean['n']}",
                 flush=True,
             )
-        found = {
-            "date": date.today().isoformat(),
-            "machine": Device.choose().describe(),
-            "recipe": RECIPE,
-            "arms": arms,
-        }
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"small-images-{network}-{found['date']}.json"
-        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        print(path)
+        settings = {key: value for key, value in recipe.items() if key != "data.source"}
+        keep(f"small-images-{network}", {"recipe": settings, "arms": arms})
 
 
 if __name__ == "__main__":

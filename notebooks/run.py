@@ -60,7 +60,7 @@ def without_images(notebook: NotebookNode) -> NotebookNode:
     bare = deepcopy(notebook)
     for output in (output for cell in bare.cells for output in cell.get("outputs", [])):
         for kind, value in list(output.get("data", {}).items()):
-            output.data[kind] = "" if kind.startswith("image/") else EMBEDDED.sub("", value)
+            output.data[kind] = "" if kind.startswith("image/") else EMBEDDED.sub("", str(value))
     return bare
 
 

@@ -116,8 +116,7 @@ class TrainedRun:
 
         Raises UserError for a run of a study that is still open.
         """
-        study = StudyFolder.around(self.run.path)
-        if study and not study.closed:
+        if study := StudyFolder.withholding(self.run.path):
             raise UserError(
                 f"{self.path}: belongs to a study, whose runs are scored on test together and once: "
                 f"`thirtytwo study close {study.path}`"
@@ -194,16 +193,12 @@ class TrainedRun:
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
     def _prepare(self, source: Picture, unnamed: str) -> "_Prepared":
-        if isinstance(source, str | Path):
-            name = str(source)
-            if (own := NUMBERED.fullmatch(name)) and not Path(name).exists():
-                return self._own_image(own["split"], int(own["number"]))
-        else:
-            name = unnamed
         wanted = {"size": tuple(self.card["size"]), "channels": self.card["channels"], "fit": self.card["fit"]}
-        if isinstance(source, str | Path):
-            return _Prepared(name, picture.decode(Path(source), **wanted), None)
-        return _Prepared(name, picture.decode(_as_png(source, name), name=name, **wanted), None)
+        if not isinstance(source, str | Path):
+            return _Prepared(unnamed, picture.decode(_as_png(source, unnamed), name=unnamed, **wanted), None)
+        if (own := NUMBERED.fullmatch(str(source))) and not Path(source).exists():
+            return self._own_image(own["split"], int(own["number"]))
+        return _Prepared(str(source), picture.decode(Path(source), **wanted), None)
 
     def _own_image(self, split: str, number: int) -> "_Prepared":
         """An image of the run's data; of test, one that the run keeps for its report.

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def find_teacher(recipe: Recipe) -> Run | None:
         return None
     try:
         run = Run.open(recipe.train.teacher.removeprefix("run:"))
-        run.read_weights()
+        run.require_trained()
     except UserError as error:
         raise UserError(f"train.teacher={recipe.train.teacher}: {error}") from None
     return run
@@ -124,6 +124,11 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     _initialise(model, feed)
     optim = recipe.optim
     since = plan(network, recipe.train.freeze, recipe.train.unfreeze_every)
+    if since and recipe.train.epochs <= min(since.values()) < inf:
+        raise UserError(
+            f"train.unfreeze_every={recipe.train.unfreeze_every:g}: the training ends after {recipe.train.epochs:g} "
+            "epochs, before any frozen stage is trained: set it lower, or leave it out"
+        )
     freeze = Freeze(network, since)
     freeze.hold(recipe.train.epochs)  # what is never trained has no place in the optimizer
     groups = parameter_groups(

@@ -55,10 +55,11 @@ class Device:
         return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     @contextmanager
-    def training(self) -> Iterator[None]:
+    def training(self, *, search: bool = True) -> Iterator[None]:
         """Set this process up for training steps.
 
-        On a GPU, cuDNN may try its algorithms and keep the fastest. On a processor under glibc, freed memory is kept
+        On a GPU, cuDNN tries its algorithms and keeps the fastest; without ``search`` it does not, so that another
+        process gets the same bits. On a processor under glibc, freed memory is kept
         for the next step instead of handed back to the kernel, until the end of this context.
 
         A training step frees and takes the same few hundred megabytes again; each large tensor would be mapped, zeroed
@@ -66,7 +67,7 @@ class Device:
         before is handed back first.
         """
         if self.torch.type == "cuda":
-            torch.backends.cudnn.benchmark = True
+            torch.backends.cudnn.benchmark = search
         if self.torch.type != "cpu" or sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
             yield
             return

@@ -168,7 +168,7 @@ def _blocks(
     model: Classifier, layer: nn.Module, images: ImageSet, device: Device, augment: Augmentation, seed: int, view: int
 ) -> Iterator[np.ndarray]:
     """Features and targets of block after block of images, side by side: float32 seen as bytes (B, 4 (F + K))."""
-    with device.training(), evaluating(model):
+    with device.training(search=False), evaluating(model):
         for start in range(0, len(images), BLOCK):
             ids = torch.arange(start, min(start + BLOCK, len(images)))
             pixels = images.images[ids].to(device.torch)

@@ -49,14 +49,9 @@ def import_weights(
 
     Raises UserError, and leaves nothing, when the file cannot be read, holds more than weights, or does not fit.
     """
-    card = weights.card_beside(file)
-    data = _read(file)
-    if card and card["sha256"] != checkpoint.sha256(data):
-        raise UserError(
-            f"{weights.beside(file)}: not about {file}, whose sha256 differs: delete it, or bring both back"
-        )
+    stored = weights.read(file)
+    card, tensors = stored.card, stored.tensors
     check(recipe.override({"train.teacher": "none"}))  # nothing is learned here
-    tensors = weights.unpacked(data, file)
     chosen = Device.choose(device, recipe.train.precision)
     splits = load_splits(recipe)
     train = splits.train
@@ -82,7 +77,7 @@ def import_weights(
     model = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
     run = Run.create(out, recipe)
     with run.owned():
-        write_origins(run, splits, chosen, imports, imported=str(file.resolve()), sha256=checkpoint.sha256(data))
+        write_origins(run, splits, chosen, imports, imported=str(file.resolve()), sha256=stored.sha256)
         run.write_model(checkpoint.pack(model.state_dict()), describe(model, recipe, train))
         classifier = load_classifier(run, chosen)
         for split in ("val", "test") if test else ("val",):
@@ -105,13 +100,6 @@ def recipe_beside(file: Path) -> Recipe:
         return from_values(card["recipe"])
     except UserError as error:
         raise UserError(f"{weights.beside(file)}: {error}") from None
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror})") from None
 
 
 def _require_same(card: weights.Card, images: ImageSet, file: Path) -> None:

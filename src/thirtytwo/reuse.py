@@ -9,7 +9,7 @@ from torch import nn
 from thirtytwo.checkpoint import unpack
 from thirtytwo.errors import UserError
 from thirtytwo.models import models
-from thirtytwo.models.pretrained import put
+from thirtytwo.models.pretrained import origin, put
 from thirtytwo.run import Run
 
 
@@ -24,7 +24,7 @@ class RunFamily:
     def get(self, name: str) -> Callable[..., nn.Module]:
         """The factory of a run's network. Raises UserError when there is no run, or it was not trained to its end."""
         run = Run.open(Path(name))
-        data = run.read_weights()
+        run.require_trained()
         card = run.card
 
         def network(channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...]) -> nn.Module:
@@ -35,7 +35,7 @@ class RunFamily:
             built = models.build(card["model"], channels=seen, classes=classes, size=size, labels=labels)
             tensors = {
                 key.removeprefix("network."): tensor
-                for key, tensor in unpack(data, run.weights).items()
+                for key, tensor in unpack(run.read_weights(), run.weights).items()
                 if key.startswith("network.")
             }
             if kept := card.get("neighbours"):  # no layer of weights: the head starts anew
@@ -44,6 +44,7 @@ class RunFamily:
             put(tensors, built, card["model"], run.weights, with_head=same)
             built.initialise = None  # type: ignore[assignment]  # its weights need no start from the images
             built.architecture = card["model"]
+            built.origin = origin(run.path, card["sha256"])  # type: ignore[assignment]
             built.normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])  # type: ignore[assignment]
             return built
 

@@ -202,10 +202,14 @@ class Run:
         write_atomic(self.weights, weights)
         self._write_json("model.json", {"format": FORMAT, **card, "sha256": sha256(weights)})
 
-    def read_weights(self) -> bytes:
-        """The weights' bytes. Raises UserError when there are none or a byte has changed."""
+    def require_trained(self) -> None:
+        """Raises UserError when the run has no weights yet."""
         if not self.card or not self.weights.is_file():
             raise UserError(f"{self.path}: not trained to its end yet: run `thirtytwo train --resume {self.path}`")
+
+    def read_weights(self) -> bytes:
+        """The weights' bytes. Raises UserError when there are none or a byte has changed."""
+        self.require_trained()
         data = self.weights.read_bytes()
         if sha256(data) != self.card.get("sha256"):
             raise UserError(f"{self.weights}: damaged, its sha256 differs from model.json's: restore or train again")
@@ -222,11 +226,7 @@ class Run:
 
     def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored examples of a split: uint8 (M, C, H, W) and their ids (M,); None where there are none."""
-        path = self.path / "predictions" / f"{split}-pictures.npz"
-        if not path.is_file():
-            return None
-        arrays = predictions_file.read_arrays(path, "images", "ids")
-        return arrays["images"], arrays["ids"]
+        return self._read_pair(f"{split}-pictures", "images", "ids")
 
     def write_pictures(self, split: str, images: np.ndarray, ids: np.ndarray) -> None:
         """Write ``predictions/<split>-pictures.npz``."""
@@ -234,11 +234,7 @@ class Run:
 
     def training_pictures(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored training images, as they are and as epochs show them, with labels, as `preview` makes them."""
-        path = self.path / "predictions" / "train-pictures.npz"
-        if not path.is_file():
-            return None
-        arrays = predictions_file.read_arrays(path, "images", "labels")
-        return arrays["images"], arrays["labels"]
+        return self._read_pair("train-pictures", "images", "labels")
 
     def write_training_pictures(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Write ``predictions/train-pictures.npz``."""
@@ -293,6 +289,14 @@ class Run:
 
     def _write(self, name: str, text: str) -> None:
         write_atomic(self.path / name, text.encode())
+
+    def _read_pair(self, name: str, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Two arrays of ``predictions/<name>.npz``; None where there is no such file."""
+        path = self.path / "predictions" / f"{name}.npz"
+        if not path.is_file():
+            return None
+        arrays = predictions_file.read_arrays(path, first, second)
+        return arrays[first], arrays[second]
 
     def _write_arrays(self, name: str, data: bytes) -> None:
         (self.path / "predictions").mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,12 +17,14 @@ from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.models.adapt import starvation
+from thirtytwo.models.pretrained import is_file
 from thirtytwo.paths import as_path
 from thirtytwo.preview import preview
 from thirtytwo.probe import solve
 from thirtytwo.recipe import Recipe
 from thirtytwo.run import Run
 from thirtytwo.score import require_same_split, score
+from thirtytwo.spec import Spec
 from thirtytwo.training import CHECKPOINT_EVERY, Watch, train
 
 log = logging.getLogger("thirtytwo")
@@ -58,12 +60,12 @@ class Session:
         later.
         """
         parts = prepare(recipe, device)
-        taught = _taught_by(parts)
+        learned_from = {**_taught_by(parts), **getattr(parts.model.network, "origin", {})}
         run = Run.create(out, recipe, name)
         try:
             run.lock()
             run.set_status("created", test=test)
-            write_origins(run, parts.splits, parts.device, imports, **taught)
+            write_origins(run, parts.splits, parts.device, imports, **learned_from)
         except BaseException:  # Ctrl-C among them: nothing has begun, so nothing is left
             shutil.rmtree(run.path, ignore_errors=True)
             raise
@@ -73,8 +75,8 @@ class Session:
     def resume(cls, path: Path, *, device: str = "auto") -> "Session":
         """Take up a run where its newest valid checkpoint left it, with the precision and threads that it began with.
 
-        Raises UserError when it is owned by another process, was imported, its images or its teacher have changed, or
-        no checkpoint is valid.
+        Raises UserError when it is owned by another process, was imported, its images, its teacher or the weights that
+        it began with have changed, or no checkpoint is valid.
         """
         run = Run.open(path)
         env = run.env
@@ -165,7 +167,10 @@ def _taught_by(parts: Parts) -> dict[str, str]:
 
 
 def _rebuilt(run: Run, device: str) -> Parts:
-    """The parts of a run at step 0, on the images, with the precision, threads and teacher that it began with."""
+    """The parts of a run at step 0, on the images, with the precision, threads, weights and teacher that it began with.
+
+    Of a run that is trained nothing but its images is needed any more.
+    """
     env = run.env
     if env.get("device") == "cpu" and "threads" in env:
         # The number of threads decides the order of sums, and so the bits.
@@ -175,7 +180,7 @@ def _rebuilt(run: Run, device: str) -> Parts:
     for key in ("thirtytwo", "torch", "processor", "device"):
         if key in env and env[key] != now[key]:
             log.warning("%s: began with %s %s, goes on with %s: the bits may differ", run.path, key, env[key], now[key])
-    recipe = _with_teacher(run)
+    recipe = _as_begun(run)
     with own_components(run):
         check(recipe)
         splits = load_splits(recipe, source=env.get("source"))
@@ -183,27 +188,31 @@ def _rebuilt(run: Run, device: str) -> Parts:
         require_same_split(run, splits, split)
     parts = build(recipe, chosen, splits)
     if parts.teacher is not None:
-        _require_same_teacher(run, parts.teacher)
+        _require_same(run, f"its teacher {parts.teacher.path}", "teacher_sha256", parts.teacher.card["sha256"])
+    if origin := getattr(parts.model.network, "origin", None):
+        _require_same(run, f"{origin['weights']}", "weights_sha256", origin["weights_sha256"])
     return parts
 
 
-def _with_teacher(run: Run) -> Recipe:
-    """The run's recipe, its teacher named by where it lay when the run began; with none once the run is trained."""
-    lay = run.env.get("teacher")
+def _as_begun(run: Run) -> Recipe:
+    """The run's recipe, with teacher and weights named by where they lay when it began; without once it is trained."""
     if run.card:
-        teacher = "none"
-    elif lay is not None and Path(lay).exists():
-        teacher = f"run:{lay}"
-    else:
-        return run.recipe
-    return run.recipe.override({"train.teacher": teacher})
+        return run.recipe.override({"train.teacher": "none", "model": run.card["model"]})
+    there = {key: path for key in ("teacher", "weights") if (path := run.env.get(key)) and Path(path).exists()}
+    found = {"train.teacher": f"run:{there['teacher']}"} if "teacher" in there else {}
+    model = Spec.parse(run.recipe.model)
+    if "weights" in there and model.name.startswith("run:"):
+        found["model"] = f"run:{there['weights']}"
+    elif "weights" in there and is_file(str(model.kwargs.get("weights", ""))):
+        found["model"] = str(replace(model, kwargs={**model.kwargs, "weights": there["weights"]}))
+    return run.recipe.override(found)
 
 
-def _require_same_teacher(run: Run, teacher: Run) -> None:
-    """Raises UserError when the teacher's weights are not those that the run began to learn from."""
-    then, now = run.env.get("teacher_sha256"), teacher.card["sha256"]
+def _require_same(run: Run, what: str, key: str, now: str) -> None:
+    """Raises UserError when the weights' sha256 is not what env.json says under ``key``."""
+    then = run.env.get(key)
     if then != now:
         raise UserError(
-            f"{run.path}: its teacher {teacher.path} is not the one that it began with (sha256 {now[:12]}, not "
-            f"{str(then)[:12]}): bring the old weights back, or train again"
+            f"{run.path}: {what} is not the one that it began with (sha256 {now[:12]}, not {str(then)[:12]}): "
+            "bring the old weights back, or train again"
         )

@@ -14,6 +14,8 @@ from typing import Any
 from thirtytwo.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:~\-]*")
+_PATH = "run:"
+"""A name that begins so is a path: all of the text, spaces and brackets included."""
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -29,6 +31,8 @@ class Spec:
     def parse(cls, text: str) -> "Spec":
         """Read ``name`` or ``name(1, key=2)``. Raises UserError naming the text when it is neither."""
         text = text.strip()
+        if text.startswith(_PATH):
+            return cls(text)
         match = _NAME.match(text)
         if match is None:
             raise UserError(f"'{text}' is no component: expected a name such as flip or translate(4)")

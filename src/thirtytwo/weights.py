@@ -3,12 +3,14 @@
 The card, ``<file>.json``, says what the weights need to be used. Reading either of them runs no code.
 """
 
+import hashlib
 import io
 import json
 import pickle
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,42 @@ Card = dict[str, Any]
 PTH, SAFETENSORS = (".pth", ".pt"), (".safetensors",)
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep a state dict beside their optimizer's state and epoch."""
+DEPTH = 3
+"""Of such wrappings inside each other, at most: a file may hold itself."""
+COUNTER = ".num_batches_tracked"
+"""Batch norm's count of steps, which files of before torch 0.4.1 lack, torchvision's ResNets among them."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put in front of every name."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file of weights holds.
+
+    Attributes:
+        tensors: its state dict.
+        card: what the card beside it says; empty where there is none.
+        sha256: hex digest of the file.
+    """
+
+    tensors: dict[str, Tensor]
+    card: Card
+    sha256: str
+
+
+def read(file: Path) -> Stored:
+    """Read a file of weights and the card beside it.
+
+    Raises UserError when it is missing, damaged, more than weights, or not the file that its card is about.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}): name a file of weights") from None
+    card, digest = card_beside(file), hashlib.sha256(data).hexdigest()
+    if card and card["sha256"] != digest:
+        raise UserError(f"{beside(file)}: not about {file}, its sha256 differs: delete it, or bring both back")
+    return Stored(unpacked(data, file), card, digest)
 
 
 def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
@@ -44,8 +80,9 @@ def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
     Raises UserError, and never runs what the file holds, when it is damaged, no state dict, or more than weights.
     """
     found = _load(data, file)
-    while isinstance(found, Mapping) and (inner := [key for key in WRAPPERS if isinstance(found.get(key), Mapping)]):
-        found = found[inner[0]]
+    for _ in range(DEPTH):
+        inner = [key for key in WRAPPERS if isinstance(found, Mapping) and isinstance(found.get(key), Mapping)]
+        found = found[inner[0]] if inner else found
     if not (isinstance(found, Mapping) and found and all(_is_weight(*item) for item in found.items())):
         raise UserError(
             f"{file}: holds no state dict (names with their tensors): save one with torch.save(net.state_dict(), FILE)"
@@ -60,10 +97,12 @@ def fitted(tensors: Mapping[str, Tensor], network: nn.Module, spec: str, file: P
     """``tensors`` under the names that ``network`` has for them.
 
     A file in which no name is the network's own, but the tensors have its shapes in its order, is taken in that order:
-    so does a tutorial's ``conv1.weight`` become a sequence's ``0.weight``. Raises UserError when the file does not fit
-    the network, which ``spec`` names, or holds numbers that are not finite.
+    so does a tutorial's ``conv1.weight`` become a sequence's ``0.weight``. Batch norm's counters may be missing. Raises
+    UserError when the file does not fit the network, which ``spec`` names, or holds numbers that are not finite.
     """
     wanted = network.state_dict()
+    if tensors.keys() & wanted.keys():
+        tensors = {**{name: tensor for name, tensor in wanted.items() if name.endswith(COUNTER)}, **tensors}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wanted_shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     if not shapes.keys() & wanted_shapes.keys() and [*shapes.values()] == [*wanted_shapes.values()]:
@@ -71,7 +110,7 @@ def fitted(tensors: Mapping[str, Tensor], network: nn.Module, spec: str, file: P
     elif shapes != wanted_shapes:
         raise UserError(
             f"{file}: does not fit the model {spec} on these images ({_difference(shapes, wanted_shapes)}): "
-            "name the recipe that it was trained by, or set model and data"
+            "name the model and the data that it was trained with"
         )
     require_finite(tensors, file)
     return dict(tensors)

@@ -99,7 +99,7 @@ def _scored(runs: "list[Run]", split: str) -> "dict[int, Predictions]":
         if scored is None:
             remedy = f"`thirtytwo train --resume {run.path}`"
             if split == "test":
-                study = StudyFolder.around(run.path)
+                study = StudyFolder.withholding(run.path)
                 remedy = f"`thirtytwo study close {study.path}`" if study else f"`thirtytwo test {run.path}`"
             raise UserError(f"{run.path}: was not scored on {split}: {remedy} does it")
         if run.recipe.seed in found:

@@ -1,10 +1,11 @@
 """``thirtytwo model``."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from thirtytwo.cli.app import Import, Json, app
+from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,9 +17,19 @@ def model(
         str,
         typer.Argument(help="A model: cnn2, 'torchvision/resnet18(input=96)', run:PATH; or a pattern: 'timm/vit_*'."),
     ] = "*",
-    classes: Annotated[int, typer.Option("--classes", min=2, help="Classes to tell apart.")] = 10,
-    channels: Annotated[int, typer.Option("--channels", min=1, max=3, help="1 for grey, 3 for RGB.")] = 3,
-    size: Annotated[int, typer.Option("--size", min=1, help="Height and width of the images in pixels.")] = 32,
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=2, help="Classes to tell apart.", show_default="10, or the run's")
+    ] = None,
+    channels: Annotated[
+        int | None,
+        typer.Option("--channels", min=1, max=3, help="1 for grey, 3 for RGB.", show_default="3, or the run's"),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size", min=1, help="Height and width of the images in pixels.", show_default="32, or the run's"
+        ),
+    ] = None,
     freeze: Annotated[
         str,
         typer.Option("--freeze", help="Show what is trained: none, all-but-head, to:layer4, 'features.*'."),
@@ -33,21 +44,28 @@ def model(
     from thirtytwo.cli.console import errors, one_line, output, plain_table, say_json, say_names, show
     from thirtytwo.models import models
 
-    if any(mark in name for mark in "*?["):
-        say_names({each: models.summary(each) for each in models.names(name)}, as_json=as_json)
+    if "(" not in name and not name.startswith("run:") and any(mark in name for mark in "*?["):
+        found = models.names(name)
+        if not found:
+            raise UserError(f"no model is called like '{name}': `thirtytwo model`, `thirtytwo model 'torchvision/*'`")
+        say_names({each: models.summary(each) for each in found}, as_json=as_json)
         return
 
     from thirtytwo.models.adapt import starvation
     from thirtytwo.models.classifier import build_network, channels_of
     from thirtytwo.models.summary import summarise
+    from thirtytwo.run import Run
 
-    network = build_network(name, channels, classes, (size, size))
-    if told := starvation(name, network, channels, (size, size)):
+    card: dict[str, Any] = Run.open(name.removeprefix("run:")).card if name.startswith("run:") else {}
+    channels = channels or card.get("channels", 3)
+    shape = (size, size) if size else tuple(card.get("size", (32, 32)))
+    network = build_network(name, channels, classes or len(card.get("classes", range(10))), shape)
+    if told := starvation(name, network, channels, shape):
         errors.print(f"warning: {told}")
     if freeze:
         _show_stages(network, freeze, as_json=as_json)
         return
-    layers = summarise(network, channels_of(network, channels), (size, size))
+    layers = summarise(network, channels_of(network, channels), shape)
     if as_json:
         say_json(asdict(layers))
         return
@@ -56,9 +74,9 @@ def model(
                            ("trained", "right"), ("MFLOP", "right")):  # fmt: skip
         table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for row in layers.rows:
-        shape = "" if row.output is None else " x ".join(map(str, row.output))
+        output_shape = "" if row.output is None else " x ".join(map(str, row.output))
         numbers = (f"{n:,}" if n else "" for n in (row.parameters, row.trainable))
-        table.add_row(one_line(row.name), row.type, shape, *numbers, f"{row.mflop:.2f}" if row.mflop else "")
+        table.add_row(one_line(row.name), row.type, output_shape, *numbers, f"{row.mflop:.2f}" if row.mflop else "")
     table.add_row(
         "total", "", "", f"{layers.parameters:,}", f"{layers.trainable:,}", f"{layers.mflop:.1f}", style="bold"
     )

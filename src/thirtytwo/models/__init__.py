@@ -10,6 +10,7 @@ the function receives the names of the classes. Optional attributes let a networ
 - ``normalisation: (mean, std)``: of each channel in 0..1, as its pretrained weights expect it, in place of the training
   images' own. Three channels make a grey image RGB.
 - ``architecture: str``: the model without its pretrained weights, as a run stores it beside its own weights.
+- ``origin: dict[str, str]``: where its pretrained weights lay, and their sha256, which a run writes down.
 - ``head_names: tuple[str, ...]``: names of the modules that give the logits, where that is not the last linear layer.
 """
 

@@ -55,7 +55,7 @@ def build_network(
         if "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError):
             raise UserError(f"model '{spec}' needs more memory than there is: make it smaller") from None
         remedy = "set data.size=32" if min(size) < 32 else "choose another data.size or another model"
-        if "/" in spec.partition("(")[0]:
+        if "/" in spec.partition("(")[0] and not spec.startswith("run:"):
             remedy = "let it see larger images, such as input=224"
         reason = str(error).partition("\n")[0].rstrip(". ")
         raise UserError(

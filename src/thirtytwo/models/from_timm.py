@@ -1,8 +1,8 @@
 """Every network of timm, the optional extra ``thirtytwo[timm]``: ``timm/convnext_atto(pretrained=true)``."""
 
-import os
+from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from thirtytwo import weights
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
 from thirtytwo.models.adapt import Normalisation, adaptable
+
+SHA256_DIGITS = 64
 
 
 @models.register_family("timm/")
@@ -45,8 +47,18 @@ def _factory(name: str) -> Callable[..., nn.Module]:
     return network
 
 
+@cache
+def _all_tags() -> dict[str, list[str]]:
+    """Tags of each network's sets of weights."""
+    found = defaultdict(list)
+    for full in _timm().list_pretrained():
+        name, _, tag = full.partition(".")
+        found[name].append(tag)
+    return found
+
+
 def _tags(name: str) -> list[str]:
-    return [full.partition(".")[2] for full in _timm().list_pretrained(f"{name}.*")]
+    return _all_tags().get(name, [])
 
 
 def _build(
@@ -62,48 +74,46 @@ def _build(
     settings: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
     if default is not None and default.fixed_input_size:
         settings["img_size"] = size
-    given = None
-    network: Any
-    if file:
-        network, given = _from_file(full, settings, file)
-    elif tag or published:
+    if file is None and (tag or published):
         if not (default and default.has_weights):
             raise UserError(
                 f"timm/{name}: timm has no weights for it: leave out pretrained, or name a file by weights="
             )
-        network = _downloaded(full, settings, default.hf_hub_id)
-    else:
+        file = _from_hub(full, default) if default.hf_hub_id else pretrained.from_torchs_cache(full, default.url)
+    if file is None:
         return _with_head_names(timm.create_model(full, **settings)), None
-    expected = network.pretrained_cfg
+    network, given = _from_file(full, settings, file)
+    expected: Any = network.pretrained_cfg
     return network, given or pretrained.normalisation(expected["mean"], expected["std"])
 
 
-def _downloaded(full: str, settings: dict[str, Any], hub_id: str | None) -> nn.Module:
-    """With weights from Hugging Face's cache, or from its hub. Raises UserError when neither has them."""
+def _from_hub(full: str, default: Any) -> Path:
+    """The file of weights in Hugging Face's cache, downloaded where there is none, and checked by its sha256.
+
+    Raises UserError, which says which file to fetch by other means, when it cannot be had or is damaged.
+    """
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+    name = default.hf_hub_filename or "model.safetensors"
     try:
-        _reach_hub(hub_id)
-        return _with_head_names(_timm().create_model(full, pretrained=True, **settings))
+        file = try_to_load_from_cache(default.hf_hub_id, name)
+        if not isinstance(file, str):
+            requests.head(constants.ENDPOINT, timeout=10)  # the hub's client would try for 50 s
+            file = hf_hub_download(default.hf_hub_id, name)
     except Exception as error:  # the hub's and its clients' errors have no common class
         if not (isinstance(error, OSError) or type(error).__module__.startswith(("huggingface_hub", "http"))):
             raise
         reason = str(error).partition("\n")[0].rstrip(". ")
-        cache = os.environ.get("HF_HOME", "~/.cache/huggingface")
+        if isinstance(error, requests.RequestException):
+            reason = f"{constants.ENDPOINT} does not answer"
         raise UserError(
-            f"timm/{full}: its weights cannot be downloaded into {cache} ({reason}): fetch model.safetensors of "
-            f"https://huggingface.co/{hub_id or ''} by other means and name it by weights='FILE'"
+            f"timm/{full}: its weights cannot be downloaded into {constants.HF_HUB_CACHE} ({reason}): fetch {name} of "
+            f"https://huggingface.co/{default.hf_hub_id} by other means and name it by weights='FILE'"
         ) from None
-
-
-def _reach_hub(hub_id: str | None) -> None:
-    """Raises OSError when weights are not cached and their hub does not answer: its client would try for 50 s."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    files = ("model.safetensors", "pytorch_model.bin")
-    if hub_id and not any(isinstance(try_to_load_from_cache(hub_id, file), str) for file in files):
-        try:
-            requests.head(constants.ENDPOINT, timeout=10)
-        except requests.RequestException:
-            raise OSError(f"{constants.ENDPOINT} does not answer") from None
+    blob = Path(file).resolve()  # where links are possible, a large file lies under its sha256
+    if len(blob.name) == SHA256_DIGITS:
+        pretrained.require_hash(blob, blob.name)
+    return Path(file)
 
 
 def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Module, Normalisation | None]:
@@ -112,10 +122,10 @@ def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Modu
     timm leaves out in silence what does not fit, unless the number of classes is that of the weights: so the head's
     tensors are the new network's own. Raises UserError for what is another network's.
     """
-    tensors, given = pretrained.read(file)
-    weights.require_finite(tensors, file)
+    found = pretrained.read(file)
+    weights.require_finite(found.tensors, file)
     own = pretrained.head_of(_with_head_names(_timm().create_model(full, **settings)))
-    overlay = {"state_dict": {**tensors, **own}, "num_classes": settings["num_classes"], "label_offset": 0}
+    overlay = {"state_dict": {**found.tensors, **own}, "num_classes": settings["num_classes"], "label_offset": 0}
     try:
         network = _timm().create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
     except (RuntimeError, KeyError, IndexError, AttributeError) as error:
@@ -126,7 +136,8 @@ def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Modu
             f"{file}: does not fit timm/{full} ({reason}): name the network that it belongs to{remedy}"
         ) from None
     del network.pretrained_cfg["state_dict"]
-    return _with_head_names(network), given
+    network.origin = found.origin
+    return _with_head_names(network), found.normalisation
 
 
 def _with_head_names(network: nn.Module) -> nn.Module:

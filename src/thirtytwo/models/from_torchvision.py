@@ -1,13 +1,11 @@
 """Every classification network of torchvision: ``torchvision/resnet18(pretrained=true)``."""
 
 import re
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from thirtytwo.errors import UserError, did_you_mean
@@ -82,31 +80,12 @@ def _load(name: str, network: nn.Module, published: Any, wanted: str) -> Normali
         if wanted and wanted not in published.__members__:
             raise UserError(f"{spec}: no weights '{wanted}'{did_you_mean(wanted, published.__members__)}")
         default = published[wanted] if wanted else default
-        file = _cached(spec, default.url)
-    tensors, given = pretrained.read(file)
-    pretrained.put(_named(name, tensors, network), network, spec, file)
+        file = pretrained.from_torchs_cache(spec, default.url)
+    found = pretrained.read(file)
+    pretrained.put(_named(name, found.tensors, network), network, spec, file)
+    network.origin = found.origin  # type: ignore[assignment]
     transforms = default.transforms()
-    return given or pretrained.normalisation(transforms.mean, transforms.std)
-
-
-def _cached(spec: str, url: str) -> Path:
-    """torch.hub's copy of a file, downloaded where there is none, and checked against the hash in its name.
-
-    Raises UserError that says which file to put where when it cannot be downloaded.
-    """
-    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if not file.is_file():
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(file), progress=sys.stderr.isatty())
-        except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
-            reason = str(error).partition("\n")[0]
-            raise UserError(
-                f"{spec}: its weights cannot be downloaded ({reason}): fetch {url} by other means and put it into "
-                f"{file.parent} (TORCH_HOME moves that folder), or name a file by weights='FILE'"
-            ) from None
-    pretrained.require_hash(file)
-    return file
+    return found.normalisation or pretrained.normalisation(transforms.mean, transforms.std)
 
 
 def _named(name: str, tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:

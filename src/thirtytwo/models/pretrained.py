@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,30 +22,63 @@ def is_file(text: str) -> bool:
     return Path(text).suffix.lower() in weights.PTH + weights.SAFETENSORS or "/" in text
 
 
-def read(file: Path) -> tuple[dict[str, Tensor], Normalisation | None]:
-    """A file's tensors, and the normalisation that a card beside it tells.
+@dataclass(frozen=True)
+class Published:
+    """A file of pretrained weights.
 
-    Raises UserError when it is missing, damaged, more than weights, or not the file that its card is about.
+    Attributes:
+        tensors: its state dict.
+        normalisation: what a card beside it tells; None where there is none.
+        origin: where it lies and its sha256, for `origin` of a network.
     """
-    file = as_path(file)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}): name a file of weights") from None
-    card = weights.card_beside(file)
-    if card and card["sha256"] != hashlib.sha256(data).hexdigest():
-        raise UserError(f"{weights.beside(file)}: not about {file}, its sha256 differs: delete it, or bring both back")
-    return weights.unpacked(data, file), normalisation(card["mean"], card["std"]) if card else None
+
+    tensors: dict[str, Tensor]
+    normalisation: Normalisation | None
+    origin: dict[str, str]
 
 
-def require_hash(file: Path) -> None:
-    """Raises UserError unless the file's sha256 begins as its name says: ``resnet18-f37072fd.pth``."""
-    match = re.search(r"-([0-9a-f]{8,})\.", file.name)
+def read(file: Path) -> Published:
+    """Read a file of pretrained weights. Raises UserError as `weights.read` does."""
+    stored = weights.read(as_path(file))
+    card = stored.card
+    given = normalisation(card["mean"], card["std"]) if card else None
+    return Published(stored.tensors, given, origin(file, stored.sha256))
+
+
+def origin(path: Path, sha256: str) -> dict[str, str]:
+    """What a run writes down of the weights that its network began with: the file or run, and their hash."""
+    return {"weights": str(as_path(path).resolve()), "weights_sha256": sha256}
+
+
+def from_torchs_cache(spec: str, url: str) -> Path:
+    """torch.hub's copy of a file, downloaded where there is none, and checked against the hash in its name.
+
+    Raises UserError that says which file to put where when it cannot be downloaded.
+    """
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    said = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    if not file.is_file():
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(file), said and said[1], progress=sys.stderr.isatty())
+        except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{spec}: its weights cannot be downloaded ({reason}): fetch {url} by other means and put it into "
+                f"{file.parent} (TORCH_HOME moves that folder), or name a file by weights='FILE'"
+            ) from None
+    if said:
+        require_hash(file, said[1])
+    return file
+
+
+def require_hash(file: Path, begin: str) -> None:
+    """Raises UserError unless the file's sha256 begins with ``begin``, hex digits."""
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if match and not digest.startswith(match[1]):
+    if not digest.startswith(begin):
         raise UserError(
-            f"{file}: damaged, or another file: its sha256 begins with {digest[:8]}, not {match[1][:8]} as its name "
+            f"{file}: damaged, or another file: its sha256 begins with {digest[:8]}, not {begin[:8]} as its name "
             "says: delete it, and it is downloaded again"
         )
 

@@ -35,7 +35,7 @@ def stages(network: nn.Module) -> dict[str, tuple[str, ...]]:
     Parameters that belong to no part (a transformer's positions) are the first stage's.
     """
     ends = heads(network)
-    parts = [*_parts(network, "", ends), *ends[:1]]
+    parts = [*_parts(network, "", ends), *ends[:1]] or ["parameters"]
     found: dict[str, list[str]] = {part: [] for part in parts}
     for name, _ in network.named_parameters():
         if any(name.startswith(f"{end}.") for end in ends):

@@ -14,6 +14,7 @@ from thirtytwo.report.figures import canvas, pictures, scores
 from thirtytwo.report.figures import studies as figures
 from thirtytwo.report.figures.studies import ArmCurves
 from thirtytwo.report.html import environment
+from thirtytwo.report.view import Pair, pairs
 from thirtytwo.study.folder import StudyFolder, Trial
 
 if TYPE_CHECKING:
@@ -70,14 +71,9 @@ class StudyView:
         return self.classes[int(np.nanargmin(found))], float(np.nanmin(found))
 
     @property
-    def mistake(self) -> tuple[str, str, float] | None:
-        """The best arm's most frequent confusion: a class, what it is called, and how often; None without mistakes."""
-        matrix = self.confusion[self.best.name]
-        wrong = matrix - np.diag(matrix.diagonal())
-        truth, said = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        if not wrong[truth, said]:
-            return None
-        return self.classes[truth], self.classes[said], float(wrong[truth, said] / matrix[truth].sum())
+    def mistake(self) -> Pair | None:
+        """The best arm's most frequent confusion; None without mistakes."""
+        return next(iter(pairs(self.confusion[self.best.name], self.classes)), None)
 
     @property
     def comparisons(self) -> list[Compared]:
@@ -124,7 +120,8 @@ def view(folder: StudyFolder) -> StudyView:
     """Read a study's folder into a `StudyView`. Works on a study that has only begun."""
     study, trials, split = folder.study, folder.trials(), folder.split()
     runs = [trial.run for trial in trials if trial.run]
-    rows = folder.compared(split)
+    groups = folder.groups(split)
+    rows = folder.table(groups)
     data = runs[0].split if runs else {}
     return StudyView(
         name=study.name,
@@ -138,10 +135,7 @@ def view(folder: StudyFolder) -> StudyView:
         curves=_curves(trials),
         classes=tuple(data.get("classes", ())),
         previews=_previews(trials),
-        confusion={
-            group.name: np.sum([confusion(run) for run in group.runs.values()], axis=0)
-            for group in folder.groups(split)
-        },
+        confusion={group.name: np.sum([confusion(run) for run in group.runs.values()], axis=0) for group in groups},
         caveats=_caveats(folder, trials, rows, data),
         definition=folder.definition,
         data=data,
@@ -151,9 +145,9 @@ def view(folder: StudyFolder) -> StudyView:
 
 
 def _previews(trials: list[Trial]) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
-    """From the first run of each arm; None unless they augment differently and show the same pictures."""
-    first = {trial.arm: trial.run for trial in reversed(trials) if trial.run and trial.seed == trials[0].seed}
-    kept = {arm: stored[0] for arm, run in reversed(first.items()) if (stored := run.training_pictures())}
+    """From the runs of the first seed; None unless they augment differently and show the same pictures."""
+    first = {trial.arm: trial.run for trial in trials if trial.run and trial.seed == trials[0].seed}
+    kept = {arm: stored[0] for arm, run in first.items() if (stored := run.training_pictures())}
     if (
         len({run.recipe.augment for run in first.values()}) < 2
         or len({each[0].tobytes() for each in kept.values()}) != 1

@@ -214,7 +214,7 @@ def _closeup(scored: Scored, predictions: Predictions, pictures: tuple[np.ndarra
         scored=scored,
         classes=metrics.per_class(predictions),
         confusion=matrix,
-        pairs=_pairs(matrix, predictions.classes),
+        pairs=pairs(matrix, predictions.classes),
         bins=metrics.reliability(predictions),
         confidence=float(predictions.probabilities.max(axis=1).mean()),
         calibrated=metrics.calibrated_ece(predictions),
@@ -223,8 +223,8 @@ def _closeup(scored: Scored, predictions: Predictions, pictures: tuple[np.ndarra
     )
 
 
-def _pairs(matrix: np.ndarray, classes: tuple[str, ...]) -> list[Pair]:
-    """The most frequent confusions, most frequent first."""
+def pairs(matrix: np.ndarray, classes: tuple[str, ...]) -> list[Pair]:
+    """The most frequent confusions of a confusion matrix, most frequent first."""
     support = matrix.sum(axis=1).tolist()
     errors = matrix - np.diag(matrix.diagonal())
     order = np.argsort(-errors, axis=None, kind="stable")[:PAIRS_SHOWN]
@@ -294,7 +294,7 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
             "The test split has not been scored: the figures are val's. "
             + (
                 f"'thirtytwo study close {study.path}' scores it, for all runs of the study."
-                if (study := StudyFolder.around(run.path))
+                if (study := StudyFolder.withholding(run.path))
                 else "'thirtytwo test RUN' scores it, and writes the look down."
             )
         )

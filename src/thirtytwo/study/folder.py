@@ -107,10 +107,13 @@ class StudyFolder:
         return folder
 
     @classmethod
-    def around(cls, run: Path) -> "StudyFolder | None":
-        """The study that a run's folder lies in, if any."""
+    def withholding(cls, run: Path) -> "StudyFolder | None":
+        """The study that a run's folder lies in and whose closing will score test; None without one, or once closed."""
         path = run.resolve().parent.parent
-        return cls.open(path) if run.resolve().parent.name == "runs" and (path / "study.json").is_file() else None
+        if run.resolve().parent.name != "runs" or not (path / "study.json").is_file():
+            return None
+        study = cls.open(path)
+        return None if study.closed else study
 
     @property
     def study(self) -> Study:
@@ -201,26 +204,29 @@ class StudyFolder:
 
         On test, those that the study was closed with.
         """
-        found: dict[str, dict[int, Predictions]] = {arm: {} for arm in self.study.arms}
+        arms = [*self.study.arms] if split == "val" else self._state.get("closed_arms", [*self.study.arms])
+        found: dict[str, dict[int, Predictions]] = {arm: {} for arm in self.study.arms if arm in arms}
         for trial in self.trials():
-            scored = trial.run.predictions(split) if trial.run and trial.state == "finished" else None
-            if scored and not (split == "test" and trial.arm not in self._state.get("closed_arms", found)):
-                found[trial.arm][trial.seed] = scored[0]
+            if trial.arm in found and trial.run and trial.state == "finished":
+                scored = trial.run.predictions(split)
+                if scored:
+                    found[trial.arm][trial.seed] = scored[0]
         return [Group(arm, runs) for arm, runs in found.items() if runs]
 
     def compared(self, split: str) -> list[Compared]:
-        """The study's table on ``split``: every arm that has runs, beside what it is compared with.
+        """The study's table on ``split``: every arm that has runs, beside what it is compared with."""
+        return self.table(self.groups(split))
 
-        An arm that still trains is compared over the seeds that both have.
-        """
-        groups, arms = {group.name: group for group in self.groups(split)}, [*self.study.arms]
+    def table(self, groups: Sequence[Group]) -> list[Compared]:
+        """Some arms' runs as the study's table: an arm that still trains is compared over the seeds that both have."""
+        there, arms = {group.name: group for group in groups}, [*self.study.arms]
 
-        def base(arm: str) -> Group | None:
-            before = arms.index(arm) - 1
-            found = groups.get(arms[0 if self.study.against == "first" else before]) if before >= 0 else None
-            return found if found and {*groups[arm].runs} & {*found.runs} else None
+        def base(group: Group) -> Group | None:
+            before = arms.index(group.name) - 1
+            found = there.get(arms[0 if self.study.against == "first" else before]) if before >= 0 else None
+            return found if found and {*group.runs} & {*found.runs} else None
 
-        return compare(list(groups.values()), [base(arm) for arm in groups]) if groups else []
+        return compare(groups, [base(group) for group in groups]) if groups else []
 
     def write_results(self) -> Path:
         """Write ``results.csv``: a row a run and split that was scored; its path."""

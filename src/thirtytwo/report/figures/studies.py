@@ -114,7 +114,10 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
         bottom = max(0.0, min(low, 0.9) - 1.5 * max(top - low, 0.05))
         planes.flat[0].set_ylim(bottom, min(1.0, top + 0.05 * (top - bottom)))
     else:
-        bottom, high = (choose(float(f(each)) for each in values) for choose, f in ((min, np.nanmin), (max, _last)))
+        bottom, high = (
+            min(float(np.nanmin(each)) for each in values),
+            max(float(np.nanmax(each[:, -1])) for each in values),
+        )
         top = high + 1.5 * max(high - bottom, 0.1)
         planes.flat[0].set_ylim(max(0.0, bottom - 0.05 * (top - bottom)), top)
     figure.supxlabel("epoch", fontsize=8.5, color=MUTED)
@@ -147,11 +150,6 @@ def class_recalls(arms: Sequence[str], classes: Sequence[str], recalls: np.ndarr
     for spine in plane.spines.values():
         spine.set_visible(False)
     return figure
-
-
-def _last(values: np.ndarray) -> float:
-    """The largest value at the end."""
-    return float(np.nanmax(values[:, -1]))
 
 
 def _names(plane: "Axes", names: Sequence[str]) -> None:
