@@ -1,25 +1,26 @@
 """Draw the pictures of `docs/transfer.md` that no command of the package draws: from networks, results and runs.
 
-    python benchmarks/figures.py [--pretrained RUN --random RUN]
+    python benchmarks/figures.py
 
-``transfer-maps.png`` from the networks themselves, ``transfer-small-images.png`` from the newest results of
-`small_images.py`, and, with two finished runs, ``transfer-curves.png`` from their metrics.
+``transfer-maps.png`` and ``transfer-rates.png`` from the networks themselves, ``transfer-small-images.png`` from the
+newest results of `small_images.py`, and ``transfer-curves.png`` from what `runs.py` kept as ``finetune-squeezenet``.
 """
 
-import argparse
 import json
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from recipes import RESULTS
 from torch import nn
 
 from thirtytwo.models.classifier import build_network
+from thirtytwo.models.stages import distances, plan, stages
 from thirtytwo.models.summary import summarise
+from thirtytwo.optim import schedules
 from thirtytwo.report.figures import canvas
-from thirtytwo.report.figures.canvas import BLUE, INK, MUTED, VERMILION
-from thirtytwo.run import Run
+from thirtytwo.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +32,8 @@ MAPS = {
     "mobilenet_v3_small": ["", "stem='small'", "input=96"],
     "vgg19": ["", "last_pool='identity'", "input=64"],
 }
+EPOCHS = 6
+"""Of the training that ``transfer-rates.png`` shows."""
 SHOWN = ["mobilenet_v3_small", "resnet18", "resnet50", "vgg19"]
 
 
@@ -68,6 +71,45 @@ def _slides(module: nn.Module) -> bool:
 
 
 @canvas.drawn
+def rates() -> "Figure":
+    """Each stage's learning rate over the epochs, as a share of the peak, under each way to hold stages back."""
+    from matplotlib.figure import Figure
+
+    network = build_network("torchvision/resnet18(stem='small')", 3, 10, (32, 32))
+    names, schedule, far = [*stages(network)], schedules.build("cosine(warmup=0.1)"), distances(network)
+    ways = {
+        "freeze=to:layer4": ("to:layer4", None, 1.0),
+        "freeze=all-but-head\nunfreeze_every=1": ("all-but-head", 1.0, 1.0),
+        "layer_decay=0.7": ("none", None, 0.7),
+    }
+    epochs = np.linspace(0, EPOCHS, 240, endpoint=False)
+    figure = Figure((8.4, 2.6), layout="constrained", facecolor="white")
+    planes = figure.subplots(1, len(ways), sharey=True)
+    for plane, (title, (freeze, every, decay)) in zip(planes, ways.items(), strict=True):
+        since = plan(network, freeze, every)
+        shares = np.array(
+            [
+                [
+                    schedule(epoch / EPOCHS) * decay ** far[inside[0]] if epoch >= since.get(inside[0], 0) else np.nan
+                    for epoch in epochs
+                ]
+                for inside in stages(network).values()
+            ]
+        )
+        plane.set_facecolor(GRID)
+        shown = plane.imshow(
+            shares, aspect="auto", extent=(0, EPOCHS, len(names), 0), cmap="Blues", vmin=0, vmax=1, interpolation="none"
+        )
+        plane.set_yticks(np.arange(len(names)) + 0.5, names)
+        plane.grid(visible=False)
+        plane.tick_params(length=0)
+        plane.set_title(title, loc="left", fontsize=8.5, color=INK)
+        plane.set_xlabel("epoch")
+    figure.colorbar(shown, ax=planes, label="share of the peak rate")
+    return figure
+
+
+@canvas.drawn
 def small_images(results: dict[str, dict[str, Any]]) -> "Figure":
     """Val accuracy of each network and option: a tick a seed, and the mean with its interval over seeds."""
     from matplotlib.figure import Figure
@@ -95,33 +137,31 @@ def small_images(results: dict[str, dict[str, Any]]) -> "Figure":
 
 
 @canvas.drawn
-def curves(runs: dict[str, Run]) -> "Figure":
+def curves(runs: dict[str, dict[str, Any]]) -> "Figure":
     """Val accuracy (solid) and training accuracy (dashed) over the epochs."""
     figure, plane = canvas.axes(5.3, 3.2)
     for (name, run), colour in zip(runs.items(), (BLUE, VERMILION), strict=True):
         for key, style, what in (("val_accuracy", "-", "val"), ("train_accuracy", (0, (3, 1.5)), "train")):
-            lines = [line for line in run.metrics() if line.get(key) is not None]
+            lines = [line for line in run["metrics"] if line.get(key) is not None]
             epochs, values = [line["epoch"] for line in lines], [line[key] for line in lines]
-            plane.plot(epochs, values, color=colour, linestyle=style, label=f"{name}, {what}")
+            plane.plot(epochs, values, color=colour, linestyle=style, marker="o", markersize=4, label=f"{name}, {what}")
     plane.yaxis.set_major_formatter(canvas.percent)
     plane.set(xlabel="epoch", ylabel="accuracy", xlim=(0, None))
     plane.legend(loc="lower right", handlelength=2.2)
     return figure
 
 
+def newest(name: str) -> dict[str, Any]:
+    """The newest result of that name."""
+    return json.loads(max(RESULTS.glob(f"{name}-*.json")).read_text(encoding="utf-8"))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pretrained", metavar="RUN", type=Path)
-    parser.add_argument("--random", metavar="RUN", type=Path)
-    options = parser.parse_args()
     canvas.png(maps(), FIGURES / "transfer-maps.png")
-    newest = {name: max(RESULTS.glob(f"small-images-{name}-*.json"), default=None) for name in SHOWN}
-    results = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in newest.items() if path}
-    if results:
-        canvas.png(small_images(results), FIGURES / "transfer-small-images.png")
-    if options.pretrained and options.random:
-        runs = {"from ImageNet": Run.open(options.pretrained), "from random weights": Run.open(options.random)}
-        canvas.png(curves(runs), FIGURES / "transfer-curves.png")
+    canvas.png(rates(), FIGURES / "transfer-rates.png")
+    results = {name: newest(f"small-images-{name}") for name in SHOWN}
+    canvas.png(small_images(results), FIGURES / "transfer-small-images.png")
+    canvas.png(curves(newest("finetune-squeezenet")["runs"]), FIGURES / "transfer-curves.png")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thirtytwo.compare import Compared, Group, compare, detectable, holm, mcnemar, mean_over_seeds, over_images
+from thirtytwo.compare import Compared, Group, compare, detectable, holm, mcnemar, mean_over_seeds, over_images, p_text
 from thirtytwo.errors import UserError
 from thirtytwo.predictions import Predictions
 
@@ -82,6 +82,10 @@ def test_the_image_bootstrap_is_the_bootstrap():
     assert found.value == pytest.approx((second - first).mean())
     ends = expected.confidence_interval
     assert (found.low, found.high) == pytest.approx((ends.low, ends.high), abs=0.1 * (ends.high - ends.low))
+
+
+def test_a_p_value_is_never_shown_as_zero():
+    assert [p_text(p) for p in (0.0, 1e-12, 1.04e-8, 0.0314, 1.0)] == ["< 1e-10", "< 1e-10", "1e-08", "0.031", "1"]
 
 
 def test_holm_corrects_step_by_step():

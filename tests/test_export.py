@@ -162,6 +162,15 @@ def test_the_tutorials_own_file_is_taken_in_its_order(cli, colour_digits, tmp_pa
         )
 
 
+def test_batch_norms_counters_may_be_missing(cli, tmp_path, caplog):
+    model = "speednet(widths=(8, 8, 8))"
+    state = build_network(model, 1, 10, (8, 8)).state_dict()
+    old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    assert len(old) < len(state)
+    done = cli("import", saved(old, tmp_path / "old.pth"), "digits-cnn", f"model={model}", "--out", tmp_path)
+    assert done.code == 0 and "order" not in caplog.text
+
+
 @pytest.mark.parametrize(
     "wrap",
     [

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from math import ceil, inf
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.features import FeatureFeed, Features, compute, is_linear
 from thirtytwo.feed import Batches, Feed
 from thirtytwo.models import models
+from thirtytwo.models.adapt import forget_faster
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.neighbours import Neighbours, put_head
 from thirtytwo.models.stages import Freeze, distances, heads, plan
@@ -119,16 +120,13 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.seed, "weights"))
         network = build_network(recipe.model, train.channels, len(train.classes), train.size, train.classes)
+    if hasattr(network, "architecture") and not hasattr(network, "origin"):
+        forget_faster(network)
     mean, std = getattr(network, "normalisation", None) or train.statistics()
     model = Classifier(network, mean, std).to(target).to(memory_format=torch.channels_last)
     _initialise(model, feed)
     optim = recipe.optim
     since = plan(network, recipe.train.freeze, recipe.train.unfreeze_every)
-    if since and recipe.train.epochs <= min(since.values()) < inf:
-        raise UserError(
-            f"train.unfreeze_every={recipe.train.unfreeze_every:g}: the training ends after {recipe.train.epochs:g} "
-            "epochs, before any frozen stage is trained: set it lower, or leave it out"
-        )
     freeze = Freeze(network, since)
     freeze.hold(recipe.train.epochs)  # what is never trained has no place in the optimizer
     groups = parameter_groups(

@@ -125,6 +125,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
+def p_text(p: float) -> str:
+    """A p-value as tables show it: two digits, and no more than that it is below 1e-10, where doubles may end at 0."""
+    return f"{p:.2g}" if p >= 1e-10 else "< 1e-10"
+
+
 def detectable(spread: float, n: int, level: float = LEVEL, *, groups: Literal[1, 2] = 1) -> float:
     """The true difference that a two-sided t test of ``level`` finds with probability `POWER`.
 

@@ -60,7 +60,7 @@ def import_weights(
     network = build_network(recipe.model, channels=train.channels, classes=len(train.classes), size=train.size)
     named = weights.fitted(tensors, network, recipe.model, file)
     network.load_state_dict(named)
-    if named.keys() != tensors.keys():
+    if not named.keys() & tensors.keys():
         log.warning(
             "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
             file, next(iter(tensors)), recipe.model,
@@ -87,7 +87,7 @@ def import_weights(
 
 
 def recipe_beside(file: Path) -> Recipe:
-    """The recipe in the card beside a file. Raises UserError where there is none."""
+    """The recipe in the card beside a file; it needs no other weights. Raises UserError where there is none."""
     card = weights.card_beside(file)
     if not isinstance(card.get("recipe"), dict):
         if not file.is_file():
@@ -97,7 +97,7 @@ def recipe_beside(file: Path) -> Recipe:
             f"`thirtytwo import {file} cifar10-tutorial`"
         )
     try:
-        return from_values(card["recipe"])
+        return from_values(card["recipe"]).override({"model": card["model"]})
     except UserError as error:
         raise UserError(f"{weights.beside(file)}: {error}") from None
 

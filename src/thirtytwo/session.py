@@ -133,6 +133,12 @@ class Session:
 def prepare(recipe: Recipe, device: str = "auto") -> Parts:
     """Check the recipe, load its data, build its parts and try them. Raises UserError for the first mistake."""
     check(recipe)
+    every, epochs = recipe.train.unfreeze_every, recipe.train.epochs
+    if every is not None and every >= epochs:
+        raise UserError(
+            f"train.unfreeze_every={every:g}: the training ends after {epochs:g} epochs, before any frozen stage is "
+            "trained: set it lower, or leave it out"
+        )
     parts = build(recipe, Device.choose(device, recipe.train.precision), load_splits(recipe))
     try_out(parts)
     train = parts.splits.train
@@ -211,8 +217,10 @@ def _as_begun(run: Run) -> Recipe:
 def _require_same(run: Run, what: str, key: str, now: str) -> None:
     """Raises UserError when the weights' sha256 is not what env.json says under ``key``."""
     then = run.env.get(key)
-    if then != now:
+    if then is None:
+        log.warning("%s: its %s was not written down when it began: %s may be another", run.path, key, what)
+    elif then != now:
         raise UserError(
-            f"{run.path}: {what} is not the one that it began with (sha256 {now[:12]}, not {str(then)[:12]}): "
+            f"{run.path}: {what} is not the one that it began with (sha256 {now[:12]}, not {then[:12]}): "
             "bring the old weights back, or train again"
         )

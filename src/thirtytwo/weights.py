@@ -67,7 +67,7 @@ def read(file: Path) -> Stored:
 def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
     """A state dict in the format that the suffix of ``file`` names. Raises UserError for another suffix."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    if _suffix(file) in SAFETENSORS:
+    if suffix(file) in SAFETENSORS:
         return save_tensors(plain)
     buffer = io.BytesIO()
     torch.save(plain, buffer)
@@ -139,17 +139,18 @@ def card_beside(file: Path) -> Card:
     return records.checked(path, value, like="model.json")
 
 
-def _suffix(file: Path) -> str:
-    suffix = file.suffix.lower()
-    if suffix not in PTH + SAFETENSORS:
+def suffix(file: Path) -> str:
+    """The file's suffix in lower case. Raises UserError for a name that is no file of weights."""
+    found = file.suffix.lower()
+    if found not in PTH + SAFETENSORS:
         raise UserError(f"{file}: not a name for a file of weights: end it in .pth or .safetensors")
-    return suffix
+    return found
 
 
 def _load(data: bytes, file: Path) -> Any:
-    suffix = _suffix(file)
+    ending = suffix(file)
     try:
-        if suffix in SAFETENSORS:
+        if ending in SAFETENSORS:
             return load_tensors(data)
         with warnings.catch_warnings(action="ignore"):  # about pickles that it is not going to open
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -162,7 +163,7 @@ def _load(data: bytes, file: Path) -> Any:
         ) from error
     except Exception as error:  # a damaged file may lead the readers anywhere
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"{file}: damaged, or not a {suffix} file ({reason}): get it again") from error
+        raise UserError(f"{file}: damaged, or not a {ending} file ({reason}): get it again") from error
 
 
 def _is_weight(name: object, tensor: object) -> bool:

@@ -3,7 +3,7 @@
 from math import isnan
 
 from thirtytwo.cli.console import one_line, plain_table, say, show
-from thirtytwo.compare import Compared
+from thirtytwo.compare import Compared, p_text
 from thirtytwo.display import output
 from thirtytwo.metrics import Estimate
 
@@ -48,7 +48,7 @@ def _cells(row: Compared) -> list[str]:
     return [
         *cells,
         _with_spread(found.value, "+") if not isnan(found.value.low) else _with_ends(found.over_images),
-        "" if isnan(found.p_holm) else f"{found.p_holm:.2g}",
+        "" if isnan(found.p_holm) else p_text(found.p_holm),
         verdict,
         "" if isnan(found.detectable) else f"{100 * found.detectable:.2f}",
     ]

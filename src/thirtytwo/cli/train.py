@@ -44,10 +44,8 @@ def train(
         raise UserError(f"--resume {resume}: a resumed run stays as it was begun: leave out '{extra}'")
 
     from thirtytwo.cli.console import errors, one_line, say
-    from thirtytwo.cli.scores import say_run_json, say_scores
     from thirtytwo.display import Display
     from thirtytwo.interrupt import Interrupted
-    from thirtytwo.report.html import write as write_report
     from thirtytwo.session import Session
 
     silent = quiet or as_json
@@ -66,6 +64,10 @@ def train(
     try:
         with Display(session.run.recipe.train.epochs, silent=silent) as watch:
             session.complete(watch=watch, checkpoint_every=checkpoint_every)
+        # Not before: with all of SciPy behind them they would delay the first step by a second.
+        from thirtytwo.cli.scores import say_run_json, say_scores
+        from thirtytwo.report.html import write as write_report
+
         report = write_report(session.run)
     except Interrupted as interrupted:
         saved = f": saved at step {session.run.status['step']}" if session.run.recipe.train.solver == "steps" else ""

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from thirtytwo.errors import UserError
-from thirtytwo.models.classifier import channels_of, evaluating
+from thirtytwo.models.classifier import build_network, channels_of, evaluating
 from thirtytwo.models.stages import heads
 from thirtytwo.spec import Spec
 
@@ -86,8 +85,18 @@ def adaptable(
         seen = (input, input) if input else size
         built, given = build(classes, seen, pretrained, weights)
         adapted = adapt(built, name, Adaptation(input, stem, last_pool, last_relu), given)
-        if stem == "small" or last_pool == "identity":
-            _require_fit(adapted, name, "stem='small'" if stem == "small" else "last_pool='identity'", seen)
+        asked = {"stem='small'": stem == "small", "last_pool='identity'": last_pool == "identity"}
+        if options := [option for option, is_asked in asked.items() if is_asked]:
+            try:
+                _try_out(adapted, seen)
+            except (RuntimeError, ValueError, AssertionError) as error:
+                _try_out(build(classes, seen, False, "")[0], seen)  # raises where the options are not to blame
+                reason = str(error).partition("\n")[0].rstrip(". ")
+                raise UserError(
+                    f"{name}: its layers do not fit each other with {' and '.join(options)} on images of {seen[0]} x "
+                    f"{seen[1]} pixels ({reason}): leave {'it' if len(options) == 1 else 'them'} out"
+                    f"{'' if input else ', and try input=96'}"
+                ) from None
         return adapted
 
     return network
@@ -110,8 +119,6 @@ def adapt(network: nn.Module, name: str, change: Adaptation, normalisation: Norm
         _without_last_pool(network, name)
     if change.last_relu == "identity":
         _without_last_relu(network, name)
-    if normalisation is None:
-        _count_from_now(network)
     network.register_forward_pre_hook(Prepare(change.input))
     kwargs = {key: value for key, value in vars(change).items() if value != getattr(Adaptation, key)}
     network.architecture = str(Spec(name, kwargs=kwargs))  # type: ignore[assignment]
@@ -149,7 +156,7 @@ def starvation(spec: str, network: nn.Module, channels: int, size: tuple[int, in
     names = starved(network, channels, size)
     if not names:
         return None
-    cures = _cures(network, channels, size) if "/" in spec.partition("(")[0].partition(":")[0] else []
+    cures = _cures(Spec.parse(spec), channels, size)
     remedy = f"try {' or '.join(cures)}" if cures else "set a larger data.size"
     return (
         f"model '{spec}': {len(names)} of its layers, {names[0]} the first, see maps of 1 x 1 pixels, too small for "
@@ -157,16 +164,18 @@ def starvation(spec: str, network: nn.Module, channels: int, size: tuple[int, in
     )
 
 
-def _cures(network: nn.Module, channels: int, size: tuple[int, int]) -> list[str]:
-    """The options that leave no layer starved, each tried on a copy."""
-    changes = {"input=96": lambda _, __: None, "stem='small'": _small_stem, "last_pool='identity'": _without_last_pool}
+def _cures(spec: Spec, channels: int, size: tuple[int, int]) -> list[str]:
+    """The options that leave no layer starved, each tried on a network of its own."""
     found = []
-    for option, change in changes.items():
-        copy = deepcopy(network)
-        with suppress(UserError, RuntimeError, ValueError):
-            change(copy, "")
-            if not starved(copy, channels, (96, 96) if option.startswith("input") else size):
-                found.append(option)
+    options: list[dict[str, Any]] = [{"input": 96}, {"stem": "small"}, {"last_pool": "identity"}, {"input": 224}]
+    for option in options:
+        kwargs = {key: value for key, value in spec.kwargs.items() if key not in ("pretrained", "weights")} | option
+        with suppress(Exception), torch.random.fork_rng(devices=[]):  # whatever it cannot take is no cure
+            tried = build_network(str(replace(spec, kwargs=kwargs)), channels, 2, size)
+            if not starved(tried, channels, size):
+                found += [f"{key}={value!r}" for key, value in option.items()]
+        if found and option == {"last_pool": "identity"}:
+            break
     return found
 
 
@@ -176,21 +185,14 @@ def _wants_more_than_a_pixel(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
 
 
-def _require_fit(network: nn.Module, name: str, option: str, size: tuple[int, int]) -> None:
-    """Raises UserError when the network, changed as ``option`` says, cannot take RGB images of ``size``."""
-    try:
-        with evaluating(network), torch.no_grad():
-            network(torch.zeros(1, 3, *size))
-    except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].rstrip(". ")
-        raise UserError(
-            f"{name}: its layers do not fit each other with {option} on images of {size[0]} x {size[1]} pixels "
-            f"({reason}): leave {option.partition('=')[0]} out, and try input=96"
-        ) from None
+def _try_out(network: nn.Module, size: tuple[int, int]) -> None:
+    """Show the network a black image of ``size``."""
+    with evaluating(network), torch.no_grad():
+        network(torch.zeros(1, 3, *size))
 
 
-def _count_from_now(network: nn.Module) -> None:
-    """Give batch norm PyTorch's own momentum where a network from random weights has a smaller one.
+def forget_faster(network: nn.Module) -> None:
+    """Give batch norm PyTorch's own momentum where a network of another package has a smaller one: for random weights.
 
     MobileNetV3's 0.01 and MNASNet's 0.0003 are for hundreds of thousands of steps. After a few hundred their variances
     are still near the 1 that they begin with, far above those of deep maps: MobileNetV3-small had 33 % of training

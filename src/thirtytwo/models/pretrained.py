@@ -47,7 +47,8 @@ def read(file: Path) -> Published:
 
 def origin(path: Path, sha256: str) -> dict[str, str]:
     """What a run writes down of the weights that its network began with: the file or run, and their hash."""
-    return {"weights": str(as_path(path).resolve()), "weights_sha256": sha256}
+    # Links are not followed: what they point to, in a hub's cache, has no suffix.
+    return {"weights": str(as_path(path).absolute()), "weights_sha256": sha256}
 
 
 def from_torchs_cache(spec: str, url: str) -> Path:
@@ -56,6 +57,7 @@ def from_torchs_cache(spec: str, url: str) -> Path:
     Raises UserError that says which file to put where when it cannot be downloaded.
     """
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    weights.suffix(file)
     said = re.search(r"-([0-9a-f]{8,})\.", file.name)
     if not file.is_file():
         try:

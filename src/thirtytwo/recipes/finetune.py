@@ -25,8 +25,8 @@ def finetune() -> Recipe:
 def vgg19() -> Recipe:
     """VGG19 from ImageNet to CIFAR-10, without its last max-pool: the last convolutions and the classifier are trained.
 
-    ``thirtytwo train cifar10-finetune-vgg19``. Should pass the 79.6 % of the origin that it repeats; not measured
-    yet.
+    ``thirtytwo train cifar10-finetune-vgg19``. Should pass the 79.6 % of the origin that it repeats; not measured,
+    for want of the weights.
     """
     return _cifar10("vgg19", "vgg19(pretrained=True, last_pool='identity')", freeze="to:features.28")
 
@@ -35,8 +35,8 @@ def vgg19() -> Recipe:
 def resnet18() -> Recipe:
     """ResNet-18 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
 
-    ``thirtytwo train cifar10-finetune-resnet18``. Should pass the 81.1 % of the origin that it repeats; not measured
-    yet.
+    ``thirtytwo train cifar10-finetune-resnet18``. Should pass the 81.1 % of the origin that it repeats; not measured,
+    for want of the weights.
     """
     return _cifar10("resnet18", "resnet18(pretrained=True, stem='small')", freeze="to:layer4")
 
@@ -45,8 +45,8 @@ def resnet18() -> Recipe:
 def resnet50() -> Recipe:
     """ResNet-50 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
 
-    ``thirtytwo train cifar10-finetune-resnet50``. Should pass the 80.6 % of the origin that it repeats; not measured
-    yet.
+    ``thirtytwo train cifar10-finetune-resnet50``. Should pass the 80.6 % of the origin that it repeats; not measured,
+    for want of the weights.
     """
     return _cifar10("resnet50", "resnet50(pretrained=True, stem='small')", freeze="to:layer4")
 
@@ -56,21 +56,39 @@ def mobilenetv3_small() -> Recipe:
     """MobileNetV3-small from ImageNet to CIFAR-10 at 96 pixels, where its maps keep a size: all of it is trained.
 
     ``thirtytwo train cifar10-finetune-mobilenetv3-small``. Should pass the 39.9 % of the origin that it repeats; not
-    measured yet.
+    measured, for want of the weights.
     """
     return _cifar10("mobilenetv3-small", "mobilenet_v3_small(pretrained=True, input=96)", freeze="none")
 
 
 @recipes.register_as("cifar10-finetune-squeezenet")
 def squeezenet() -> Recipe:
-    """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 96 pixels: all of it is trained.
+    """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 128 pixels: all of it is trained, in 8 epochs.
 
-    ``thirtytwo train cifar10-finetune-squeezenet``. Should reach 85 % of CIFAR-10 (JPEG); not measured yet.
+    ``thirtytwo train cifar10-finetune-squeezenet``. Should reach 88 % with mirrored views; measured on CIFAR-10 (JPEG),
+    n = 1: 88.8 % of test with them, 87.4 % without, in 22.5 minutes on one core.
     """
-    return _cifar10("squeezenet", "squeezenet1_1(pretrained=True, input=96, last_relu='identity')", freeze="none")
+    return _cifar10(
+        "squeezenet",
+        "squeezenet1_1(pretrained=True, input=128, last_relu='identity')",
+        freeze="none",
+        lr=5e-4,
+        epochs=8,
+        batch_size=64,
+        eval_every=2,
+    )
 
 
-def _cifar10(name: str, model: str, freeze: str) -> Recipe:
+def _cifar10(
+    name: str,
+    model: str,
+    freeze: str,
+    *,
+    lr: float = 3e-4,
+    epochs: int = 5,
+    batch_size: int = 128,
+    eval_every: int = 1,
+) -> Recipe:
     """What the five have in common: small steps, since most of what is trained is good already."""
     return Recipe(
         name=f"cifar10-finetune-{name}",
@@ -78,7 +96,7 @@ def _cifar10(name: str, model: str, freeze: str) -> Recipe:
         augment="flip|translate(4)",
         schedule="cosine(warmup=0.1)",
         data=Data(source="cifar10"),
-        optim=Optim(name="adamw", lr=3e-4, weight_decay=0.02),
-        train=Train(epochs=5, batch_size=128, label_smoothing=0.1, freeze=freeze),
+        optim=Optim(name="adamw", lr=lr, weight_decay=0.02),
+        train=Train(epochs=epochs, batch_size=batch_size, eval_every=eval_every, label_smoothing=0.1, freeze=freeze),
         evaluate=Evaluate(views="flip"),
     )

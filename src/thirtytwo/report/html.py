@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thirtytwo.checkpoint import write_atomic
+from thirtytwo.compare import p_text
 from thirtytwo.explanation import Explanation
 from thirtytwo.metrics import Estimate
 from thirtytwo.report.figures import canvas, pictures, scores
@@ -76,6 +77,7 @@ def environment() -> "Environment":
         "thousands": lambda number: f"{number:,}",
         "duration": duration,
         "data_uri": data_uri,
+        "p_text": p_text,
     }
     return found
 
