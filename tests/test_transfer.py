@@ -531,6 +531,21 @@ def test_a_run_may_lie_anywhere_and_is_shown_with_its_own_data(run_copy, tmp_pat
     assert shown.code == 0 and "14,698" in shown.out and not shown.err
 
 
+@pytest.mark.parametrize(
+    "spec, side",
+    [
+        ("torchvision/efficientnet_b1(weights='{file}', input='weights')", 240),
+        ("timm/efficientnet_b0(input='weights')", 224),
+        ("timm/vit_tiny_patch16_224(input='weights')", 224),
+    ],
+)
+def test_the_weights_own_size_is_known(spec, side, tmp_path):
+    file = save_state(published("torchvision/efficientnet_b1").state_dict(), tmp_path / "net.safetensors")
+    network = build_network(spec.format(file=file), 3, 10, SIZE)
+    assert f"input={side}" in network.architecture
+    assert build_network(network.architecture, 3, 10, SIZE).architecture == network.architecture
+
+
 def test_a_pattern_without_a_match_says_so(cli):
     done = cli("model", "torchvison/res*")
     assert done.code == 2 and "no model is called like 'torchvison/res*'" in done.err

@@ -61,7 +61,9 @@ class Adaptation:
 
 
 def adaptable(
-    name: str, build: Callable[[int, tuple[int, int], bool, str], tuple[nn.Module, Normalisation | None]]
+    name: str,
+    build: Callable[[int, tuple[int, int], bool, str], tuple[nn.Module, Normalisation | None]],
+    trained_at: Callable[[str], int],
 ) -> Callable[..., nn.Module]:
     """The factory of another package's network, with the arguments that all of them take.
 
@@ -69,6 +71,7 @@ def adaptable(
         name: the model's, without arguments.
         build: called with classes, the images' size inside the network, ``pretrained`` and ``weights``; gives the
             network and what its pretrained weights expect.
+        trained_at: the side in pixels of the images that ``weights`` were trained on, for ``input='weights'``.
     """
 
     def network(
@@ -77,14 +80,15 @@ def adaptable(
         *,
         pretrained: bool = False,
         weights: str = "",
-        input: Side | None = None,
+        input: Side | Literal["weights"] | None = None,
         stem: Stem = "original",
         last_pool: LastPool = "original",
         last_relu: LastRelu = "original",
     ) -> nn.Module:
-        seen = (input, input) if input else size
+        side = trained_at(weights) if input == "weights" else input
+        seen = (side, side) if side else size
         built, given = build(classes, seen, pretrained, weights)
-        adapted = adapt(built, name, Adaptation(input, stem, last_pool, last_relu), given)
+        adapted = adapt(built, name, Adaptation(side, stem, last_pool, last_relu), given)
         asked = {"stem='small'": stem == "small", "last_pool='identity'": last_pool == "identity"}
         if options := [option for option, is_asked in asked.items() if is_asked]:
             try:
@@ -95,7 +99,7 @@ def adaptable(
                 raise UserError(
                     f"{name}: its layers do not fit each other with {' and '.join(options)} on images of {seen[0]} x "
                     f"{seen[1]} pixels ({reason}): leave {'it' if len(options) == 1 else 'them'} out"
-                    f"{'' if input else ', and try input=96'}"
+                    f"{'' if side else ', and try input=96'}"
                 ) from None
         return adapted
 

@@ -41,10 +41,19 @@ def _timm() -> Any:
 
 
 def _factory(name: str) -> Callable[..., nn.Module]:
-    network = adaptable(f"timm/{name}", partial(_build, name))
+    network = adaptable(f"timm/{name}", partial(_build, name), partial(_trained_at, name))
     tags = ", ".join(_tags(name))
     network.__doc__ = f"timm's, with weights {tags}" if tags else "timm's, without weights"
     return network
+
+
+def _trained_at(name: str, wanted: str) -> int:
+    """Raises UserError for a network that timm has no weights for."""
+    tag = "" if pretrained.is_file(wanted) else wanted
+    found = _timm().get_pretrained_cfg(f"{name}.{tag}" if tag else name)
+    if found is None:
+        raise UserError(f"timm/{name}: timm does not know the size that it was trained at: say input=224 or so")
+    return int(found.input_size[-1])
 
 
 @cache

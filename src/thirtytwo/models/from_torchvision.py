@@ -49,7 +49,11 @@ def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
         built = _build(name, classes, size)
         return built, _load(name, built, published, weights) if pretrained or weights else None
 
-    network = adaptable(f"torchvision/{name}", build)
+    def trained_at(weights: str) -> int:
+        entry = published[weights] if weights in published.__members__ else published.DEFAULT
+        return int(entry.transforms().crop_size[0])
+
+    network = adaptable(f"torchvision/{name}", build, trained_at)
     network.__doc__ = f"torchvision's, with weights {', '.join(each.name for each in published)}"
     return network
 
