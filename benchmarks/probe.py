@@ -4,8 +4,9 @@
 
 For each input size: the probe is solved for without cached features, its penalty chosen on val, and test is looked at
 once. Then a head is trained by AdamW on the same features, by a command of its own: the seconds from its start to its
-first epoch's end, imports included. Then, in turns in one process, steps of that training on features and through the
-network: images a second of both, and their ratio. Prints everything and writes it to ``benchmarks/results/``.
+first step and to its first epoch's end, imports included. Then, in turns in one process, steps of that training on
+features and through the network: images a second of both, and their ratio. Prints everything and writes it to
+``benchmarks/results/``.
 """
 
 import argparse
@@ -41,22 +42,26 @@ def images_a_second(parts: Parts, steps: int, first: int) -> float:
     return steps * parts.feed.batch_size / (time.perf_counter() - began)
 
 
-def seconds_to_first_epoch(recipe: Recipe, folder: Path) -> float:
-    """Of a command that trains a head for one epoch, from its start to the end of that epoch."""
+def seconds_to_first(recipe: Recipe, folder: Path) -> dict[str, float]:
+    """Of a command that trains a head for one epoch, from its start to the first step, and to the end of that epoch."""
     file = folder / "head.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
     words = ["train", str(file), "train.epochs=1", "--no-test", "--out", str(folder)]
     command = [sys.executable, "-c", "from thirtytwo.cli import main; main()", *words]
     began = time.time()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    metrics = folder / f"{recipe.name}-1" / "metrics.jsonl"
-    while not metrics.exists() or not metrics.stat().st_size:
+    run, found = folder / f"{recipe.name}-1", {}
+    while len(found) < 2:
         time.sleep(0.02)
         if process.poll():
             raise SystemExit("the head's training failed")
-    ended = metrics.stat().st_mtime
+        status, metrics = run / "status.json", run / "metrics.jsonl"
+        if "step" not in found and status.exists() and "steps" in json.loads(status.read_text(encoding="utf-8")):
+            found["step"] = time.time() - began
+        if metrics.exists() and metrics.stat().st_size:
+            found["epoch"] = metrics.stat().st_mtime - began
     process.wait()
-    return ended - began
+    return found
 
 
 def measured(recipe: Recipe) -> dict[str, Any]:
@@ -70,7 +75,9 @@ def measured(recipe: Recipe) -> dict[str, Any]:
             score = probe.scores(split)["accuracy"]
             found[f"{split} accuracy"] = [score.value, score.low, score.high]
         found["penalty"] = probe.card["solved"]["strength"]
-        found["a second head's first epoch ends after"] = seconds_to_first_epoch(recipe, folder)
+        seconds = seconds_to_first(recipe, folder)
+        found["a second head's first step begins after"] = seconds["step"]
+        found["a second head's first epoch ends after"] = seconds["epoch"]
     parts = prepare(recipe)
     on_features = with_features(parts)
     rates = []
