@@ -162,6 +162,17 @@ def test_the_tutorials_own_file_is_taken_in_its_order(cli, colour_digits, tmp_pa
         )
 
 
+def test_what_a_fine_tuned_network_began_with_is_not_needed_to_import_it(cli, run_copy, tmp_path):
+    tuned = thirtytwo.train(
+        "digits-cnn", model=f"run:{run_copy}", epochs=0.2, device="cpu", out=tmp_path, test=False, progress=False
+    )
+    file = tmp_path / "tuned.safetensors"
+    assert cli("export", tuned.path, file).code == 0
+    shutil.rmtree(run_copy)
+    done = cli("import", file, "--out", tmp_path / "imported")
+    assert done.code == 0, done.err
+
+
 def test_batch_norms_counters_may_be_missing(cli, tmp_path, caplog):
     model = "speednet(widths=(8, 8, 8))"
     state = build_network(model, 1, 10, (8, 8)).state_dict()
