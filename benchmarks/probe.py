@@ -103,6 +103,7 @@ def main() -> None:
         "train.freeze": "all-but-head",
         "augment": "none",
         "train.label_smoothing": 0,
+        "train.batch_size": 256,
         "optim.lr": 0.001,
         "evaluate.views": "none",
     }
