@@ -59,8 +59,8 @@ class Device:
         """Set this process up for training steps.
 
         On a GPU, cuDNN tries its algorithms and keeps the fastest; without ``search`` it does not, so that another
-        process gets the same bits. On a processor under glibc, freed memory is kept
-        for the next step instead of handed back to the kernel, until the end of this context.
+        process gets the same bits. On a processor under glibc, freed memory is kept for the next step instead of handed
+        back to the kernel, until the end of this context.
 
         A training step frees and takes the same few hundred megabytes again; each large tensor would be mapped, zeroed
         page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What was freed

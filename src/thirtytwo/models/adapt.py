@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -170,17 +170,18 @@ def starvation(spec: str, network: nn.Module, channels: int, size: tuple[int, in
 
 def _cures(spec: Spec, channels: int, size: tuple[int, int]) -> list[str]:
     """The options that leave no layer starved, each tried on a network of its own."""
-    found = []
-    options: list[dict[str, Any]] = [{"input": 96}, {"stem": "small"}, {"last_pool": "identity"}, {"input": 224}]
-    for option in options:
-        kwargs = {key: value for key, value in spec.kwargs.items() if key not in ("pretrained", "weights")} | option
+    plain = {key: value for key, value in spec.kwargs.items() if key not in ("pretrained", "weights")}
+
+    def cures(key: str, value: int | str) -> bool:
         with suppress(Exception), torch.random.fork_rng(devices=[]):  # whatever it cannot take is no cure
-            tried = build_network(str(replace(spec, kwargs=kwargs)), channels, 2, size)
-            if not starved(tried, channels, size):
-                found += [f"{key}={value!r}" for key, value in option.items()]
-        if found and option == {"last_pool": "identity"}:
-            break
-    return found
+            tried = build_network(str(replace(spec, kwargs={**plain, key: value})), channels, 2, size)
+            return not starved(tried, channels, size)
+        return False
+
+    options = (("input", 96), ("stem", "small"), ("last_pool", "identity"))
+    costly = (("input", 224),)
+    found = [option for option in options if cures(*option)] or [option for option in costly if cures(*option)]
+    return [f"{key}={value!r}" for key, value in found]
 
 
 def _wants_more_than_a_pixel(module: nn.Module) -> bool:

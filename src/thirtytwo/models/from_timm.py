@@ -49,11 +49,19 @@ def _factory(name: str) -> Callable[..., nn.Module]:
 
 def _trained_at(name: str, wanted: str) -> int:
     """Raises UserError for a network that timm has no weights for."""
-    tag = "" if pretrained.is_file(wanted) else wanted
-    found = _timm().get_pretrained_cfg(f"{name}.{tag}" if tag else name)
+    found = _timm().get_pretrained_cfg(_full(name, wanted))
     if found is None:
         raise UserError(f"timm/{name}: timm does not know the size that it was trained at: say input=224 or so")
     return int(found.input_size[-1])
+
+
+def _full(name: str, wanted: str) -> str:
+    """The network with the tag of its weights; without one for a file, and without a name. UserError for another."""
+    if not wanted or pretrained.is_file(wanted):
+        return name
+    if wanted not in (tags := _tags(name)):
+        raise UserError(f"timm/{name}: no weights '{wanted}'{did_you_mean(wanted, tags)}")
+    return f"{name}.{wanted}"
 
 
 @cache
@@ -74,16 +82,12 @@ def _build(
     name: str, classes: int, size: tuple[int, int], published: bool, wanted: str
 ) -> tuple[nn.Module, Normalisation | None]:
     """The network for images of ``size`` (a transformer's positions are resized), and what its weights expect."""
-    timm, file = _timm(), Path(wanted) if pretrained.is_file(wanted) else None
-    tag = "" if file else wanted
-    if tag and tag not in (tags := _tags(name)):
-        raise UserError(f"timm/{name}: no weights '{tag}'{did_you_mean(tag, tags)}")
-    full = f"{name}.{tag}" if tag else name
+    timm, file, full = _timm(), Path(wanted) if pretrained.is_file(wanted) else None, _full(name, wanted)
     default = timm.get_pretrained_cfg(full)
     settings: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
     if default is not None and default.fixed_input_size:
         settings["img_size"] = size
-    if file is None and (tag or published):
+    if file is None and (wanted or published):
         if not (default and default.has_weights):
             raise UserError(
                 f"timm/{name}: timm has no weights for it: leave out pretrained, or name a file by weights="

@@ -50,8 +50,7 @@ def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
         return built, _load(name, built, published, weights) if pretrained or weights else None
 
     def trained_at(weights: str) -> int:
-        entry = published[weights] if weights in published.__members__ else published.DEFAULT
-        return int(entry.transforms().crop_size[0])
+        return int(_entry(name, published, weights).transforms().crop_size[0])
 
     network = adaptable(f"torchvision/{name}", build, trained_at)
     network.__doc__ = f"torchvision's, with weights {', '.join(each.name for each in published)}"
@@ -76,20 +75,22 @@ def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
 
 def _load(name: str, network: nn.Module, published: Any, wanted: str) -> Normalisation:
     """Put weights into ``network``: a file's, those called ``wanted``, or the best that torchvision has."""
-    spec = f"torchvision/{name}"
-    default = published.DEFAULT
-    if pretrained.is_file(wanted):
-        file = Path(wanted)
-    else:
-        if wanted and wanted not in published.__members__:
-            raise UserError(f"{spec}: no weights '{wanted}'{did_you_mean(wanted, published.__members__)}")
-        default = published[wanted] if wanted else default
-        file = pretrained.from_torchs_cache(spec, default.url)
+    spec, entry = f"torchvision/{name}", _entry(name, published, wanted)
+    file = Path(wanted) if pretrained.is_file(wanted) else pretrained.from_torchs_cache(spec, entry.url)
     found = pretrained.read(file)
     pretrained.put(_named(name, found.tensors, network), network, spec, file)
     network.origin = found.origin  # type: ignore[assignment]
-    transforms = default.transforms()
+    transforms = entry.transforms()
     return found.normalisation or pretrained.normalisation(transforms.mean, transforms.std)
+
+
+def _entry(name: str, published: Any, wanted: str) -> Any:
+    """torchvision's description of the weights called ``wanted``; of its best for a file, and without a name."""
+    if not wanted or pretrained.is_file(wanted):
+        return published.DEFAULT
+    if wanted not in published.__members__:
+        raise UserError(f"torchvision/{name}: no weights '{wanted}'{did_you_mean(wanted, published.__members__)}")
+    return published[wanted]
 
 
 def _named(name: str, tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
