@@ -112,6 +112,16 @@ def test_channels_last_stays_and_changes_no_value(name: str) -> None:
 
 
 @every_augmentation
+def test_an_image_alone_in_channels_last_is_no_other(name: str) -> None:
+    # One of several augmentations may be drawn for a single image, whose memory is laid out like no larger batch's.
+    augmentation, image = augmentations.build(name), photographs()[5:6]
+    for seed in range(30):
+        expected = augmentation(batch_of(image), seeded(seed)).images
+        result = augmentation(batch_of(image.contiguous(memory_format=torch.channels_last)), seeded(seed)).images
+        torch.testing.assert_close(result, expected, rtol=0, atol=1e-6)
+
+
+@every_augmentation
 def test_autocast_changes_no_bit(name: str) -> None:
     augmentation, batch = augmentations.build(name), batch_of(photographs())
     with torch.autocast("cpu", torch.bfloat16):

@@ -173,6 +173,34 @@ def test_what_a_fine_tuned_network_began_with_is_not_needed_to_import_it(cli, ru
     assert done.code == 0, done.err
 
 
+def test_grey_images_on_a_network_that_saw_colour_come_back(cli, colour_digits, tmp_path):
+    settings = {"epochs": 0.2, "device": "cpu", "out": tmp_path, "test": False, "progress": False}
+    recipe = find("digits-cnn").override({"data.source": colour_digits, "data.size": 8})
+    colour = thirtytwo.train(recipe, **settings)
+    grey = thirtytwo.train("digits-cnn", model=f"run:{colour.path}", **settings)
+    file = tmp_path / "grey.safetensors"
+    assert cli("export", grey.path, file).code == 0
+    done = cli("import", file, "--out", tmp_path / "imported")
+    assert done.code == 0, done.err
+    again = Run.open(tmp_path / "imported" / "digits-cnn-1")
+    before, after = (run.predictions("val")[0].logits for run in (Run.open(grey.path), again))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_the_pretrained_weights_that_a_recipe_begins_with_are_not_needed_to_import_others(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    random = "torchvision/squeezenet1_1(input=32)"
+    file = saved(build_network(random, 3, 10, (8, 8)).state_dict(), tmp_path / "net.pth")
+    words = ("digits-cnn", "model=torchvision/squeezenet1_1(pretrained=True, input=32)", "--out", tmp_path / "runs")
+    done = cli("import", file, *words)
+    assert done.code == 2 and "no card beside it" in done.err and "--mean 0.485,0.456,0.406" in done.err
+    assert not (tmp_path / "runs").exists()
+    done = cli("import", file, *words, "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
+    assert done.code == 0, done.err
+    card = Run.open(tmp_path / "runs" / "digits-cnn-1").card
+    assert card["model"] == random and card["mean"] == pytest.approx([0.485, 0.456, 0.406])
+
+
 def test_batch_norms_counters_may_be_missing(cli, tmp_path, caplog):
     model = "speednet(widths=(8, 8, 8))"
     state = build_network(model, 1, 10, (8, 8)).state_dict()
@@ -290,6 +318,6 @@ def test_what_the_weights_are_for_must_be_said_and_must_be_true(cli, exported, c
     assert "above 0" in cli("import", exported, "--mean", "0.5", "--std", "0", *out).err
     assert "expected a number a channel" in cli("import", exported, "--mean", "half", "--std", "1", *out).err
     alone = Path(shutil.copy(exported, tmp_path / "alone.pth"))
-    assert "alone.pth cifar10-tutorial" in cli("import", alone, *out).err
+    assert "alone.pth RECIPE`" in cli("import", alone, *out).err
     assert "no such file" in cli("import", tmp_path / "none.pth", *out).err
     assert not (tmp_path / "runs").exists()

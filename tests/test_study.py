@@ -249,6 +249,11 @@ def test_a_run_that_fails_is_named_and_stops_no_other(cli, small, tmp_path):
     states = {trial.arm: trial.state for trial in StudyFolder.open(tmp_path / "s" / "small").trials()}
     assert states == {"none": "finished", "flip": "finished", "wild": "failed"}
     folder = tmp_path / "s" / "small"
+    status = folder / "runs" / "wild-seed0" / "status.json"  # as if it had failed before its first step
+    status.write_text(
+        json.dumps({key: each for key, each in json.loads(status.read_text()).items() if key != "seconds"})
+    )
+    assert cli("study", "report", folder).code == 0
     refused(cli("study", "close", folder), "1 of 3 runs are not finished", "--arm")
     assert cli("study", "close", folder, "--arm", "none", "--arm", "flip").code == 0
 

@@ -28,7 +28,7 @@ from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.models import models
-from thirtytwo.models.adapt import starved
+from thirtytwo.models.adapt import starvation, starved
 from thirtytwo.models.classifier import build_network
 from thirtytwo.models.stages import plan, stages, table
 from thirtytwo.recipe import Recipe, parse_assignments
@@ -236,6 +236,8 @@ def test_maps_of_one_pixel_are_warned_of_with_the_remedy(cli, tmp_path, caplog):
     fixed = cli("model", "timm/coat_tiny")
     assert fixed.code == 0 and "try input=96" in fixed.err
     assert "input=96" in cli("model", "torchvision/mobilenet_v3_small(input=32)").err
+    told = starvation("run:runs/net-1", build_network("torchvision/mobilenet_v3_small(input=32)", 3, 10, SIZE), 3, SIZE)
+    assert told is not None and "train its run with input=96" in told and "data.size" not in told
     with caplog.at_level(logging.WARNING):
         Session.new(small("model=torchvision/shufflenet_v2_x0_5"), out=tmp_path, device="cpu")
     assert any("1 x 1 pixels" in record.message for record in caplog.records)
@@ -253,7 +255,8 @@ def test_stages_are_in_order_of_use_and_end_with_the_head():
 def test_freezing_says_what_it_does_not_understand():
     network = build_network("torchvision/resnet18", 3, 10, SIZE)
     for freeze, message in [("to:layr4", "no stage 'layr4': did you mean 'layer4'"), ("feature.*", "matches no param"),
-                            ("*", "nothing to be trained"), ("allbuthead", "all-but-head")]:  # fmt: skip
+                            ("*", "nothing to be trained"), ("allbuthead", "all-but-head"),
+                            ("to:conv1", "conv1 is the first stage")]:  # fmt: skip
         with pytest.raises(UserError, match=message):
             plan(network, freeze)
     with pytest.raises(UserError, match="nothing is frozen"):
@@ -261,6 +264,18 @@ def test_freezing_says_what_it_does_not_understand():
     patterns = plan(network, "conv1.*, layer1.0.*")
     assert all(name.startswith(("conv1.", "layer1.0.")) for name in patterns)
     assert [row.state for row in table(network, patterns)][:3] == ["frozen", "trained", "partly trained"]
+
+
+def test_stages_are_one_models(cli):
+    for words in ([], ["torchvision/resnet*"]):
+        done = cli("model", *words, "--freeze", "to:layer4")
+        assert done.code == 2 and "--freeze=to:layer4" in done.err and "name one" in done.err
+
+
+def test_a_network_with_two_heads_is_not_solved_for(tmp_path):
+    model = "model=timm/deit_tiny_distilled_patch16_224(input=32)"
+    with pytest.raises(UserError, match="does not end in one linear layer"):
+        prepare(small(model, "train.freeze=all-but-head", "train.solver=lbfgs"), "cpu")
 
 
 def test_stages_thaw_one_by_one_and_a_resumed_run_has_the_same_bits(tmp_path):
@@ -274,6 +289,12 @@ def test_stages_thaw_one_by_one_and_a_resumed_run_has_the_same_bits(tmp_path):
     again = Session.resume(cut.run.path)
     again.complete(watch=ignore)
     assert whole.run.read_weights() == again.run.read_weights()
+    late = Session.new(small(*words), out=tmp_path, device="cpu")
+    with pytest.raises(Interrupted):
+        late.complete(watch=lambda now: os.kill(os.getpid(), signal.SIGINT) if now.step == now.steps - 1 else None)
+    resumed = Session.resume(late.run.path)
+    resumed.complete(watch=ignore)
+    assert whole.run.card["frozen"] == resumed.run.card["frozen"] < whole.run.card["parameters"]
     peaks = {group["peak"] for group in again.parts.optimizer.groups}
     assert {0.01, 0.005, 0.0025, 0.00125} <= peaks
     at = {name: epoch for name, epoch in again.parts.freeze.since.items() if name.endswith("conv1.weight")}
@@ -341,8 +362,10 @@ class _Code:
 
 
 @pytest.mark.parametrize(
-    "case", ["truncated", "another network", "code", "code in a zip", "absent", "not finite", "itself"]
-)
+    "case",
+    ["truncated", "another network", "code", "code in a zip", "absent", "not finite", "itself", "a page", "safetensors",
+     "a script", "whole numbers", "a run's", "another's name"],
+)  # fmt: skip
 def test_a_bad_file_of_weights_is_one_line_and_runs_nothing(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "net.pth"
@@ -360,11 +383,33 @@ def test_a_bad_file_of_weights_is_one_line_and_runs_nothing(case, tmp_path, monk
         endless: dict = {}
         endless["model"] = endless
         torch.save(endless, file)
+    elif case == "a page":
+        file.write_text("<!doctype html><title>404</title>")
+    elif case == "safetensors":
+        save_file(state, file)
+    elif case == "a script":
+        torch.jit.script(nn.Linear(1, 1)).save(str(file))
+    elif case == "whole numbers":
+        torch.save({name: tensor.mul(10).to(torch.int8) for name, tensor in state.items()}, file)
+    elif case == "a run's":
+        file = tmp_path / "net.pth" / "model.safetensors"
+        file.parent.mkdir()
+        (file.parent / "recipe.toml").touch()
+        save_file(state, file)
+    elif case == "another's name":
+        file = tmp_path / "net.pth" / "squeezenet1_1-b8a52dc0.pth"
+        file.parent.mkdir()
+        torch.save(state, file)
     elif case == "not finite":
         state["features.0.weight"][0] = torch.nan
         torch.save(state, file)
     with pytest.raises(UserError, match=r"net\.pth") as error:
         build_network(f"torchvision/squeezenet1_1(weights='{file}')", 3, 10, SIZE)
+    said = {
+        "a page": "not a .pth file", "safetensors": "not a .pth file", "a script": "not a .pth file",
+        "whole numbers": "whole numbers", "a run's": "say model=run:", "another's name": "begins with",
+    }  # fmt: skip
+    assert said.get(case, "") in str(error.value) and "weights_only" not in str(error.value)
     assert "\n" not in str(error.value) and not (tmp_path / "ran").exists()
 
 
@@ -510,7 +555,7 @@ def test_a_run_begun_from_an_own_run_is_resumed_from_anywhere(run_copy, tmp_path
         Session.resume(second).complete(watch=ignore)
     assert any("was not written down" in record.message for record in caplog.records)
     shutil.rmtree(run_copy)
-    with pytest.raises(UserError, match="run: "):
+    with pytest.raises(UserError, match=rf"began with {re.escape(str(run_copy))}, which is gone: bring it back"):
         Session.resume(third)
     Session.resume(first).complete(watch=ignore)
 
@@ -628,6 +673,12 @@ def test_real_weights_know_more_than_random_ones(shared_data, tmp_path):
         session.complete(watch=ignore)
         accuracies.append(session.run.metrics()[-1]["val_accuracy"])
     assert accuracies[0] > accuracies[1] + 0.3, accuracies
+
+
+def test_the_folders_recipe_trains_on_colour_in_small_batches(tmp_path):
+    settings = {"data.source": "digits", "data.size": 32, "data.limit": 320, "model": "cnn2", "train.epochs": 2}
+    run = thirtytwo.train(recipes.find("finetune").override(settings), out=tmp_path, test=False, progress=False)
+    assert run.card["channels"] == 3 and run.scores("val")["accuracy"].value > 0.2
 
 
 @pytest.mark.parametrize("name", registry.names("*finetune*"))

@@ -280,7 +280,7 @@ def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -
         return head
     if taught:
         reason, remedy = "cannot learn from a teacher", "train.teacher=none"
-    elif freeze.probed is None:
+    elif not freeze.head_alone:
         reason, remedy = "finds the head alone", "train.freeze=all-but-head and no train.unfreeze_every"
     else:
         reason = f"model '{recipe.model}' does not end in one linear layer"

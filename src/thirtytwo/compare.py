@@ -126,8 +126,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def p_text(p: float) -> str:
-    """A p-value as tables show it: two digits, and no more than that it is below 1e-10, where doubles may end at 0."""
-    return f"{p:.2g}" if p >= 1e-10 else "< 1e-10"
+    """A p-value as tables show it: two digits, and more where they would hide on which side of `LEVEL` it is.
+
+    Below 1e-10 no more than that, since doubles may end at 0.
+    """
+    if p < 1e-10:
+        return "< 1e-10"
+    shown = (f"{p:.{digits}g}" for digits in range(2, 18))
+    return next(text for text in shown if (float(text) < LEVEL) == (p < LEVEL))
 
 
 def detectable(spread: float, n: int, level: float = LEVEL, *, groups: Literal[1, 2] = 1) -> float:

@@ -45,7 +45,8 @@ class Device:
                 raise RuntimeError
             torch.empty(1, device=device)
         except (RuntimeError, AssertionError, NotImplementedError):
-            raise UserError(f"device '{name}' is not to be had here: use auto, cpu or cuda") from None
+            there = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
+            raise UserError(f"device '{name}' is not to be had here: use {there}") from None
         if precision == "auto":
             precision = "bf16" if _computes_in_bf16(device) else "float32"
         return cls(device, precision)

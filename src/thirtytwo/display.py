@@ -57,8 +57,12 @@ class Display(_Renewed):
             self._shown = time.monotonic()
             output.print(self._line(progress))
 
+    def _passed(self, progress: "Progress") -> str:
+        """Epochs with two digits behind the point, but for the end, whole or not: ``0.30``, ``6``."""
+        return f"{progress.epoch:g}" if progress.step == progress.steps else f"{progress.epoch:.2f}"
+
     def _line(self, progress: "Progress") -> Text:
-        line = Text(f"{f'epoch {progress.epoch:.4g}/{self.epochs:g}':<{LABEL - 1}} ")
+        line = Text(f"{f'epoch {self._passed(progress)}/{self.epochs:g}':<{LABEL - 1}} ")
         _append_bar(line, progress.step / progress.steps)
         line.append(f"  loss {progress.loss:.3f}")
         if progress.val_accuracies:
@@ -140,7 +144,7 @@ def _renewed_line() -> Live | NotebookLine | None:
 def _append_bar(line: Text, share: float) -> None:
     done = round(share * BAR)
     line.append("━" * done, style="green")
-    line.append("━" * (BAR - done), style="dim")
+    line.append("╌" * (BAR - done), style="dim")
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -149,9 +153,10 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def sparkline(values: tuple[float, ...], width: int = 12) -> str:
-    """The last ``width`` values as bars, from the smallest to the largest of them."""
+    """``width`` of the values at most, from the first to the last, as bars from the smallest to the largest of them."""
     bars = "▁▂▃▄▅▆▇█"
-    shown = values[-width:]
+    count = min(width, len(values))
+    shown = [values[round(i * (len(values) - 1) / max(1, count - 1))] for i in range(count)]
     low, high = min(shown, default=0), max(shown, default=0)
     span = high - low or 1
     return "".join(bars[round((value - low) / span * (len(bars) - 1))] for value in shown)

@@ -12,11 +12,13 @@ from thirtytwo.build import check, describe, load_classifier, load_splits
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
+from thirtytwo.models.adapt import without_weights
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.recipe import Recipe, from_values
 from thirtytwo.run import Run
 from thirtytwo.score import score
 from thirtytwo.session import write_origins
+from thirtytwo.spec import Spec
 
 log = logging.getLogger("thirtytwo")
 
@@ -40,24 +42,30 @@ def import_weights(
     Args:
         file: the state dict of the network alone.
         recipe: what says which network and which data the weights are for.
-        mean, std: the normalisation, in 0..1, that the network was trained with. Without them it is taken from
-            ``<file>.json``, and where there is none from the training images, which a warning says.
+        mean, std: the normalisation, in 0..1, that the network was trained with; three of each for a network that saw
+            RGB. Without them it is taken from ``<file>.json``; where there is none from the run that the recipe's model
+            names, or from the training images, which a warning says.
         out: where the run folder is made.
         device: where it is scored.
         test: whether to look at the test split too; val is always scored.
         imports: the user's files that registered components.
 
-    Raises UserError, and leaves nothing, when the file cannot be read, holds more than weights, or does not fit.
+    Pretrained weights that the recipe's model begins with are neither needed nor looked for. Raises UserError, and
+    leaves nothing, when the file cannot be read, holds more than weights, does not fit, or nothing tells its
+    normalisation.
     """
     stored = weights.read(file)
     card, tensors = stored.card, stored.tensors
-    check(recipe.override({"train.teacher": "none"}))  # nothing is learned here
+    asked = Spec.parse(recipe.model)
+    model = without_weights(asked)
+    check(recipe.override({"train.teacher": "none", "model": str(model)}))  # nothing is learned here
     chosen = Device.choose(device, recipe.train.precision)
     splits = load_splits(recipe)
     train = splits.train
     if card:
         _require_same(card, train, file)
-    network = build_network(recipe.model, channels=train.channels, classes=len(train.classes), size=train.size)
+    channels = card["channels"] if card else max(train.channels, len(mean))
+    network = build_network(str(model), channels=channels, classes=len(train.classes), size=train.size)
     named = weights.fitted(tensors, network, recipe.model, file)
     network.load_state_dict(named)
     if not named.keys() & tensors.keys():
@@ -68,20 +76,27 @@ def import_weights(
     if bool(mean) != bool(std):
         raise UserError(f"{file}: --mean and --std belong together: give both")
     if mean:
-        normalisation = _channels("--mean", mean, train), _channels("--std", std, train)
+        normalisation = _channels("--mean", mean, channels), _channels("--std", std, channels)
     elif card:
         normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])
+    elif known := getattr(network, "normalisation", None):
+        normalisation = known
+    elif model != asked:
+        raise UserError(
+            f"{file}: no card beside it tells its normalisation, which with {asked.name} is that of the pretrained "
+            "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        )
     else:
         normalisation = train.statistics()
         log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
-    model = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
+    classifier = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
     run = Run.create(out, recipe)
     with run.owned():
         write_origins(run, splits, chosen, imports, imported=str(file.resolve()), sha256=stored.sha256)
-        run.write_model(checkpoint.pack(model.state_dict()), describe(model, recipe, train))
-        classifier = load_classifier(run, chosen)
+        run.write_model(checkpoint.pack(classifier.state_dict()), describe(classifier, recipe, train))
+        stored_model = load_classifier(run, chosen)
         for split in ("val", "test") if test else ("val",):
-            score(run, classifier, getattr(splits, split), chosen, split, by="import")
+            score(run, stored_model, getattr(splits, split), chosen, split, by="import")
         run.set_status("finished")
     return run
 
@@ -94,7 +109,7 @@ def recipe_beside(file: Path) -> Recipe:
             raise UserError(f"{file}: no such file")
         raise UserError(
             f"{file}: nothing beside it says what it is for: name the recipe whose model and data it belongs to, "
-            f"`thirtytwo import {file} cifar10-tutorial`"
+            f"`thirtytwo import {file} RECIPE`"
         )
     try:
         return from_values(card["recipe"]).override({"model": card["model"]})
@@ -113,11 +128,11 @@ def _require_same(card: weights.Card, images: ImageSet, file: Path) -> None:
             )
 
 
-def _channels(option: str, numbers: Channels, images: ImageSet) -> Tensor:
+def _channels(option: str, numbers: Channels, channels: int) -> Tensor:
     """float32 (C,). Raises UserError for another count, for what is not finite, and for a standard deviation of 0."""
     found = torch.tensor(numbers, dtype=torch.float32)
-    if len(found) not in (1, images.channels):
-        raise UserError(f"{option}: {len(found)} numbers for images of {images.channels} channels: give one a channel")
+    if len(found) not in (1, channels):
+        raise UserError(f"{option}: {len(found)} numbers for images of {channels} channels: give one a channel")
     if not bool(found.isfinite().all()) or (option == "--std" and not bool((found > 0).all())):
         raise UserError(f"{option}: must be finite{', and above 0' if option == '--std' else ''}")
-    return found.expand(images.channels).clone()
+    return found.expand(channels).clone()

@@ -176,7 +176,7 @@ def require_free(file: Path) -> None:
     if file.suffix.lower() != ".png":
         raise UserError(f"{file}: the picture is a PNG file: name it {file.stem or 'find-lr'}.png")
     if file.exists():
-        raise UserError(f"{file}: exists already: name another file, `thirtytwo find-lr --out FILE.png`")
+        raise UserError(f"{file}: exists already: name another one by --out FILE.png")
     if not file.parent.is_dir():
         raise UserError(f"{file}: its folder does not exist: make {file.parent}, or name another file")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from thirtytwo.errors import UserError
 from thirtytwo.spec import Spec, parse_chain
@@ -50,6 +51,12 @@ class Data(_Section):
     """How a picture that is not square becomes square: bars, cut edges or distortion."""
     bad_images: Literal["fail", "skip"] = "fail"
     """What to do when a picture cannot be read: stop, or leave it out and say so."""
+
+
+def _none_or_run(text: str) -> str:
+    if text != "none" and not re.fullmatch(r"run:.+", text):
+        raise PydanticCustomError("teacher", "say run:PATH, the folder of a finished run, or none")
+    return text
 
 
 class Optim(_Section):
@@ -99,7 +106,7 @@ class Train(_Section):
     """Where all but the head is frozen: in how many augmented views features are computed; epochs take turns."""
     class_weights: Literal["none", "balanced"] = "none"
     """`balanced` weighs each class by the inverse of its frequency, for unbalanced folders."""
-    teacher: Annotated[str, Field(pattern=r"^(none|run:.+)$")] = "none"
+    teacher: Annotated[str, AfterValidator(_none_or_run)] = "none"
     """A finished run whose answers are learned beside the labels (distillation): `run:runs/cifar10-fast-1`."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
     """What the logits of both are divided by before the teacher's answers are compared: higher shows more of what the
@@ -213,8 +220,8 @@ def resolve_key(key: str) -> str:
 
 def _unknown(key: str) -> UserError:
     known = keys()
-    ends_of = {full.rpartition(".")[2]: full for full in known}
-    close = get_close_matches(key, [*known, *ends_of], n=1)
+    ends_of = {full.rpartition(".")[2]: full for full in known} | {"learning_rate": "optim.lr"}
+    close = get_close_matches(key.rpartition(".")[2], ends_of, n=1) or get_close_matches(key, known, n=1)
     hint = f": did you mean '{ends_of.get(close[0], close[0])}'?" if close else ": `thirtytwo recipes keys` lists them"
     return UserError(f"unknown key '{key}'{hint}")
 

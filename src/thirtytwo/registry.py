@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Family(Protocol):
-    """Components that someone else names. Asked only when a name or pattern begins with the family's prefix."""
+    """Components that someone else names. Asked when a name begins with the family's prefix, or is not known at all."""
 
     def names(self) -> list[str]:
         """What it holds, without the prefix; empty where it cannot be listed."""
@@ -110,6 +110,8 @@ class Registry(Generic[T]):
                 hint = f"did you mean '{near[0]}'?" if near else f"list what there is with '{prefix}*'"
                 raise UnknownName(f"unknown {self.kind} '{name}': {hint}") from None
         if name not in self._factories:
+            if elsewhere := [prefix for prefix, family in self._families.items() if _holds(family, name)]:
+                raise UnknownName(f"unknown {self.kind} '{name}': did you mean '{elsewhere[0]}{name}'?")
             known = [*self._factories, *(prefix for prefix in self._families if "/" in name or ":" in name)]
             raise UnknownName(f"unknown {self.kind} '{name}'{did_you_mean(name, known)}")
         return self._factories[name]
@@ -175,3 +177,10 @@ class Registry(Generic[T]):
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):
             importlib.import_module(module.name)
         self._discovered = True
+
+
+def _holds(family: Family, name: str) -> bool:
+    try:
+        return name in family.names()
+    except UserError:  # its package is not installed
+        return False

@@ -67,8 +67,12 @@ class Run:
     def open(cls, path: Path | str) -> "Run":
         """An existing run. Raises UserError when it is none, or was written by a later version."""
         path = as_path(path)
+        if path.is_file():
+            raise UserError(
+                f"{path}: a file, no run's folder: `thirtytwo import {path}` makes a run of a file of weights"
+            )
         if not path.is_dir():
-            raise UserError(f"{path}: no such run folder (`thirtytwo runs` lists them)")
+            raise UserError(f"{path}: no such run folder (`thirtytwo runs list` lists them)")
         if not (path / "recipe.toml").is_file() or not (path / "status.json").is_file():
             raise UserError(f"{path}: not a run folder, it holds no recipe.toml and status.json")
         run = cls(path)

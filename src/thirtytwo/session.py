@@ -6,16 +6,28 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from thirtytwo import __version__
 from thirtytwo.augment import Chain
-from thirtytwo.build import Parts, build, check, load_classifier, load_splits, own_components, try_out, with_features
+from thirtytwo.build import (
+    Parts,
+    build,
+    check,
+    find_teacher,
+    load_classifier,
+    load_splits,
+    own_components,
+    try_out,
+    with_features,
+)
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
+from thirtytwo.lineage import said, seen_before
 from thirtytwo.models.adapt import starvation
 from thirtytwo.models.pretrained import is_file
 from thirtytwo.paths import as_path
@@ -60,7 +72,7 @@ class Session:
         later.
         """
         parts = prepare(recipe, device)
-        learned_from = {**_taught_by(parts), **getattr(parts.model.network, "origin", {})}
+        learned_from = _learned_from(parts)
         run = Run.create(out, recipe, name)
         try:
             run.lock()
@@ -147,28 +159,34 @@ def prepare(recipe: Recipe, device: str = "auto") -> Parts:
     return parts
 
 
-def write_origins(run: Run, splits: Splits, device: Device, imports: Sequence[Path], **more: str) -> None:
+def write_origins(run: Run, splits: Splits, device: Device, imports: Sequence[Path], **more: Any) -> None:
     """Write down on which images a new run works and what it runs on; ``more`` joins env.json."""
     run.write_split(splits.record)
-    path = as_path(run.recipe.data.source)
-    source = {"source": str(path.resolve())} if path.exists() else {}
     own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
-    run.write_env({"thirtytwo": __version__, **device.describe(), **source, **own, **more})
+    run.write_env({"thirtytwo": __version__, **device.describe(), **_source(run.recipe), **own, **more})
 
 
-def _taught_by(parts: Parts) -> dict[str, str]:
-    """What env.json says of the teacher: where it lies, which weights it has, whether its splits were cut otherwise."""
-    if parts.teacher is None:
-        return {}
-    run, ours, theirs = parts.teacher, parts.splits.record, parts.teacher.split
-    found = {"teacher": str(run.path.resolve()), "teacher_sha256": run.card["sha256"]}
-    differ = any(theirs.get("sha256", {}).get(split) != ours["sha256"][split] for split in ("val", "test"))
-    if differ and theirs.get("name") == ours["name"]:
+def _source(recipe: Recipe) -> dict[str, str]:
+    """What env.json says of the data's source, where it is a path."""
+    path = as_path(recipe.data.source)
+    return {"source": str(path.resolve())} if path.exists() else {}
+
+
+def _learned_from(parts: Parts) -> dict[str, Any]:
+    """What env.json says of the teacher and of the first weights: where they lie, their hashes, what they have seen."""
+    found: dict[str, Any] = dict(getattr(parts.model.network, "origin", {}))
+    runs = [Run.open(Path(found["weights"]))] if Spec.parse(parts.recipe.model).name.startswith("run:") else []
+    if teacher := parts.teacher:
+        found |= {"teacher": str(teacher.path.resolve()), "teacher_sha256": teacher.card["sha256"]}
+        runs.append(teacher)
+    record = parts.splits.record
+    if seen := seen_before(runs, record, _source(parts.recipe).get("source")):
         log.warning(
-            "%s: learned on another cut of '%s', perhaps on images that this run is scored on: give both trainings the "
-            "same data.plan, data.val, data.test and data.split_seed", run.path, ours["name"],
+            "%s: trained on %s, on which this run is scored: give all trainings the same data settings (plan, val, "
+            "test, split_seed, size, channels and fit decide the cut)",
+            " and ".join(str(run.path) for run in runs), said(seen, record["sizes"]),
         )  # fmt: skip
-        found["teacher_split"] = "another"
+        found["seen_before"] = seen
     return found
 
 
@@ -189,12 +207,12 @@ def _rebuilt(run: Run, device: str) -> Parts:
     recipe = _as_begun(run)
     with own_components(run):
         check(recipe)
+        if teacher := find_teacher(recipe):
+            _require_same(run, f"its teacher {teacher.path}", "teacher_sha256", teacher.card["sha256"])
         splits = load_splits(recipe, source=env.get("source"))
     for split in ("train", "val", "test"):
         require_same_split(run, splits, split)
     parts = build(recipe, chosen, splits)
-    if parts.teacher is not None:
-        _require_same(run, f"its teacher {parts.teacher.path}", "teacher_sha256", parts.teacher.card["sha256"])
     if origin := getattr(parts.model.network, "origin", None):
         _require_same(run, f"{origin['weights']}", "weights_sha256", origin["weights_sha256"])
     return parts
@@ -204,14 +222,22 @@ def _as_begun(run: Run) -> Recipe:
     """The run's recipe, with teacher and weights named by where they lay when it began; without once it is trained."""
     if run.card:
         return run.recipe.override({"train.teacher": "none", "model": run.card["model"]})
-    there = {key: path for key in ("teacher", "weights") if (path := run.env.get(key)) and Path(path).exists()}
-    found = {"train.teacher": f"run:{there['teacher']}"} if "teacher" in there else {}
-    model = Spec.parse(run.recipe.model)
-    if "weights" in there and model.name.startswith("run:"):
-        found["model"] = f"run:{there['weights']}"
-    elif "weights" in there and is_file(str(model.kwargs.get("weights", ""))):
-        found["model"] = str(replace(model, kwargs={**model.kwargs, "weights": there["weights"]}))
+    found, model, weights = {}, Spec.parse(run.recipe.model), "weights"
+    if "teacher" in run.env:
+        found["train.teacher"] = f"run:{_found_again(run, 'teacher', run.recipe.train.teacher.removeprefix('run:'))}"
+    if weights in run.env and model.name.startswith("run:"):
+        found["model"] = f"run:{_found_again(run, weights, model.name.removeprefix('run:'))}"
+    elif weights in run.env and is_file(named := str(model.kwargs.get(weights, ""))):
+        found["model"] = str(replace(model, kwargs={**model.kwargs, weights: _found_again(run, weights, named)}))
     return run.recipe.override(found)
+
+
+def _found_again(run: Run, key: str, named: str) -> str:
+    """Where that lies which env.json tells of under ``key``, if it is still there, else ``named`` by the recipe."""
+    then = str(run.env[key])
+    if found := next((path for path in (then, named) if as_path(path).exists()), None):
+        return found
+    raise UserError(f"{run.path}: began with {then}, which is gone: bring it back, and resume again")
 
 
 def _require_same(run: Run, what: str, key: str, now: str) -> None:

@@ -50,7 +50,9 @@ class Spec:
                 kwargs[keyword.arg] = _literal(keyword.value)
             return cls(name, tuple(_literal(arg) for arg in call.args), MappingProxyType(kwargs))
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-            raise UserError(f"cannot read '{text}': expected a form such as {name}(4) or {name}(key=4)") from None
+            raise UserError(
+                f"cannot read '{text}': expected a form such as {name}(4) or {name}(key='text'), with text in quotes"
+            ) from None
 
     def __str__(self) -> str:
         shown = [repr(arg) for arg in self.args] + [f"{key}={value!r}" for key, value in self.kwargs.items()]

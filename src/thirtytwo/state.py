@@ -164,6 +164,8 @@ class State:
         if self.best.tensors:
             model.load_state_dict(self.best.tensors)
         self._require_finite(dict(model.state_dict()))
+        # A training that was resumed behind its last step has trained nothing here: what is frozen is the last step's.
+        self.parts.freeze.hold(self.parts.feed.epoch(max(0, self.step - 1)))
         keep(self.run, self.parts, model, step=self.step, seconds=self.seconds)
 
     def _restore(self) -> None:

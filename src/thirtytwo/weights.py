@@ -30,6 +30,8 @@ DEPTH = 3
 """Of such wrappings inside each other, at most: a file may hold itself."""
 COUNTER = ".num_batches_tracked"
 """Batch norm's count of steps, which files of before torch 0.4.1 lack, torchvision's ResNets among them."""
+TORCH_SAVE = (b"PK\x03\x04", b"\x80")
+"""How torch.save's files begin: a zip archive, or before torch 1.6 a pickle."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put in front of every name."""
 
@@ -54,6 +56,11 @@ def read(file: Path) -> Stored:
 
     Raises UserError when it is missing, damaged, more than weights, or not the file that its card is about.
     """
+    if file.name == "model.safetensors" and (file.parent / "recipe.toml").is_file():
+        raise UserError(
+            f"{file}: belongs to a run: say model=run:{file.parent} to begin with it, or bring it out by "
+            f"`thirtytwo export {file.parent}`"
+        )
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -87,7 +94,7 @@ def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{file}: holds no state dict (names with their tensors): save one with torch.save(net.state_dict(), FILE)"
         )
-    for prefix in PREFIXES:
+    for prefix in (*PREFIXES, *PREFIXES):  # either may be outside
         if all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
     return dict(found)
@@ -113,6 +120,11 @@ def fitted(tensors: Mapping[str, Tensor], network: nn.Module, spec: str, file: P
             "name the model and the data that it was trained with"
         )
     require_finite(tensors, file)
+    for name, tensor in tensors.items():
+        if wanted[name].is_floating_point() and not tensor.is_floating_point():
+            raise UserError(
+                f"{file}: its {name} holds whole numbers ({tensor.dtype}): give weights that are not quantised"
+            )
     return dict(tensors)
 
 
@@ -149,6 +161,8 @@ def suffix(file: Path) -> str:
 
 def _load(data: bytes, file: Path) -> Any:
     ending = suffix(file)
+    if ending in PTH and not data.startswith(TORCH_SAVE):
+        raise UserError(f"{file}: damaged, or not a {ending} file: get it again")
     try:
         if ending in SAFETENSORS:
             return load_tensors(data)
@@ -162,8 +176,9 @@ def _load(data: bytes, file: Path) -> Any:
             "save the weights alone, torch.save(net.state_dict(), FILE)"
         ) from error
     except Exception as error:  # a damaged file may lead the readers anywhere
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise UserError(f"{file}: damaged, or not a {ending} file ({reason}): get it again") from error
+        # PyTorch's own words are long, and advise to open the file all the same.
+        reason = f" ({error})" if ending in SAFETENSORS else ""
+        raise UserError(f"{file}: damaged, or not a {ending} file{reason}: get it again") from error
 
 
 def _is_weight(name: object, tensor: object) -> bool:

@@ -144,14 +144,14 @@ def equalise_images(images: Tensor) -> Tensor:
     # As torchvision converts: 255.999 levels cut down, so that k / 255 always becomes k.
     pixels = (images * 255.999).long().reshape(count * channels, -1)
     rows = torch.arange(count * channels, device=images.device)[:, None] * 256
-    histogram = torch.bincount((pixels + rows).view(-1), minlength=count * channels * 256).view(-1, 256)
+    histogram = torch.bincount((pixels + rows).flatten(), minlength=count * channels * 256).view(-1, 256)
     total = histogram.cumsum(1)
     brightest = pixels.amax(1, keepdim=True)
     step = (height * width - histogram.gather(1, brightest)) // 255
     table = (total - histogram + step // 2) // step.clamp(min=1)
     table = torch.where(step == 0, torch.arange(256, device=images.device), table.clamp_(0, 255))
     equal = table.gather(1, pixels).to(images.dtype).div_(255)
-    return equal.view(images.shape)
+    return equal.reshape(images.shape)
 
 
 @augmentations.register_as("brightness")

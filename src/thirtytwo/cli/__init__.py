@@ -1,8 +1,10 @@
 """The command line: a verb a file. Nothing here imports torch before a verb needs it."""
 
 import io
+import logging
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -37,6 +39,8 @@ def main() -> None:
     from thirtytwo.cli.app import app
 
     signal.signal(signal.SIGTERM, _terminate)
+    if logging.lastResort:  # what prints log messages of a program that has set up nothing else
+        logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a bar or a class name shows "?" in its place.
@@ -48,13 +52,25 @@ def main() -> None:
     except UserError as error:
         _fail(str(error))
     except TyperException as error:
-        _fail(f"{error.format_message()} (`thirtytwo --help` shows the verbs)")
+        if not error.format_message():  # the help was asked for by saying nothing
+            sys.exit(2)
+        _fail(f"{error.format_message()} ({_hint(getattr(error, 'option_name', ''))})")
     except (KeyboardInterrupt, Abort):
         sys.exit(130)
     except OSError as error:
         reason = error.strerror or str(error)
         _fail(f"{error.filename}: {reason}" if error.filename else reason)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _hint(option: str) -> str:
+    """What to do about an unknown option, or another mistake in the words of the command line."""
+    from thirtytwo.recipe import resolve_key
+
+    key = option.lstrip("-").replace("-", "_")
+    with suppress(UserError):
+        return f"a recipe's keys have no dashes: {resolve_key(key)}=..."
+    return "`thirtytwo --help` shows the verbs"
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -111,10 +111,17 @@ def _say_found(found: "RangeTest", command: str | None, rates: tuple[float, ...]
 
 def _command(words: list[str], imports: list[Path], overrides: dict[str, float]) -> str:
     """``thirtytwo train`` with the user's words, the suggestion in place of what they said of its keys."""
-    import shlex
-
     from thirtytwo.recipe import resolve_key
 
     kept = [word for word in words if "=" not in word or resolve_key(word.partition("=")[0].strip()) not in overrides]
     files = [word for file in imports for word in ("--import", str(file))]
-    return shlex.join(["thirtytwo", "train", *kept, *(f"{key}={value:g}" for key, value in overrides.items()), *files])
+    return " ".join(
+        map(_quoted, ["thirtytwo", "train", *kept, *(f"{key}={value:g}" for key, value in overrides.items()), *files])
+    )
+
+
+def _quoted(word: str) -> str:
+    """A word for the shell: in double quotes where it holds single ones, as a person would write it."""
+    import shlex
+
+    return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)

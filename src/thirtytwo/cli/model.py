@@ -31,9 +31,9 @@ def model(
         ),
     ] = None,
     freeze: Annotated[
-        str,
+        str | None,
         typer.Option("--freeze", help="Show what is trained: none, all-but-head, to:layer4, 'features.*'."),
-    ] = "",
+    ] = None,
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
@@ -45,6 +45,8 @@ def model(
     from thirtytwo.models import models
 
     if "(" not in name and not name.startswith("run:") and any(mark in name for mark in "*?["):
+        if freeze is not None:
+            raise UserError(f"--freeze={freeze}: shows the stages of one model, and '{name}' may be many: name one")
         found = models.names(name)
         if not found:
             raise UserError(f"no model is called like '{name}': `thirtytwo model`, `thirtytwo model 'torchvision/*'`")
@@ -62,7 +64,7 @@ def model(
     network = build_network(name, channels, classes or len(card.get("classes", range(10))), shape)
     if told := starvation(name, network, channels, shape):
         errors.print(f"warning: {told}")
-    if freeze:
+    if freeze is not None:
         _show_stages(network, freeze, as_json=as_json)
         return
     layers = summarise(network, channels_of(network, channels), shape)

@@ -70,7 +70,7 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
     if env:
         say(
             "computed",
-            f"{env['device']}, {env['precision']}, {env['threads']} threads",
+            f"{env['device']}, {env['precision']}, {env['threads']} thread{'s' if env['threads'] > 1 else ''}",
             clock(status.get("seconds", 0)),
         )
     say_scores(found)

@@ -106,9 +106,11 @@ def is_name(source: str) -> bool:
 
 def _unknown(source: str, path: Path) -> UserError:
     if any(mark in source for mark in "/\\~."):
-        return UserError(f"{path}: no such file or folder")
+        return UserError(f"{path}: no such file or folder: bring it back, or name another by data.source")
     name = Spec.parse(source).name
-    return UnknownName(f"'{source}' is neither a data source nor a folder here{did_you_mean(name, sources.names())}")
+    hint = did_you_mean(name, sources.names())
+    remedy = hint if hint.startswith(":") else f": set data.source to your folder of pictures{hint}"
+    return UnknownName(f"'{source}' is neither a data source nor a folder here{remedy}")
 
 
 def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:

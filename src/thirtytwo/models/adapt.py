@@ -131,6 +131,15 @@ def adapt(network: nn.Module, name: str, change: Adaptation, normalisation: Norm
     return network
 
 
+def without_weights(spec: Spec) -> Spec:
+    """The same network of another package from random weights; every other model as it is."""
+    if "/" not in spec.name:
+        return spec
+    return replace(
+        spec, kwargs={key: each for key, each in spec.kwargs.items() if key not in ("pretrained", "weights")}
+    )
+
+
 def starved(network: nn.Module, channels: int, size: tuple[int, int]) -> list[str]:
     """Names of the layers that see maps of one pixel and were made for larger ones.
 
@@ -160,8 +169,14 @@ def starvation(spec: str, network: nn.Module, channels: int, size: tuple[int, in
     names = starved(network, channels, size)
     if not names:
         return None
-    cures = _cures(Spec.parse(spec), channels, size)
-    remedy = f"try {' or '.join(cures)}" if cures else "set a larger data.size"
+    built = Spec.parse(getattr(network, "architecture", spec))
+    cures = _cures(built, channels, size)
+    if not cures:
+        remedy = "set a larger data.size"
+    elif spec.startswith("run:"):
+        remedy = f"train its run with {' or '.join(cures)}"
+    else:
+        remedy = f"try {' or '.join(cures)}"
     return (
         f"model '{spec}': {len(names)} of its layers, {names[0]} the first, see maps of 1 x 1 pixels, too small for "
         f"what they do: {remedy}"
@@ -170,11 +185,11 @@ def starvation(spec: str, network: nn.Module, channels: int, size: tuple[int, in
 
 def _cures(spec: Spec, channels: int, size: tuple[int, int]) -> list[str]:
     """The options that leave no layer starved, each tried on a network of its own."""
-    plain = {key: value for key, value in spec.kwargs.items() if key not in ("pretrained", "weights")}
+    plain = without_weights(spec)
 
     def cures(key: str, value: int | str) -> bool:
         with suppress(Exception), torch.random.fork_rng(devices=[]):  # whatever it cannot take is no cure
-            tried = build_network(str(replace(spec, kwargs={**plain, key: value})), channels, 2, size)
+            tried = build_network(str(replace(plain, kwargs={**plain.kwargs, key: value})), channels, 2, size)
             return not starved(tried, channels, size)
         return False
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from thirtytwo.errors import UserError
 from thirtytwo.models.adapt import Normalisation
 from thirtytwo.models.stages import heads
 from thirtytwo.paths import as_path
+
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
+"""torch.hub's convention: ``resnet18-f37072fd.pth``."""
 
 
 def is_file(text: str) -> bool:
@@ -58,20 +62,26 @@ def from_torchs_cache(spec: str, url: str) -> Path:
     """
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     weights.suffix(file)
-    said = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    said = HASH_IN_NAME.search(file.name)
     if not file.is_file():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(file), said and said[1], progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
-            reason = str(error).partition("\n")[0]
+            unanswered = isinstance(error, URLError) and not isinstance(error, HTTPError)
+            reason = "no connection" if unanswered else str(error).partition("\n")[0]
             raise UserError(
                 f"{spec}: its weights cannot be downloaded ({reason}): fetch {url} by other means and put it into "
-                f"{file.parent} (TORCH_HOME moves that folder), or name a file by weights='FILE'"
+                f"{file.parent} (TORCH_HOME moves that folder), or name it in the model, \"{spec}(weights='FILE')\""
             ) from None
-    if said:
-        require_hash(file, said[1])
+    require_hash_in_name(file)
     return file
+
+
+def require_hash_in_name(file: Path) -> None:
+    """Raises UserError unless a published file's sha256 begins with the hex digits in its name, if it has any."""
+    if said := HASH_IN_NAME.search(file.name):
+        require_hash(file, said[1])
 
 
 def require_hash(file: Path, begin: str) -> None:

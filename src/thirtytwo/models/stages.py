@@ -89,8 +89,10 @@ class Freeze:
         self._parameters = {name: parameter for name, parameter in network.named_parameters() if name in since}
         ends = heads(network)
         trained = {name for name, each in network.named_parameters() if each.requires_grad and since.get(name) != inf}
-        alone = since and len(ends) == 1 and all(name.startswith(f"{ends[0]}.") for name in trained)
-        self.probed = ends[0] if alone else None
+        inside = tuple(f"{end}." for end in ends)
+        self.head_alone = bool(since) and all(name.startswith(inside) for name in trained)
+        """Whether nothing but the head, of one module or more, is ever trained."""
+        self.probed = ends[0] if self.head_alone and len(ends) == 1 else None
         """The head's name, where it is one module and all that is ever trained."""
         self._frozen: frozenset[str] | None = None
         self._still: tuple[nn.Module, ...] = ()
@@ -184,6 +186,11 @@ def _chosen(network: nn.Module, parts: dict[str, tuple[str, ...]], freeze: str) 
         first = next((i for i, stage in enumerate(ordered) if f"{stage}.".startswith(f"{wanted}.")), None)
         if first is None:
             raise UserError(f"train.freeze={freeze}: no stage '{wanted}'{did_you_mean(wanted, ordered)}")
+        if first == 0:
+            raise UserError(
+                f"train.freeze={freeze}: freezes nothing, {ordered[0]} is the first stage: say none, or a later stage, "
+                "as `thirtytwo model MODEL --freeze none` lists them"
+            )
         return {name for stage in ordered[:first] for name in parts[stage]}
     chosen = set()
     for pattern in freeze.split(","):

@@ -8,6 +8,7 @@ import numpy as np
 
 from thirtytwo import metrics
 from thirtytwo.explanation import Explanation
+from thirtytwo.lineage import said
 from thirtytwo.metrics import ClassScores, Estimate, ReliabilityBin
 from thirtytwo.predictions import Predictions
 from thirtytwo.run import Run
@@ -279,10 +280,9 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
     sentences = [f"This run {state}."] if state else []
     if "imported" in run.env:
         sentences.append(f"The weights were imported from {run.env['imported']}, not trained here.")
-    if "teacher_split" in run.env:
+    if seen := run.env.get("seen_before"):
         sentences.append(
-            f"The teacher, {run.env['teacher']}, learned on another cut of the same images, perhaps on some that this "
-            "run is scored on: the figures may be too good."
+            f"What it learned from was trained on {said(seen, run.split['sizes'])}: those figures are too good."
         )
     if run.split.get("plan") == "val-from-test":
         sentences.append(
