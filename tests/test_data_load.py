@@ -591,10 +591,7 @@ def test_a_part_of_the_jpeg_cifar10_loads_and_is_called_after_its_folder(shared_
 
 
 def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (
-        one_line(tmp_path / "none")
-        == f"{tmp_path / 'none'}: no such file or folder: bring it back, or name another by data.source"
-    )
+    assert one_line(tmp_path / "none") == f"{tmp_path / 'none'}: no such file or folder: bring it back, or name another"
     (tmp_path / "notes.txt").write_text("hello")
     assert "no known layout. Expected class folders" in one_line(tmp_path / "notes.txt")
     assert "holds notes.txt. Expected class folders" in one_line(tmp_path)
@@ -602,10 +599,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         archive.writestr("a", "b")
     assert "no known layout" in one_line(tmp_path / "x.zip")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert (
-        one_line("~/none")
-        == f"{tmp_path / 'none'}: no such file or folder: bring it back, or name another by data.source"
-    )
+    assert one_line("~/none") == f"{tmp_path / 'none'}: no such file or folder: bring it back, or name another"
     assert "no such home folder" in one_line("~nobody-of-that-name/x")
 
 

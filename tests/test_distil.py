@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.special import log_softmax, softmax
+from sklearn.datasets import load_digits
 
 import thirtytwo
 from thirtytwo import recipes
@@ -204,8 +206,28 @@ def test_images_that_a_teacher_or_the_first_weights_were_trained_on_are_counted(
         seen = {split: len(learned.intersection(ids[split])) for split in ("val", "test")}
         assert run.env["seen_before"] == seen and seen["test"] > len(ids["test"]) / 2
         said = f"{seen['test']} of the {len(ids['test'])} images of test"
-        assert any(said in record.message and "same data settings" in record.message for record in caplog.records)
+        assert any(said in record.message and "the same data" in record.message for record in caplog.records)
         assert said in thirtytwo.open_run(run.path).report().read_text(encoding="utf-8")
+
+
+def test_whether_pictures_were_seen_is_open_where_the_folder_changed(tmp_path, caplog):
+    """A picture more, and their numbers are no longer what they were; the same pictures elsewhere are known again."""
+    pictures, digits = tmp_path / "a" / "pictures", load_digits()
+    for i in range(200):
+        path = pictures / str(digits.target[i] % 2) / f"{i:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.images[i].astype(np.uint8)).save(path)
+    first = train(small(f"data.source={pictures}"), tmp_path / "runs")
+    copied = shutil.copytree(pictures, tmp_path / "b" / "pictures")
+    words = [f"model=run:{first.path}", "data.split_seed=1"]
+    known = train(small(f"data.source={copied}", *words), tmp_path / "runs")
+    learned = set(first.split["ids"]["train"])
+    assert known.env["seen_before"]["test"] == len(learned.intersection(known.split["ids"]["test"]))
+    shutil.copy(pictures / "0" / "000.png", pictures / "0" / "more.png")
+    caplog.clear()
+    open_question = train(small(f"data.source={pictures}", *words), tmp_path / "runs")
+    assert open_question.env["seen_before"] is None and "perhaps" in caplog.text
+    assert "perhaps" in thirtytwo.open_run(open_question.path).report().read_text(encoding="utf-8")
 
 
 def test_a_teacher_that_does_not_fit_is_one_line_and_leaves_no_folder(trained, run_copy, tmp_path, cli):

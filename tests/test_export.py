@@ -194,6 +194,8 @@ def test_the_pretrained_weights_that_a_recipe_begins_with_are_not_needed_to_impo
     words = ("digits-cnn", "model=torchvision/squeezenet1_1(pretrained=True, input=32)", "--out", tmp_path / "runs")
     done = cli("import", file, *words)
     assert done.code == 2 and "no card beside it" in done.err and "--mean 0.485,0.456,0.406" in done.err
+    own_size = "model=torchvision/squeezenet1_1(pretrained=True, input='weights')"
+    assert "say the size" in cli("import", file, "digits-cnn", own_size).err
     assert not (tmp_path / "runs").exists()
     done = cli("import", file, *words, "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
     assert done.code == 0, done.err

@@ -364,7 +364,7 @@ class _Code:
 @pytest.mark.parametrize(
     "case",
     ["truncated", "another network", "code", "code in a zip", "absent", "not finite", "itself", "a page", "safetensors",
-     "a script", "whole numbers", "a run's", "another's name"],
+     "a script", "whole numbers", "a run's", "another's name", "absent name"],
 )  # fmt: skip
 def test_a_bad_file_of_weights_is_one_line_and_runs_nothing(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -400,13 +400,15 @@ def test_a_bad_file_of_weights_is_one_line_and_runs_nothing(case, tmp_path, monk
         file = tmp_path / "net.pth" / "squeezenet1_1-b8a52dc0.pth"
         file.parent.mkdir()
         torch.save(state, file)
+    elif case == "absent name":
+        file = Path("~/net.pth/squeezenet1_1-b8a52dc0.pth")
     elif case == "not finite":
         state["features.0.weight"][0] = torch.nan
         torch.save(state, file)
     with pytest.raises(UserError, match=r"net\.pth") as error:
         build_network(f"torchvision/squeezenet1_1(weights='{file}')", 3, 10, SIZE)
     said = {
-        "a page": "not a .pth file", "safetensors": "not a .pth file", "a script": "not a .pth file",
+        "a page": "not a .pth file", "safetensors": "not a .pth file", "a script": "a TorchScript program",
         "whole numbers": "whole numbers", "a run's": "say model=run:", "another's name": "begins with",
     }  # fmt: skip
     assert said.get(case, "") in str(error.value) and "weights_only" not in str(error.value)

@@ -58,13 +58,22 @@ def import_weights(
     card, tensors = stored.card, stored.tensors
     asked = Spec.parse(recipe.model)
     model = without_weights(asked)
+    elsewhere = "/" in asked.name  # of another package, or a run's
+    pretrained = elsewhere and bool(asked.kwargs.get("pretrained") or asked.kwargs.get("weights"))
+    if pretrained and asked.kwargs.get("input") == "weights":
+        raise UserError(
+            f"model '{asked}': the weights are {file}'s: say the size that they were trained at, input=NUMBER"
+        )
     check(recipe.override({"train.teacher": "none", "model": str(model)}))  # nothing is learned here
     chosen = Device.choose(device, recipe.train.precision)
     splits = load_splits(recipe)
     train = splits.train
     if card:
         _require_same(card, train, file)
-    channels = card["channels"] if card else max(train.channels, len(mean))
+    channels = card["channels"] if card else 3 if elsewhere and len(mean) == 3 else train.channels
+    if bool(mean) != bool(std):
+        raise UserError(f"{file}: --mean and --std belong together: give both")
+    given = (_channels("--mean", mean, channels), _channels("--std", std, channels)) if mean else None
     network = build_network(str(model), channels=channels, classes=len(train.classes), size=train.size)
     named = weights.fitted(tensors, network, recipe.model, file)
     network.load_state_dict(named)
@@ -73,15 +82,13 @@ def import_weights(
             "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
             file, next(iter(tensors)), recipe.model,
         )  # fmt: skip
-    if bool(mean) != bool(std):
-        raise UserError(f"{file}: --mean and --std belong together: give both")
-    if mean:
-        normalisation = _channels("--mean", mean, channels), _channels("--std", std, channels)
+    if given:
+        normalisation = given
     elif card:
         normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])
     elif known := getattr(network, "normalisation", None):
         normalisation = known
-    elif model != asked:
+    elif pretrained:
         raise UserError(
             f"{file}: no card beside it tells its normalisation, which with {asked.name} is that of the pretrained "
             "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"

@@ -8,32 +8,45 @@ from typing import Any
 from thirtytwo.errors import UserError
 from thirtytwo.run import Run
 
+SCORED = ("val", "test")
 
-def seen_before(runs: Iterable[Run], record: Mapping[str, Any], source: str | None) -> dict[str, int]:
+
+def seen_before(runs: Iterable[Run], record: Mapping[str, Any]) -> dict[str, int] | None:
     """How many of the images that a new run is scored on were trained on by ``runs``, or by what these learned from.
+
+    An image is told by its position in the set that its source reads, and the set by the order of its labels and file
+    names (`ImageSet.order_hash`): so that another size, or grey for colour, hides nothing.
 
     Args:
         runs: what the new run learns from.
         record: the new run's splits, as `Splits.record` has them.
-        source: the path of its data, where it is one.
 
-    Returns the number by split, "val" and "test", where there are any. Images are told by their positions in the set
-    that their source reads, so that another size, or grey for colour, hides nothing.
+    Returns the number by split, "val" and "test", where there are any; None where it cannot be told, since the source
+    of that name had other images then, or another order of them, and the cut is another.
     """
     learned: set[tuple[str, int]] = set()
+    changed = False
     for run in _with_ancestors(runs):
         theirs = run.split
-        if theirs.get("name") == record["name"] and not _elsewhere(run.env.get("source"), source):
-            learned.update((theirs["cut_from"]["train"], position) for position in theirs["ids"]["train"])
-    counts = {
-        split: sum((record["cut_from"][split], position) in learned for position in record["ids"][split])
-        for split in ("val", "test")
-    }
-    return {split: count for split, count in counts.items() if count}
+        if all(theirs.get("sha256", {}).get(split) == record["sha256"][split] for split in SCORED):
+            continue  # the same cut, of which train is no part
+        order = theirs.get("orders", {}).get(theirs.get("cut_from", {}).get("train"))
+        if order in record["orders"].values():
+            learned.update((order, position) for position in theirs["ids"]["train"])
+        elif theirs.get("name") == record["name"]:
+            changed = True
+    counts = {}
+    for split in SCORED:
+        order = record["orders"][record["cut_from"][split]]
+        counts[split] = sum((order, position) in learned for position in record["ids"][split])
+    found = {split: count for split, count in counts.items() if count}
+    return None if changed and not found else found
 
 
-def said(seen: Mapping[str, int], sizes: Mapping[str, int]) -> str:
+def said(seen: Mapping[str, int] | None, sizes: Mapping[str, int]) -> str:
     """``262 of the 360 images of test``, for a sentence."""
+    if seen is None:
+        return "earlier images of this source, perhaps on some"
     return " and ".join(f"{count:,} of the {sizes[split]:,} images of {split}" for split, count in seen.items())
 
 
@@ -46,12 +59,10 @@ def _with_ancestors(runs: Iterable[Run]) -> Iterator[Run]:
             continue
         known.add(run.path.resolve())
         yield run
-        for path in (run.env.get("teacher"), run.env.get("weights")):
-            if path and Path(path).is_dir():  # weights may be a file's
-                with suppress(UserError):
-                    waiting.append(Run.open(Path(path)))
-
-
-def _elsewhere(then: str | None, now: str | None) -> bool:
-    """Whether two paths are two sets of images, rather than one that was moved."""
-    return bool(then and now and then != now and Path(then).exists())
+        for key in ("teacher", "weights"):
+            with suppress(UserError):  # gone, or damaged
+                path = Path(run.env.get(key, ""))
+                if key in run.env and path.is_dir():  # weights may be a file's
+                    ancestor = Run.open(path)
+                    if ancestor.split and ancestor.card.get("sha256") == run.env.get(f"{key}_sha256"):
+                        waiting.append(ancestor)

@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Family(Protocol):
-    """Components that someone else names. Asked when a name begins with the family's prefix, or is not known at all."""
+    """Components that someone else names. Asked when a name begins with the family's prefix, or is like no other."""
 
     def names(self) -> list[str]:
         """What it holds, without the prefix; empty where it cannot be listed."""
@@ -110,10 +110,12 @@ class Registry(Generic[T]):
                 hint = f"did you mean '{near[0]}'?" if near else f"list what there is with '{prefix}*'"
                 raise UnknownName(f"unknown {self.kind} '{name}': {hint}") from None
         if name not in self._factories:
-            if elsewhere := [prefix for prefix, family in self._families.items() if _holds(family, name)]:
-                raise UnknownName(f"unknown {self.kind} '{name}': did you mean '{elsewhere[0]}{name}'?")
             known = [*self._factories, *(prefix for prefix in self._families if "/" in name or ":" in name)]
-            raise UnknownName(f"unknown {self.kind} '{name}'{did_you_mean(name, known)}")
+            hint = did_you_mean(name, known)
+            if not hint.startswith(":"):  # nothing here is called alike
+                there = [prefix for prefix, family in self._families.items() if _holds(family, name)]
+                hint = f": did you mean '{there[0]}{name}'?" if there else hint
+            raise UnknownName(f"unknown {self.kind} '{name}'{hint}")
         return self._factories[name]
 
     def summary(self, name: str) -> str:
@@ -182,5 +184,5 @@ class Registry(Generic[T]):
 def _holds(family: Family, name: str) -> bool:
     try:
         return name in family.names()
-    except UserError:  # its package is not installed
+    except (UserError, ImportError, RuntimeError):  # its package is not installed, or does not work
         return False

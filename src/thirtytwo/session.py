@@ -162,14 +162,10 @@ def prepare(recipe: Recipe, device: str = "auto") -> Parts:
 def write_origins(run: Run, splits: Splits, device: Device, imports: Sequence[Path], **more: Any) -> None:
     """Write down on which images a new run works and what it runs on; ``more`` joins env.json."""
     run.write_split(splits.record)
+    path = as_path(run.recipe.data.source)
+    source = {"source": str(path.resolve())} if path.exists() else {}
     own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
-    run.write_env({"thirtytwo": __version__, **device.describe(), **_source(run.recipe), **own, **more})
-
-
-def _source(recipe: Recipe) -> dict[str, str]:
-    """What env.json says of the data's source, where it is a path."""
-    path = as_path(recipe.data.source)
-    return {"source": str(path.resolve())} if path.exists() else {}
+    run.write_env({"thirtytwo": __version__, **device.describe(), **source, **own, **more})
 
 
 def _learned_from(parts: Parts) -> dict[str, Any]:
@@ -180,11 +176,12 @@ def _learned_from(parts: Parts) -> dict[str, Any]:
         found |= {"teacher": str(teacher.path.resolve()), "teacher_sha256": teacher.card["sha256"]}
         runs.append(teacher)
     record = parts.splits.record
-    if seen := seen_before(runs, record, _source(parts.recipe).get("source")):
+    seen = seen_before(runs, record)
+    if seen != {}:
         log.warning(
-            "%s: trained on %s, on which this run is scored: give all trainings the same data settings (plan, val, "
-            "test, split_seed, size, channels and fit decide the cut)",
-            " and ".join(str(run.path) for run in runs), said(seen, record["sizes"]),
+            "%s: trained on %s that this run is scored on: give all trainings the same data, and the same settings of "
+            "it (plan, val, test, split_seed, size, channels and fit decide the cut)",
+            " and ".join(sorted({str(run.path) for run in runs})), said(seen, record["sizes"]),
         )  # fmt: skip
         found["seen_before"] = seen
     return found

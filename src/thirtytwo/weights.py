@@ -120,12 +120,17 @@ def fitted(tensors: Mapping[str, Tensor], network: nn.Module, spec: str, file: P
             "name the model and the data that it was trained with"
         )
     require_finite(tensors, file)
+    require_floats(tensors, wanted, file)
+    return dict(tensors)
+
+
+def require_floats(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path) -> None:
+    """Raises UserError when a file's tensor is of whole numbers where the network's own, ``wanted``, is not."""
     for name, tensor in tensors.items():
-        if wanted[name].is_floating_point() and not tensor.is_floating_point():
+        if name in wanted and wanted[name].is_floating_point() and not tensor.is_floating_point():
             raise UserError(
                 f"{file}: its {name} holds whole numbers ({tensor.dtype}): give weights that are not quantised"
             )
-    return dict(tensors)
 
 
 def require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -176,6 +181,11 @@ def _load(data: bytes, file: Path) -> Any:
             "save the weights alone, torch.save(net.state_dict(), FILE)"
         ) from error
     except Exception as error:  # a damaged file may lead the readers anywhere
+        if "TorchScript" in str(error):
+            raise UserError(
+                f"{file}: a TorchScript program, not a state dict: save the weights alone, "
+                "torch.save(net.state_dict(), FILE)"
+            ) from error
         # PyTorch's own words are long, and advise to open the file all the same.
         reason = f" ({error})" if ending in SAFETENSORS else ""
         raise UserError(f"{file}: damaged, or not a {ending} file{reason}: get it again") from error

@@ -7,9 +7,12 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from thirtytwo.errors import UserError
+
+if TYPE_CHECKING:
+    from typer.exceptions import TyperException
 
 VERBS = (
     "train",
@@ -54,7 +57,7 @@ def main() -> None:
     except TyperException as error:
         if not error.format_message():  # the help was asked for by saying nothing
             sys.exit(2)
-        _fail(f"{error.format_message()} ({_hint(getattr(error, 'option_name', ''))})")
+        _fail(f"{error.format_message()} ({_hint(error)})")
     except (KeyboardInterrupt, Abort):
         sys.exit(130)
     except OSError as error:
@@ -63,13 +66,15 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _hint(option: str) -> str:
-    """What to do about an unknown option, or another mistake in the words of the command line."""
+def _hint(error: "TyperException") -> str:
+    """What to do about a mistake in the words of the command line."""
     from thirtytwo.recipe import resolve_key
 
-    key = option.lstrip("-").replace("-", "_")
-    with suppress(UserError):
-        return f"a recipe's keys have no dashes: {resolve_key(key)}=..."
+    verb = getattr(getattr(error, "ctx", None), "info_name", "")
+    if verb in ("train", "find-lr") and error.format_message().startswith("No such option"):
+        with suppress(UserError):
+            key = resolve_key(getattr(error, "option_name", "").lstrip("-").replace("-", "_"))
+            return f"a recipe's keys have no dashes: {key}=..."
     return "`thirtytwo --help` shows the verbs"
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -61,6 +62,13 @@ class ImageSet:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.images.shape[2], self.images.shape[3]
+
+    def order_hash(self) -> str:
+        """sha256 (hex) of the labels and of the files' own names, in order: the same at another size and place."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.labels.numpy().astype("<i8")).data)
+        for path in self.paths or ():
+            digest.update(b"\0" + Path(path).name.encode())
+        return digest.hexdigest()
 
     def select(self, indices: Tensor | np.ndarray) -> "ImageSet":
         """The images at ``indices`` (int64 positions in this set), in that order."""

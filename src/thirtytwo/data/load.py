@@ -106,7 +106,7 @@ def is_name(source: str) -> bool:
 
 def _unknown(source: str, path: Path) -> UserError:
     if any(mark in source for mark in "/\\~."):
-        return UserError(f"{path}: no such file or folder: bring it back, or name another by data.source")
+        return UserError(f"{path}: no such file or folder: bring it back, or name another")
     name = Spec.parse(source).name
     hint = did_you_mean(name, sources.names())
     remedy = hint if hint.startswith(":") else f": set data.source to your folder of pictures{hint}"

@@ -73,6 +73,7 @@ def make_splits(
         for name, image_set in (("train", official.train), ("val", official.val), ("test", official.test))
         if image_set is not None
     }
+    orders = {name: part.images.order_hash() for name, part in parts.items()}
     if plan == "val-from-test":
         if "test" not in parts:
             raise UserError(f"{official.name} has no official test split: plan 'val-from-test' needs one")
@@ -99,6 +100,7 @@ def make_splits(
         "class_counts": {name: image_set.class_counts().tolist() for name, image_set in sets.items()},
         "sha256": {name: content_hash(image_set) for name, image_set in sets.items()},
         "cut_from": {name: parts[name].origin for name in sets},
+        "orders": {origin: orders[origin] for origin in sorted({parts[name].origin for name in sets})},
         "ids": {name: image_set.ids.tolist() for name, image_set in sets.items()},
         "notes": notes,
     }

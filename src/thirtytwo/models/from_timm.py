@@ -137,7 +137,9 @@ def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Modu
     """
     found = pretrained.read(file)
     weights.require_finite(found.tensors, file)
-    own = pretrained.head_of(_with_head_names(_timm().create_model(full, **settings)))
+    fresh = _with_head_names(_timm().create_model(full, **settings))
+    weights.require_floats(found.tensors, fresh.state_dict(), file)
+    own = pretrained.head_of(fresh)
     overlay = {"state_dict": {**found.tensors, **own}, "num_classes": settings["num_classes"], "label_offset": 0}
     try:
         network = _timm().create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **settings)

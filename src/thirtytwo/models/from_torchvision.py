@@ -77,9 +77,9 @@ def _load(name: str, network: nn.Module, published: Any, wanted: str) -> Normali
     """Put weights into ``network``: a file's, those called ``wanted``, or the best that torchvision has."""
     spec, entry = f"torchvision/{name}", _entry(name, published, wanted)
     file = Path(wanted) if pretrained.is_file(wanted) else pretrained.from_torchs_cache(spec, entry.url)
-    if file.name in {each.url.rpartition("/")[2] for each in published}:
-        pretrained.require_hash_in_name(file)
     found = pretrained.read(file)
+    if file.name in {each.url.rpartition("/")[2] for each in published}:
+        pretrained.require_hash_in_name(file, found.origin["weights_sha256"])
     pretrained.put(_named(name, found.tensors, network), network, spec, file)
     network.origin = found.origin  # type: ignore[assignment]
     transforms = entry.transforms()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -68,20 +68,25 @@ def from_torchs_cache(spec: str, url: str) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(file), said and said[1], progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
-            unanswered = isinstance(error, URLError) and not isinstance(error, HTTPError)
-            reason = "no connection" if unanswered else str(error).partition("\n")[0]
+            # A plain URLError wraps what went wrong on the way to the server.
+            reason = str(error.reason if type(error) is URLError else error).partition("\n")[0]
             raise UserError(
                 f"{spec}: its weights cannot be downloaded ({reason}): fetch {url} by other means and put it into "
                 f"{file.parent} (TORCH_HOME moves that folder), or name it in the model, \"{spec}(weights='FILE')\""
             ) from None
-    require_hash_in_name(file)
+    if said:
+        require_hash(file, said[1])
     return file
 
 
-def require_hash_in_name(file: Path) -> None:
+def require_hash_in_name(file: Path, sha256: str) -> None:
     """Raises UserError unless a published file's sha256 begins with the hex digits in its name, if it has any."""
-    if said := HASH_IN_NAME.search(file.name):
-        require_hash(file, said[1])
+    said = HASH_IN_NAME.search(file.name)
+    if said and not sha256.startswith(said[1]):
+        raise UserError(
+            f"{file}: damaged, or another file: its sha256 begins with {sha256[:8]}, not {said[1][:8]} as its name "
+            "says: fetch it again, or give it another name"
+        )
 
 
 def require_hash(file: Path, begin: str) -> None:
