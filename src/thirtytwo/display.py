@@ -59,10 +59,10 @@ class Display(_Renewed):
 
     def _passed(self, progress: "Progress") -> str:
         """Epochs with two digits behind the point, but for the end, whole or not: ``0.30``, ``6``."""
-        return f"{progress.epoch:g}" if progress.step == progress.steps else f"{progress.epoch:.2f}"
+        return f"{progress.epoch:.4g}" if progress.step == progress.steps else f"{progress.epoch:.2f}"
 
     def _line(self, progress: "Progress") -> Text:
-        line = Text(f"{f'epoch {self._passed(progress)}/{self.epochs:g}':<{LABEL - 1}} ")
+        line = Text(f"{f'epoch {self._passed(progress)}/{self.epochs:.4g}':<{LABEL - 1}} ")
         _append_bar(line, progress.step / progress.steps)
         line.append(f"  loss {progress.loss:.3f}")
         if progress.val_accuracies:

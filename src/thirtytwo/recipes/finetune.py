@@ -8,7 +8,9 @@ from thirtytwo.recipes import recipes
 def finetune() -> Recipe:
     """A pretrained ResNet-18 on your own folder of pictures: ``thirtytwo train finetune data.source=FOLDER``.
 
-    The whole network is trained, stages far from the head more slowly. Not measured yet.
+    The whole network is trained, stages far from the head more slowly. Not measured with ResNet-18, for want of the
+    weights. With SqueezeNet 1.1 as its model, 1,000 pictures of CIFAR-10 (JPEG) in ten classes, n = 3: 71.8 % of test,
+    29.9 % from random weights, in 70 seconds on one core.
     """
     return Recipe(
         name="finetune",
@@ -63,13 +65,15 @@ def mobilenetv3_small() -> Recipe:
 
 @recipes.register_as("cifar10-finetune-squeezenet")
 def squeezenet() -> Recipe:
-    """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 128 pixels: all of it is trained, in 8 epochs.
+    """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 128 pixels: all but its first two stages is trained, in 12 epochs.
 
     ``thirtytwo train cifar10-finetune-squeezenet``. Should reach 88 % with mirrored views; measured on CIFAR-10 (JPEG),
-    n = 1: 88.8 % of test with them, 87.4 % without, in 22.5 minutes on one core.
+    n = 1: 89.1 % of test with them, 87.9 % without, in 25 minutes on one core.
     """
-    recipe = _cifar10("squeezenet", "squeezenet1_1(pretrained=True, input=128, last_relu='identity')", freeze="none")
-    return recipe.override({"optim.lr": 5e-4, "train.epochs": 8, "train.batch_size": 64, "train.eval_every": 2})
+    # The first two stages work on the largest maps: frozen, they save a fifth of a step, and edges stay edges.
+    model = "squeezenet1_1(pretrained=True, input=128, last_relu='identity')"
+    recipe = _cifar10("squeezenet", model, freeze="to:features.4")
+    return recipe.override({"optim.lr": 5e-4, "train.epochs": 12, "train.batch_size": 64, "train.eval_every": 2})
 
 
 def _cifar10(name: str, model: str, freeze: str) -> Recipe:
