@@ -6,6 +6,7 @@ Trains and scores nothing. Writes ``results/<name>-<date>.json``.
 """
 
 import argparse
+import re
 from typing import Any
 
 from recipes import keep
@@ -15,9 +16,10 @@ from thirtytwo.run import Run
 
 
 def kept(run: Run) -> dict[str, Any]:
-    """What is kept of one run."""
+    """What is kept of one run: nothing of where its data and its first weights lay."""
+    recipe = run.recipe.override({"model": re.sub(r"weights='[^']*/", "weights='", run.recipe.model)})
     return {
-        "recipe": run.recipe.model_dump(mode="json", exclude={"data": {"source"}}),
+        "recipe": recipe.model_dump(mode="json", exclude={"data": {"source"}}),
         "seconds": run.status["seconds"],
         "threads": run.env.get("threads"),
         "scores": {
