@@ -223,7 +223,7 @@ def test_whether_pictures_were_seen_is_open_where_the_folder_changed(tmp_path, c
     known = train(small(f"data.source={copied}", *words), tmp_path / "runs")
     learned = set(first.split["ids"]["train"])
     assert known.env["seen_before"]["test"] == len(learned.intersection(known.split["ids"]["test"]))
-    shutil.copy(pictures / "0" / "000.png", pictures / "0" / "more.png")
+    shutil.copy(pictures / "0" / "000.png", os.fsencode(pictures / "0") + b"/m\xf6re.png")  # no UTF-8
     caplog.clear()
     open_question = train(small(f"data.source={pictures}", *words), tmp_path / "runs")
     assert open_question.env["seen_before"] is None and "perhaps" in caplog.text

@@ -272,7 +272,7 @@ def test_stages_are_one_models(cli):
         assert done.code == 2 and "--freeze=to:layer4" in done.err and "name one" in done.err
 
 
-def test_a_network_with_two_heads_is_not_solved_for(tmp_path):
+def test_a_network_with_two_heads_is_not_solved_for():
     model = "model=timm/deit_tiny_distilled_patch16_224(input=32)"
     with pytest.raises(UserError, match="does not end in one linear layer"):
         prepare(small(model, "train.freeze=all-but-head", "train.solver=lbfgs"), "cpu")

@@ -18,10 +18,14 @@ class UnknownName(UserError):
     """A component that is not registered under this name."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """What of ``known`` is called most like ``name``; None when nothing is close."""
+    return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``": did you mean 'flip'?"``, or a list of what is known when nothing is close."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f": did you mean '{close[0]}'?"
+    if close := nearest(name, known):
+        return f": did you mean '{close}'?"
     return f". Known: {', '.join(known)}" if known else ""

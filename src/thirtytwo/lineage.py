@@ -59,10 +59,16 @@ def _with_ancestors(runs: Iterable[Run]) -> Iterator[Run]:
             continue
         known.add(run.path.resolve())
         yield run
-        for key in ("teacher", "weights"):
-            with suppress(UserError):  # gone, or damaged
-                path = Path(run.env.get(key, ""))
-                if key in run.env and path.is_dir():  # weights may be a file's
-                    ancestor = Run.open(path)
-                    if ancestor.split and ancestor.card.get("sha256") == run.env.get(f"{key}_sha256"):
-                        waiting.append(ancestor)
+        with suppress(UserError):  # damaged
+            waiting += _parents(run.env)
+
+
+def _parents(env: Mapping[str, Any]) -> Iterator[Run]:
+    """The runs that env.json names, as far as they are whole and have the weights that they had."""
+    for key in ("teacher", "weights"):
+        path = env.get(key)
+        if path is not None and Path(path).is_dir():  # weights may be a file's
+            with suppress(UserError):
+                run = Run.open(Path(path))
+                if run.split and run.card.get("sha256") == env.get(f"{key}_sha256"):
+                    yield run

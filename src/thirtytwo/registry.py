@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
-from thirtytwo.errors import UnknownName, UserError, did_you_mean
+from thirtytwo.errors import UnknownName, UserError, did_you_mean, nearest
 from thirtytwo.spec import Spec
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class Registry(Generic[T]):
         if name not in self._factories:
             known = [*self._factories, *(prefix for prefix in self._families if "/" in name or ":" in name)]
             hint = did_you_mean(name, known)
-            if not hint.startswith(":"):  # nothing here is called alike
+            if nearest(name, known) is None:
                 there = [prefix for prefix, family in self._families.items() if _holds(family, name)]
                 hint = f": did you mean '{there[0]}{name}'?" if there else hint
             raise UnknownName(f"unknown {self.kind} '{name}'{hint}")

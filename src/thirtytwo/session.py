@@ -219,19 +219,20 @@ def _as_begun(run: Run) -> Recipe:
     """The run's recipe, with teacher and weights named by where they lay when it began; without once it is trained."""
     if run.card:
         return run.recipe.override({"train.teacher": "none", "model": run.card["model"]})
-    found, model, weights = {}, Spec.parse(run.recipe.model), "weights"
-    if "teacher" in run.env:
-        found["train.teacher"] = f"run:{_found_again(run, 'teacher', run.recipe.train.teacher.removeprefix('run:'))}"
-    if weights in run.env and model.name.startswith("run:"):
-        found["model"] = f"run:{_found_again(run, weights, model.name.removeprefix('run:'))}"
-    elif weights in run.env and is_file(named := str(model.kwargs.get(weights, ""))):
-        found["model"] = str(replace(model, kwargs={**model.kwargs, weights: _found_again(run, weights, named)}))
-    return run.recipe.override(found)
+    recipe, env = run.recipe, run.env
+    found, model = {}, Spec.parse(recipe.model)
+    if "teacher" in env:
+        found["train.teacher"] = f"run:{_found_again(run, env['teacher'], recipe.train.teacher.removeprefix('run:'))}"
+    if "weights" in env and model.name.startswith("run:"):
+        found["model"] = f"run:{_found_again(run, env['weights'], model.name.removeprefix('run:'))}"
+    elif "weights" in env and is_file(named := str(model.kwargs.get("weights", ""))):
+        there = _found_again(run, env["weights"], named)
+        found["model"] = str(replace(model, kwargs={**model.kwargs, "weights": there}))
+    return recipe.override(found)
 
 
-def _found_again(run: Run, key: str, named: str) -> str:
-    """Where that lies which env.json tells of under ``key``, if it is still there, else ``named`` by the recipe."""
-    then = str(run.env[key])
+def _found_again(run: Run, then: str, named: str) -> str:
+    """Where teacher or weights lie: where they lay ``then``, by env.json, or else as ``named`` by the recipe."""
     if found := next((path for path in (then, named) if as_path(path).exists()), None):
         return found
     raise UserError(f"{run.path}: began with {then}, which is gone: bring it back, and resume again")

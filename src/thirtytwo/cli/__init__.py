@@ -68,10 +68,10 @@ def main() -> None:
 
 def _hint(error: "TyperException") -> str:
     """What to do about a mistake in the words of the command line."""
-    from thirtytwo.recipe import resolve_key
-
     verb = getattr(getattr(error, "ctx", None), "info_name", "")
     if verb in ("train", "find-lr") and error.format_message().startswith("No such option"):
+        from thirtytwo.recipe import resolve_key
+
         with suppress(UserError):
             key = resolve_key(getattr(error, "option_name", "").lstrip("-").replace("-", "_"))
             return f"a recipe's keys have no dashes: {key}=..."

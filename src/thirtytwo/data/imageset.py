@@ -1,6 +1,7 @@
 """Images and labels in memory: the one form that every data source becomes."""
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class ImageSet:
         """sha256 (hex) of the labels and of the files' own names, in order: the same at another size and place."""
         digest = hashlib.sha256(np.ascontiguousarray(self.labels.numpy().astype("<i8")).data)
         for path in self.paths or ():
-            digest.update(b"\0" + Path(path).name.encode())
+            digest.update(b"\0" + os.fsencode(Path(path).name))
         return digest.hexdigest()
 
     def select(self, indices: Tensor | np.ndarray) -> "ImageSet":

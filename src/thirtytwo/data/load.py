@@ -8,7 +8,7 @@ from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, s
 from thirtytwo.data.decoded import Gathered
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import Fit, Size
-from thirtytwo.errors import UnknownName, UserError, did_you_mean
+from thirtytwo.errors import UnknownName, UserError, did_you_mean, nearest
 from thirtytwo.paths import as_path
 from thirtytwo.spec import Spec
 
@@ -109,8 +109,9 @@ def _unknown(source: str, path: Path) -> UserError:
         return UserError(f"{path}: no such file or folder: bring it back, or name another")
     name = Spec.parse(source).name
     hint = did_you_mean(name, sources.names())
-    remedy = hint if hint.startswith(":") else f": set data.source to your folder of pictures{hint}"
-    return UnknownName(f"'{source}' is neither a data source nor a folder here{remedy}")
+    if nearest(name, sources.names()) is None:
+        hint = f": set data.source to your folder of pictures{hint}"
+    return UnknownName(f"'{source}' is neither a data source nor a folder here{hint}")
 
 
 def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:

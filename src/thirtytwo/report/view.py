@@ -282,7 +282,9 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
         sentences.append(f"The weights were imported from {run.env['imported']}, not trained here.")
     if "seen_before" in run.env:
         seen = said(run.env["seen_before"], run.split["sizes"])
-        sentences.append(f"What it learned from was trained on {seen} that it is scored on: figures are too good.")
+        sentences.append(
+            f"What it learned from was trained on {seen} that it is scored on: the figures may be too good."
+        )
     if run.split.get("plan") == "val-from-test":
         sentences.append(
             "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
