@@ -15,12 +15,12 @@ import numpy as np
 from recipes import RESULTS
 from torch import nn
 
+from thirtytwo.figures import canvas
+from thirtytwo.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION
 from thirtytwo.models.classifier import build_network
 from thirtytwo.models.stages import distances, plan, stages
 from thirtytwo.models.summary import summarise
 from thirtytwo.optim import schedules
-from thirtytwo.report.figures import canvas
-from thirtytwo.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

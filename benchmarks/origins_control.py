@@ -33,9 +33,9 @@ from torchvision import transforms
 
 import thirtytwo
 from thirtytwo import recipes
-from thirtytwo.build import load_splits
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.recipe import Recipe
+from thirtytwo.runs.loading import load_splits
 
 NETWORKS = {
     "lenet": "cifar10-tutorial",

@@ -23,10 +23,11 @@ from recipes import keep
 
 import thirtytwo
 from thirtytwo import recipes
-from thirtytwo.build import Parts, load_splits, with_features
 from thirtytwo.recipe import Recipe, parse_assignments
-from thirtytwo.session import prepare
-from thirtytwo.training import advance
+from thirtytwo.runs.loading import load_splits
+from thirtytwo.training.build import Parts, with_features
+from thirtytwo.training.loop import advance
+from thirtytwo.training.session import prepare
 
 STEPS, BATCHES = 3, 50
 """Steps through the network, and for each of them on features, between two looks at the clock."""

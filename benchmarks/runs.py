@@ -12,7 +12,7 @@ from typing import Any
 from recipes import keep
 
 from thirtytwo.cli.scores import stored_scores
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 
 
 def kept(run: Run) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thirtytwo import checkpoint
 from thirtytwo.errors import UserError
+from thirtytwo.files import sha256
+from thirtytwo.runs import checkpoint
 
 
 def tensors(step=0):
@@ -73,7 +74,7 @@ def json_or_none(content):
 
 def manifest(folder):
     files = {name: (folder / "step-000002" / name).read_bytes() for name in ("tensors.safetensors", "state.json")}
-    return {"sha256": {name: checkpoint.sha256(content) for name, content in files.items()}}
+    return {"sha256": {name: sha256(content) for name, content in files.items()}}
 
 
 def test_when_none_is_valid_it_is_one_line(tmp_path):

@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from thirtytwo.checkpoint import sha256, steps
 from thirtytwo.cli.app import complete_run, complete_words
 from thirtytwo.cli.console import say_json
-from thirtytwo.run import Run
+from thirtytwo.files import sha256
+from thirtytwo.runs.checkpoint import steps
+from thirtytwo.runs.run import Run
 
 QUICK = ("epochs=1", "data.limit=200", "--device", "cpu")
 

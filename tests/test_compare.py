@@ -6,9 +6,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from thirtytwo.compare import Compared, Group, compare, detectable, holm, mcnemar, mean_over_seeds, over_images, p_text
 from thirtytwo.errors import UserError
-from thirtytwo.predictions import Predictions
+from thirtytwo.evaluation.compare import (
+    Compared,
+    Group,
+    compare,
+    detectable,
+    holm,
+    mcnemar,
+    mean_over_seeds,
+    over_images,
+    p_text,
+)
+from thirtytwo.evaluation.predictions import Predictions
 
 N = 400
 

@@ -15,12 +15,12 @@ from sklearn.datasets import load_digits, load_sample_image
 
 from thirtytwo.data import decoded
 from thirtytwo.data.cache import cache_size
-from thirtytwo.data.folder import natural
 from thirtytwo.data.imageset import Official
 from thirtytwo.data.load import load
 from thirtytwo.data.scan import scan
 from thirtytwo.data.split import make_splits
 from thirtytwo.errors import UserError
+from thirtytwo.paths import natural
 
 DIGITS = load_digits()
 PIXELS = np.rint(DIGITS.images * 255 / 16).astype(np.uint8)

@@ -15,15 +15,15 @@ from sklearn.datasets import load_digits
 
 import thirtytwo
 from thirtytwo import recipes
-from thirtytwo.build import load_classifier
-from thirtytwo.checkpoint import unpack
 from thirtytwo.errors import UserError
-from thirtytwo.evaluate import logits
+from thirtytwo.evaluation.predict import logits
 from thirtytwo.interrupt import Interrupted
-from thirtytwo.objective import divergence
 from thirtytwo.recipe import Recipe, parse_assignments
-from thirtytwo.run import Run
-from thirtytwo.session import Session
+from thirtytwo.runs.checkpoint import unpack
+from thirtytwo.runs.loading import load_classifier
+from thirtytwo.runs.run import Run
+from thirtytwo.training.objective import divergence
+from thirtytwo.training.session import Session
 
 SMALL = ["data.limit=200", "train.epochs=2", "train.eval_every=0.5", "model=cnn2(width=4)", "train.precision=float32"]
 
@@ -52,7 +52,7 @@ def stopped(recipe: Recipe, out: Path) -> Run:
 
 @pytest.fixture(autouse=True)
 def watch_every_step(monkeypatch):
-    monkeypatch.setattr("thirtytwo.training.TICK", 0.0)
+    monkeypatch.setattr("thirtytwo.training.loop.TICK", 0.0)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from thirtytwo import UserError, open_run
-from thirtytwo.explain import LAYERS, MAPS, explain, first_filters, layer_maps
-from thirtytwo.explanation import load, pack
+from thirtytwo.explain.explanation import load, pack
+from thirtytwo.explain.layers import LAYERS, MAPS, explain, first_filters, layer_maps
+from thirtytwo.figures import canvas, pictures
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.report import html
-from thirtytwo.report.figures import canvas, pictures
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 
 DIGIT = torch.tensor(load_digits().images[3] * 16).clamp(max=255).to(torch.uint8)[None]
 

@@ -12,15 +12,15 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import thirtytwo
-from thirtytwo import export as export_module
-from thirtytwo import weights
-from thirtytwo.build import load_classifier
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
-from thirtytwo.imported import import_weights
+from thirtytwo.models import weights
 from thirtytwo.models.classifier import build_network
 from thirtytwo.recipes import find
-from thirtytwo.run import Run
+from thirtytwo.runs import export as export_module
+from thirtytwo.runs.imported import import_weights
+from thirtytwo.runs.loading import load_classifier
+from thirtytwo.runs.run import Run
 
 NORMALISED = {"mean": (0.5,), "std": (0.25,)}
 

@@ -13,21 +13,22 @@ from torch import nn
 from torch.nn.functional import normalize
 
 import thirtytwo
-from thirtytwo import features as features_module
 from thirtytwo import recipes
-from thirtytwo.build import build, load_classifier, load_splits, with_features
 from thirtytwo.data import cache
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
-from thirtytwo.features import Head, is_linear, pooled
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.neighbours import Neighbours
-from thirtytwo.probe import PENALTIES, _linear
 from thirtytwo.recipe import Recipe, parse_assignments
-from thirtytwo.run import Run
-from thirtytwo.session import Session
-from thirtytwo.training import train
+from thirtytwo.runs.loading import load_classifier, load_splits
+from thirtytwo.runs.run import Run
+from thirtytwo.training import features as features_module
+from thirtytwo.training.build import build, with_features
+from thirtytwo.training.features import Head, is_linear, pooled
+from thirtytwo.training.loop import train
+from thirtytwo.training.probe import PENALTIES, _linear
+from thirtytwo.training.session import Session
 
 FROZEN = ["train.freeze=all-but-head", "train.precision=float32", "augment=none"]
 
@@ -170,7 +171,7 @@ def test_a_solver_that_was_stopped_goes_on_with_the_features_it_has(solver, froz
     recipe = frozen(f"train.solver={solver}", "augment=translate(1)", "train.feature_views=2")
     session = Session.new(recipe, out=tmp_path, device="cpu", test=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("thirtytwo.probe.Interruption", Stopped)
+        patch.setattr("thirtytwo.training.probe.Interruption", Stopped)
         with pytest.raises(Interrupted):
             session.complete(watch=ignore)
     assert session.run.status["state"] == "interrupted" and torch.is_grad_enabled()
@@ -188,7 +189,7 @@ def test_a_training_on_features_resumes_with_the_same_bits(frozen, tmp_path):
     undisturbed = thirtytwo.train(recipe, out=tmp_path, device="cpu", test=False)
     session = Session.new(recipe, out=tmp_path, device="cpu", test=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("thirtytwo.training.TICK", 0.0)
+        patch.setattr("thirtytwo.training.loop.TICK", 0.0)
         with pytest.raises(Interrupted):
             session.complete(watch=lambda progress: progress.step == 25 and os.kill(os.getpid(), signal.SIGINT))
     for path in (tmp_path / "cache" / "decoded").glob("features-*"):

@@ -16,10 +16,10 @@ from PIL import Image
 import thirtytwo
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
+from thirtytwo.figures import canvas
 from thirtytwo.range_test import EXPLODED, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe, parse_assignments
-from thirtytwo.report.figures import canvas
-from thirtytwo.session import prepare
+from thirtytwo.training.session import prepare
 
 OPTIMIZERS = {
     "adamw": ["optim.lr=0.0001"],

@@ -10,9 +10,9 @@ from sklearn import metrics as sk
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from thirtytwo import metrics
-from thirtytwo.metrics import Estimate
-from thirtytwo.predictions import Predictions
+from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.metrics import Estimate
+from thirtytwo.evaluation.predictions import Predictions
 
 
 def predictions_of(logits: np.ndarray, labels: np.ndarray, classes: tuple[str, ...] | None = None) -> Predictions:

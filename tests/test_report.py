@@ -12,14 +12,14 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from thirtytwo import metrics
-from thirtytwo.explanation import Explanation, Layer
-from thirtytwo.predictions import Predictions
+from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.explain.explanation import Explanation, Layer
+from thirtytwo.figures import canvas, pictures, scores
 from thirtytwo.recipe import Data, Recipe, Train
 from thirtytwo.report import html
-from thirtytwo.report.figures import canvas, pictures, scores
 from thirtytwo.report.view import view
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 
 DIGITS = tuple("0123456789")
 VOID = {"meta", "link", "img", "br", "hr", "input", "path", "rect", "use", "image"}

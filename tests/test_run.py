@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from thirtytwo.errors import UserError
-from thirtytwo.predictions import Predictions
+from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.recipe import Recipe
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 
 CARD = {
     "model": "cnn2", "channels": 1, "size": [8, 8], "classes": ["a", "b"], "mean": [0.5], "std": [0.2], "fit": "pad",
@@ -169,7 +169,7 @@ def test_no_run_here(tmp_path):
 
 HOLD = """
 import sys
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 with Run.open(sys.argv[1]).owned():
     print("mine", flush=True)
     sys.stdin.read()

@@ -14,7 +14,7 @@ from scipy import stats
 
 import thirtytwo
 from thirtytwo import recipes
-from thirtytwo.checkpoint import sha256
+from thirtytwo.files import sha256
 from thirtytwo.studies import find, studies
 from thirtytwo.study.definition import from_toml, from_values
 from thirtytwo.study.folder import StudyFolder

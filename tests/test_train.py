@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from thirtytwo import recipes
-from thirtytwo.build import build
-from thirtytwo.checkpoint import load, sha256, steps, unpack
 from thirtytwo.errors import UserError
+from thirtytwo.files import sha256
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.recipe import Recipe, parse_assignments
-from thirtytwo.run import Run
-from thirtytwo.session import Session
+from thirtytwo.runs.checkpoint import load, steps, unpack
+from thirtytwo.runs.run import Run
+from thirtytwo.training.build import build
+from thirtytwo.training.session import Session
 
 SMALL = ["data.limit=200", "train.epochs=2", "train.eval_every=0.5", "model=cnn2(width=4)", "optim.name=sgd",
          "optim.lr=0.1"]  # fmt: skip
@@ -54,7 +55,7 @@ def stop_at(step: int):
 
 @pytest.fixture(autouse=True)
 def watch_every_step(monkeypatch):
-    monkeypatch.setattr("thirtytwo.training.TICK", 0.0)
+    monkeypatch.setattr("thirtytwo.training.loop.TICK", 0.0)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(tmp_path):

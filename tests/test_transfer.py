@@ -21,20 +21,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 import thirtytwo
-from thirtytwo import recipes, weights
-from thirtytwo.build import load_classifier
-from thirtytwo.checkpoint import unpack
+from thirtytwo import recipes
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.interrupt import Interrupted
-from thirtytwo.models import models
+from thirtytwo.models import models, weights
 from thirtytwo.models.adapt import starvation, starved
 from thirtytwo.models.classifier import build_network
 from thirtytwo.models.stages import plan, stages, table
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.recipes import recipes as registry
-from thirtytwo.run import Run
-from thirtytwo.session import Session, prepare
+from thirtytwo.runs.checkpoint import unpack
+from thirtytwo.runs.loading import load_classifier
+from thirtytwo.runs.run import Run
+from thirtytwo.training.session import Session, prepare
 
 SIZE = (32, 32)
 SMALL = ["data.limit=24", "data.val=30", "train.batch_size=12", "train.epochs=1", "optim.name=sgd", "optim.lr=0.01",
@@ -103,7 +103,7 @@ def save_state(state, path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def watch_every_step(monkeypatch):
-    monkeypatch.setattr("thirtytwo.training.TICK", 0.0)
+    monkeypatch.setattr("thirtytwo.training.loop.TICK", 0.0)
 
 
 def fine_tuned(name: str, options: str, freeze: str, file: Path, out: Path) -> None:

@@ -7,7 +7,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from thirtytwo.version import __version__
 
 if TYPE_CHECKING:
     from thirtytwo.api import (
@@ -44,6 +44,7 @@ __all__ = [
     "StudyResult",
     "TrainedRun",
     "UserError",
+    "__version__",
     "find_lr",
     "import_run",
     "open_run",

@@ -13,19 +13,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from thirtytwo import metrics, recipes, studies
-from thirtytwo.build import load_classifier
-from thirtytwo.closing import close
-from thirtytwo.compare import Compared
+from thirtytwo import recipes, studies
 from thirtytwo.data import picture
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
-from thirtytwo.evaluate import logits
-from thirtytwo.explain import explain
-from thirtytwo.export import export
-from thirtytwo.imported import Channels, import_weights, recipe_beside
+from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.compare import Compared
+from thirtytwo.evaluation.predict import logits
+from thirtytwo.explain.layers import explain
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.paths import NUMBERED
 from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
@@ -36,12 +33,16 @@ from thirtytwo.report.study import table as study_table
 from thirtytwo.report.study import view as view_study
 from thirtytwo.report.study import write as write_study_report
 from thirtytwo.report.view import explained
-from thirtytwo.run import Run
-from thirtytwo.score import images_of, score_test
-from thirtytwo.session import Session, prepare
+from thirtytwo.runs.export import export
+from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
+from thirtytwo.runs.loading import images_of, load_classifier
+from thirtytwo.runs.run import Run
+from thirtytwo.runs.score import score_test
+from thirtytwo.study.closing import close
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
-from thirtytwo.workers import begin, train_all
+from thirtytwo.study.workers import begin, train_all
+from thirtytwo.training.session import Session, prepare
 
 Picture = str | Path | np.ndarray | Tensor | Image.Image
 

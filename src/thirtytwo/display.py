@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from thirtytwo.state import Progress
     from thirtytwo.study.folder import Trial
-    from thirtytwo.workers import Standing
+    from thirtytwo.study.workers import Standing
+    from thirtytwo.training.state import Progress
 
 output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 LABEL = 14

@@ -15,3 +15,8 @@ def as_path(text: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise UserError(f"{text}: no such home folder") from None
+
+
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Sort key by which ``class2`` comes before ``class10``."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from thirtytwo.build import Parts
-from thirtytwo.checkpoint import write_atomic
 from thirtytwo.errors import UserError
+from thirtytwo.figures import canvas
+from thirtytwo.figures.rates import loss_over_rate
+from thirtytwo.files import write_atomic
 from thirtytwo.recipe import Recipe
-from thirtytwo.report.figures import canvas
-from thirtytwo.report.figures.rates import loss_over_rate
-from thirtytwo.state import Progress
-from thirtytwo.training import TICK, Watch, advance
+from thirtytwo.training.build import Parts
+from thirtytwo.training.loop import TICK, Watch, advance
+from thirtytwo.training.state import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -28,7 +28,7 @@ def _import(files: list[Path]) -> list[Path]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from thirtytwo import __version__
+        from thirtytwo.version import __version__
 
         typer.echo(f"thirtytwo {__version__}")
         raise typer.Exit

@@ -9,9 +9,9 @@ from thirtytwo.cli.app import Json, app, complete_run
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
-    from thirtytwo.compare import Group
-    from thirtytwo.predictions import Predictions
-    from thirtytwo.run import Run
+    from thirtytwo.evaluation.compare import Group
+    from thirtytwo.evaluation.predictions import Predictions
+    from thirtytwo.runs.run import Run
 
 
 @app.command()
@@ -34,9 +34,9 @@ def compare(
     """Compare runs, or groups of runs of several seeds: differences, intervals, and whether chance explains them."""
     from dataclasses import asdict
 
-    from thirtytwo import compare as comparison
     from thirtytwo.cli.compared import say_compared
     from thirtytwo.cli.console import say_json
+    from thirtytwo.evaluation import compare as comparison
 
     groups = _by_word(runs, split) if "vs" in runs else _by_recipe(runs, split)
     rows = comparison.compare(groups, [None, *[groups[0]] * (len(groups) - 1)])
@@ -72,13 +72,13 @@ def _by_recipe(words: list[str], split: str) -> "list[Group]":
 
 
 def _open(word: str) -> "Run":
-    from thirtytwo.run import Run
+    from thirtytwo.runs.run import Run
 
     return Run.open(Path(word))
 
 
 def _groups(parts: "list[list[Run]]", split: str) -> "list[Group]":
-    from thirtytwo.compare import Group
+    from thirtytwo.evaluation.compare import Group
 
     names = [_named([run.name for run in runs]) for runs in parts]
     if len({*names}) < len(names):  # runs of one name in several folders

@@ -3,9 +3,9 @@
 from math import isnan
 
 from thirtytwo.cli.console import one_line, plain_table, say, show
-from thirtytwo.compare import Compared, p_text
 from thirtytwo.display import output
-from thirtytwo.metrics import Estimate
+from thirtytwo.evaluation.compare import Compared, p_text
+from thirtytwo.evaluation.metrics import Estimate
 
 
 def say_compared(rows: list[Compared], split: str) -> None:

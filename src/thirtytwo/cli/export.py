@@ -23,9 +23,9 @@ def export(
 ) -> None:
     """Write a run's network as a state dict that plain PyTorch loads, and beside it, as JSON, what it needs."""
     from thirtytwo.cli.console import say, say_json
-    from thirtytwo.export import export as write
-    from thirtytwo.run import Run
-    from thirtytwo.weights import beside
+    from thirtytwo.models.weights import beside
+    from thirtytwo.runs.export import export as write
+    from thirtytwo.runs.run import Run
 
     found = Run.open(run)
     file = file or Path(f"{found.recipe.name}.{format}")

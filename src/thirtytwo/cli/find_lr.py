@@ -8,8 +8,8 @@ import typer
 from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, RecipeWords, app
 
 if TYPE_CHECKING:
-    from thirtytwo.build import Parts
     from thirtytwo.range_test import RangeTest
+    from thirtytwo.training.build import Parts
 
 
 @app.command()
@@ -41,7 +41,7 @@ def find_lr(
     from thirtytwo.cli.console import errors, say, say_json
     from thirtytwo.display import Display
     from thirtytwo.range_test import ladder, range_test, require_free
-    from thirtytwo.session import prepare
+    from thirtytwo.training.session import prepare
 
     file = out or Path(f"find-lr-{recipe.name}.png")
     require_free(file)

@@ -40,9 +40,9 @@ def import_file(
     from thirtytwo import recipes
     from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
-    from thirtytwo.imported import import_weights, recipe_beside
     from thirtytwo.recipe import parse_assignments
     from thirtytwo.report.html import write as write_report
+    from thirtytwo.runs.imported import import_weights, recipe_beside
 
     words = words or []
     named = bool(words) and "=" not in words[0]

@@ -8,10 +8,10 @@ def info(device: DeviceName = "auto", as_json: Json = False) -> None:
     """What this machine has: device, precision, threads, versions, cache."""
     from importlib.metadata import version
 
-    from thirtytwo import __version__
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.cache import cache_dir, cache_size
     from thirtytwo.device import Device
+    from thirtytwo.version import __version__
 
     found = {"thirtytwo": __version__, **Device.choose(device).describe()}
     for package in ("torchvision", "numpy", "scikit-learn", "pillow"):

@@ -40,9 +40,9 @@ def model(
     """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
     from dataclasses import asdict
 
-    from thirtytwo import reuse  # noqa: F401  (makes models called run:PATH known)
     from thirtytwo.cli.console import errors, one_line, output, plain_table, say_json, say_names, show
     from thirtytwo.models import models
+    from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
     if "(" not in name and not name.startswith("run:") and any(mark in name for mark in "*?["):
         if freeze is not None:
@@ -56,7 +56,7 @@ def model(
     from thirtytwo.models.adapt import starvation
     from thirtytwo.models.classifier import build_network, channels_of
     from thirtytwo.models.summary import summarise
-    from thirtytwo.run import Run
+    from thirtytwo.runs.run import Run
 
     card: dict[str, Any] = Run.open(name.removeprefix("run:")).card if name.startswith("run:") else {}
     channels = channels or card.get("channels", 3)

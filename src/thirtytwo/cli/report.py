@@ -8,7 +8,7 @@ def report(run: RunPath, as_json: Json = False) -> None:
     """Write a run's report.html and figures anew from what the run left behind."""
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.report.html import write
-    from thirtytwo.run import Run
+    from thirtytwo.runs.run import Run
 
     path = write(Run.open(run))
     if as_json:

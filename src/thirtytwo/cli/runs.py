@@ -21,7 +21,7 @@ def list_runs(
 ) -> None:
     """A line a run: state, data, model, seed, val and test accuracy with its interval, looks."""
     from thirtytwo.cli.console import one_line, output, plain_table, say_json, show
-    from thirtytwo.data.folder import natural
+    from thirtytwo.paths import natural
 
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: train something first, or name the folder that holds your runs")
@@ -48,7 +48,7 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
     from thirtytwo.cli.scores import say_run_json, say_scores
     from thirtytwo.display import clock
     from thirtytwo.report.view import standing
-    from thirtytwo.run import Run
+    from thirtytwo.runs.run import Run
 
     found = Run.open(run)
     if as_json:
@@ -78,8 +78,8 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
 
 def _row(path: Path) -> dict[str, Any]:
     """What the list says of one run; of a run that cannot be read, what is wrong with it."""
-    from thirtytwo import metrics
-    from thirtytwo.run import Run
+    from thirtytwo.evaluation import metrics
+    from thirtytwo.runs.run import Run
 
     row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
     try:
@@ -100,7 +100,7 @@ def _row(path: Path) -> dict[str, Any]:
 
 def _cell(value: object) -> str:
     from thirtytwo.cli.console import one_line
-    from thirtytwo.metrics import Estimate
+    from thirtytwo.evaluation.metrics import Estimate
 
     if isinstance(value, Estimate):
         return f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"

@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from thirtytwo import metrics
 from thirtytwo.cli.console import plain_table, say, say_json, show
 from thirtytwo.display import output, percent
-from thirtytwo.metrics import Estimate
+from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.metrics import Estimate
 from thirtytwo.report.view import SCORES
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 
 
 def stored_scores(run: Run) -> dict[str, dict[str, Estimate]]:

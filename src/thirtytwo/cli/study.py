@@ -75,7 +75,7 @@ def run_study(
     from thirtytwo.cli.console import errors, one_line
     from thirtytwo.display import StudyDisplay
     from thirtytwo.study.folder import StudyFolder
-    from thirtytwo.workers import begin, train_all
+    from thirtytwo.study.workers import begin, train_all
 
     if (Path(words[0]) / "study.json").is_file():
         if words[1:] or out or seeds or device != "auto":
@@ -156,7 +156,7 @@ def close_study(
 ) -> None:
     """Score test, once and for all: after it nothing of the study is trained any more."""
     from thirtytwo.cli.console import say
-    from thirtytwo.closing import close
+    from thirtytwo.study.closing import close
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)

@@ -10,7 +10,7 @@ from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
     from thirtytwo.recipe import Recipe
-    from thirtytwo.session import Session
+    from thirtytwo.training.session import Session
 
 
 @app.command()
@@ -46,7 +46,7 @@ def train(
     from thirtytwo.cli.console import errors, one_line, say
     from thirtytwo.display import Display
     from thirtytwo.interrupt import Interrupted
-    from thirtytwo.session import Session
+    from thirtytwo.training.session import Session
 
     silent = quiet or as_json
     try:

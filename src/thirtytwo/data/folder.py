@@ -1,7 +1,6 @@
 """Class folders: ``<root>/<class>/<picture>``, or ``<root>/train|val|test/<class>/<picture>``."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from thirtytwo.data.decoded import Encoded, Gathered, Source
 from thirtytwo.data.picture import is_picture_name
 from thirtytwo.errors import UserError
+from thirtytwo.paths import natural
 
 SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
@@ -62,11 +62,6 @@ def gather(root: Path) -> Gathered:
     if outside:
         notes.append(f"ignored {outside} folder{'s' * (outside > 1)} beside train, val and test")
     return Gathered(root.resolve().name, root, tuple(names), splits, sorted(found.files), tuple(notes))
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """Sort key by which ``class2`` comes before ``class10``."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)], name
 
 
 def _require_classes(root: Path, trees: dict[str, dict[str, list[Path]]], names: Sequence[str]) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thirtytwo.data.decoded import Encoded, Gathered, Source
-from thirtytwo.data.folder import ORDER, SPLITS, natural
+from thirtytwo.data.folder import ORDER, SPLITS
 from thirtytwo.errors import UserError
+from thirtytwo.paths import natural
 
 if TYPE_CHECKING:
     import pyarrow.parquet

@@ -9,9 +9,8 @@ from typing import Any
 import requests
 from torch import nn
 
-from thirtytwo import weights
 from thirtytwo.errors import UserError, did_you_mean
-from thirtytwo.models import models, pretrained
+from thirtytwo.models import models, pretrained, weights
 from thirtytwo.models.adapt import Normalisation, adaptable
 
 SHA256_DIGITS = 64

@@ -11,8 +11,8 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
-from thirtytwo import weights
 from thirtytwo.errors import UserError
+from thirtytwo.models import weights
 from thirtytwo.models.adapt import Normalisation
 from thirtytwo.models.stages import heads
 from thirtytwo.paths import as_path

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from thirtytwo.checkpoint import write_atomic
-from thirtytwo.explanation import Explanation
-from thirtytwo.report.figures import canvas, pictures
+from thirtytwo.explain.explanation import Explanation
+from thirtytwo.figures import canvas, pictures
+from thirtytwo.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirtytwo.checkpoint import write_atomic
-from thirtytwo.compare import p_text
-from thirtytwo.explanation import Explanation
-from thirtytwo.metrics import Estimate
-from thirtytwo.report.figures import canvas, pictures, scores
+from thirtytwo.evaluation.compare import p_text
+from thirtytwo.evaluation.metrics import Estimate
+from thirtytwo.explain.explanation import Explanation
+from thirtytwo.figures import canvas, pictures, scores
+from thirtytwo.files import write_atomic
 from thirtytwo.report.view import SCORES, Closeup, Curves, Picture, Scored, View, view
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 
 if TYPE_CHECKING:
     from jinja2 import Environment

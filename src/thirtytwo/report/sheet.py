@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from thirtytwo.augment import Augmentation
 from thirtytwo.data.imageset import Official
 from thirtytwo.errors import UserError
-from thirtytwo.preview import augmented, sample
-from thirtytwo.report.figures import canvas, pictures
+from thirtytwo.figures import canvas, pictures
+from thirtytwo.training.preview import augmented, sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thirtytwo.checkpoint import write_atomic
-from thirtytwo.compare import LEVEL, Compared
-from thirtytwo.metrics import confusion, recalls
-from thirtytwo.report.figures import canvas, pictures, scores
-from thirtytwo.report.figures import studies as figures
-from thirtytwo.report.figures.studies import ArmCurves
+from thirtytwo.evaluation.compare import LEVEL, Compared
+from thirtytwo.evaluation.metrics import confusion, recalls
+from thirtytwo.figures import canvas, pictures, scores
+from thirtytwo.figures import studies as figures
+from thirtytwo.figures.studies import ArmCurves
+from thirtytwo.files import write_atomic
 from thirtytwo.report.html import environment
 from thirtytwo.report.view import Pair, pairs
 from thirtytwo.study.folder import StudyFolder, Trial

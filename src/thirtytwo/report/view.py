@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from thirtytwo import metrics
-from thirtytwo.explanation import Explanation
-from thirtytwo.lineage import said
-from thirtytwo.metrics import ClassScores, Estimate, ReliabilityBin
-from thirtytwo.predictions import Predictions
-from thirtytwo.run import Run
+from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.metrics import ClassScores, Estimate, ReliabilityBin
+from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.explain.explanation import Explanation
+from thirtytwo.figures.scores import Curve
+from thirtytwo.runs.lineage import said
+from thirtytwo.runs.run import Run
 from thirtytwo.study.folder import StudyFolder
 
 WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 30, 18, 12, 3
@@ -40,15 +41,6 @@ class Scored:
     def name(self) -> str:
         """``test``, or ``test, 6 views`` with test-time augmentation."""
         return self.split if self.views == 1 else f"{self.split}, {self.views} views"
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A quantity over the epochs; steps at which it was not measured are left out."""
-
-    name: str
-    epochs: list[float]
-    values: list[float]
 
 
 @dataclass(frozen=True)

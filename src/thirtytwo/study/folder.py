@@ -13,12 +13,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from thirtytwo import recipes
-from thirtytwo.checkpoint import sha256, write_atomic
-from thirtytwo.compare import Compared, Group, compare
 from thirtytwo.errors import UserError
+from thirtytwo.evaluation.compare import Compared, Group, compare
+from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.files import sha256, write_atomic
 from thirtytwo.paths import as_path
-from thirtytwo.predictions import Predictions
-from thirtytwo.run import Run
+from thirtytwo.runs.run import Run
 from thirtytwo.study.definition import Study, from_toml
 
 FORMAT = 1

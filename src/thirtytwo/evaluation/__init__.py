@@ -1,0 +1,1 @@
+"""Predictions, the scores that derive from them, and comparisons of scores."""

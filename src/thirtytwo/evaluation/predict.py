@@ -1,0 +1,64 @@
+"""Predict with a trained model, plainly and with test-time augmentation."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.device import Device
+from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.models.classifier import Classifier
+
+BATCH, GPU_BATCH = 500, 2000
+"""Images a forward pass. On a processor more is no faster, and takes more memory."""
+
+VIEWS = {"none": 1, "flip": 2, "flip+shift": 6}
+"""How many views of an image each kind of test-time augmentation averages."""
+
+
+def predict(
+    model: Classifier, images: ImageSet, device: Device, *, split: str, views: str = "none"
+) -> tuple[Predictions, Predictions | None]:
+    """Score an image set: the plain predictions, and those averaged over ``views`` unless that is "none"."""
+    plain, averaged = logits(model, images.images, device, views=views)
+    labels, ids = images.labels.numpy(), images.ids.numpy()
+    predictions = Predictions(plain.numpy(), labels, images.classes, ids, split)
+    if averaged is None:
+        return predictions, None
+    return predictions, Predictions(averaged.numpy(), labels, images.classes, ids, split, VIEWS[views])
+
+
+@torch.inference_mode()
+def logits(model: Classifier, images: Tensor, device: Device, *, views: str = "none") -> tuple[Tensor, Tensor | None]:
+    """Logits of uint8 images (N, C, H, W): float32 (N, K) on the processor, plain and averaged over ``views``.
+
+    "flip" averages an image with its mirror image; "flip+shift" gives that half the weight, and a quarter each to the
+    mirrored pairs of the image shifted by one pixel to the upper left and to the lower right (arXiv 2404.00498).
+    """
+    model.eval()
+
+    def forward(batch: Tensor) -> Tensor:
+        with device.autocast():
+            return model(batch).float()
+
+    plain, averaged = [], []
+    for block in images.split(BATCH if device.torch.type == "cpu" else GPU_BATCH):
+        batch = block.to(device.torch).to(torch.float32, memory_format=torch.channels_last).div_(255)
+        straight = forward(batch)
+        plain.append(straight)
+        if views != "none":
+            averaged.append(_average(forward, batch, straight, shift=views == "flip+shift"))
+    return torch.cat(plain).cpu(), torch.cat(averaged).cpu() if averaged else None
+
+
+def _average(forward: Callable[[Tensor], Tensor], batch: Tensor, straight: Tensor, *, shift: bool) -> Tensor:
+    mirrored = (straight + forward(batch.flip(-1))) / 2
+    if not shift:
+        return mirrored
+    height, width = batch.shape[-2:]
+    padded = pad(batch, (1, 1, 1, 1), mode="reflect")
+    shifted = [padded[..., 2 * i : 2 * i + height, 2 * i : 2 * i + width] for i in (0, 1)]
+    pairs = [(forward(view) + forward(view.flip(-1))) / 2 for view in shifted]
+    return (mirrored + (pairs[0] + pairs[1]) / 2) / 2

@@ -1,0 +1,75 @@
+"""What a network makes of one picture, layer by layer: plain data, and its .npz form."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from thirtytwo.files import pack_arrays, read_arrays
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Some feature maps of one layer.
+
+    Attributes:
+        name: dotted, as in ``named_modules``: of the convolution or pool, after which ``types`` ran.
+        types: the classes of the modules, such as "Conv2d, BatchNorm2d, ReLU".
+        shape: (C, h, w) of the whole output.
+        channels: int64 (M,): which of the C channels these are, ascending.
+        maps: float32 (M, h, w).
+    """
+
+    name: str
+    types: str
+    shape: tuple[int, int, int]
+    channels: np.ndarray
+    maps: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A picture on its way through a network.
+
+    Attributes:
+        picture: uint8 (C, H, W), as the network saw it before normalisation.
+        filters: float32 (C_out, C_in, h, w): the weights of the first convolution; C_out is 0 where there is none.
+        layers: in the order in which they run; empty where no layer gives maps.
+    """
+
+    picture: np.ndarray
+    filters: np.ndarray
+    layers: tuple[Layer, ...]
+
+
+def pack(explanation: Explanation, id_: int) -> bytes:
+    """An .npz file of an explanation and the picture's id; maps lose all but 256 levels between a layer's extremes."""
+    layers = explanation.layers
+    ranges = np.array([(layer.maps.min(), layer.maps.max()) for layer in layers], np.float32).reshape(-1, 2)
+    arrays = {
+        "picture": explanation.picture,
+        "id": np.array(id_),
+        "filters": explanation.filters,
+        "names": np.array([layer.name for layer in layers], str),
+        "types": np.array([layer.types for layer in layers], str),
+        "shapes": np.array([layer.shape for layer in layers], np.int64).reshape(-1, 3),
+        "ranges": ranges,
+    }
+    for i, (layer, (low, high)) in enumerate(zip(layers, ranges, strict=True)):
+        levels = (layer.maps - low) * (255 / ((high - low) or 1.0))
+        arrays |= {f"channels_{i}": layer.channels, f"maps_{i}": levels.round().astype(np.uint8)}
+    return pack_arrays(arrays)
+
+
+def load(path: Path) -> tuple[Explanation, int]:
+    """Read what `pack` packed: the explanation and the picture's id. Raises UserError for a bad file."""
+    count = len(read_arrays(path, "names")["names"])
+    kept = [f"{key}_{i}" for key in ("channels", "maps") for i in range(count)]
+    arrays = read_arrays(path, "picture", "id", "filters", "names", "types", "shapes", "ranges", *kept)
+    layers = []
+    for i, (low, high) in enumerate(arrays["ranges"]):
+        maps = low + arrays[f"maps_{i}"] * ((high - low) / np.float32(255))
+        name, types = str(arrays["names"][i]), str(arrays["types"][i])
+        c, h, w = arrays["shapes"][i].tolist()
+        layers.append(Layer(name, types, (c, h, w), arrays[f"channels_{i}"], maps))
+    return Explanation(arrays["picture"], arrays["filters"], tuple(layers)), int(arrays["id"])

@@ -1,0 +1,1 @@
+"""The run folder, and everything that reads or makes one without training."""

@@ -1,0 +1,122 @@
+"""Checkpoints: atomic to write, hashed, safe to open.
+
+A checkpoint is a folder ``step-000391`` of ``tensors.safetensors``, ``state.json`` and ``MANIFEST.json`` with the
+others' sha256. It is written under a temporary name, synced, and renamed, so that a folder of its final name is either
+whole or damaged later, which the hashes show. Nothing in it can run code.
+"""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from thirtytwo.errors import UserError
+from thirtytwo.files import sha256, write_atomic
+
+KEEP = 2
+
+
+def pack(tensors: dict[str, Tensor]) -> bytes:
+    """Tensors as safetensors, with the names of those in channels_last order in the metadata.
+
+    The order in memory decides the order of sums, so that an exact resume needs it back.
+    """
+    channels_last = [name for name, tensor in tensors.items() if _is_channels_last(tensor)]
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    return save_tensors(plain, metadata={"channels_last": json.dumps(channels_last)})
+
+
+def unpack(data: bytes, source: Path) -> dict[str, Tensor]:
+    """What `pack` packed. Raises UserError naming ``source`` when it is damaged."""
+    try:
+        tensors = load_tensors(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        channels_last = json.loads(header.get("__metadata__", {}).get("channels_last", "[]"))
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise UserError(f"{source}: damaged, not readable as safetensors ({error})") from None
+    return {
+        name: tensor.contiguous(memory_format=torch.channels_last) if name in channels_last else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def save(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
+    """Write the checkpoint of ``step`` into ``folder`` and drop all but the newest two."""
+    final = folder / f"step-{step:06d}"
+    temporary = folder / f".{final.name}.tmp"
+    for leftover in (*folder.glob(".step-*.tmp"), final):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{temporary}: cannot be made ({error.strerror})") from None
+    files = {"tensors.safetensors": pack(tensors), "state.json": json.dumps(state).encode()}
+    for name, data in files.items():
+        write_atomic(temporary / name, data)
+    manifest = {"step": step, "sha256": {name: sha256(data) for name, data in files.items()}}
+    write_atomic(temporary / "MANIFEST.json", json.dumps(manifest).encode())
+    _sync_folder(temporary)
+    temporary.rename(final)
+    _sync_folder(folder)
+    found = steps(folder)
+    # A later one than this can only be damaged: the training has gone on from before it.
+    for old in {*found} - {*[each for each in found if each <= step][-KEEP:]}:
+        shutil.rmtree(folder / f"step-{old:06d}", ignore_errors=True)
+    return final
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps of which ``folder`` holds a checkpoint, ascending."""
+    names = folder.iterdir() if folder.is_dir() else ()
+    return sorted(int(match.group(1)) for path in names if (match := re.fullmatch(r"step-(\d{6,})", path.name)))
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the state of one checkpoint. Raises UserError when a byte differs from the manifest's hashes."""
+    try:
+        manifest = json.loads((path / "MANIFEST.json").read_bytes())
+        files = {name: (path / name).read_bytes() for name in ("tensors.safetensors", "state.json")}
+        for name, data in files.items():
+            if sha256(data) != manifest["sha256"][name]:
+                raise UserError(f"{path / name}: damaged, its sha256 differs from the manifest's")
+        return unpack(files["tensors.safetensors"], path), json.loads(files["state.json"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: damaged checkpoint ({error})") from None
+
+
+def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
+    """The newest valid checkpoint with a line about each damaged newer one; None where there is no checkpoint.
+
+    Raises UserError when there are checkpoints but none of them is valid.
+    """
+    damaged: list[str] = []
+    for step in reversed(steps(folder)):
+        try:
+            tensors, state = load(folder / f"step-{step:06d}")
+        except UserError as error:
+            damaged.append(str(error))
+        else:
+            return tensors, state, damaged
+    if damaged:
+        raise UserError(f"{damaged[0]}; no valid checkpoint is left in {folder}: start the training again")
+    return None
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return tensor.ndim == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)

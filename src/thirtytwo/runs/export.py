@@ -1,0 +1,59 @@
+"""A run's network as a file for other programs, checked against the model that it came from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.evaluation.predict import logits
+from thirtytwo.files import sha256, write_atomic
+from thirtytwo.models import weights
+from thirtytwo.rng import generator
+from thirtytwo.runs.card import classifier_for, ready
+from thirtytwo.runs.loading import load_classifier, own_components
+from thirtytwo.runs.run import Run
+
+CHECKED_ON = 64
+"""Images of random pixels on which an exported network must give the run's logits."""
+
+
+def export(run: Run, file: Path) -> dict[str, Any]:
+    """Write the state dict of a run's network as ``.pth`` or ``.safetensors``, and ``<file>.json`` beside it.
+
+    The network takes normalised images; the JSON file says how: mean and std of each channel in 0..1, size, channels,
+    classes in label order, and the recipe. It is returned. What was written is read back, and must give the same
+    logits (float32, on the processor) as the run's model, bit for bit.
+
+    Raises UserError when the run is not trained to its end, a file is there already, or the disk gave back other
+    weights than it was given; nothing is left then.
+    """
+    beside = weights.beside(file)
+    for path in (file, beside):
+        if path.exists():
+            raise UserError(f"{path}: exists already: name another file, `thirtytwo export {run.path} FILE`")
+    if "neighbours" in run.card:
+        raise UserError(f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run of lbfgs")
+    device = Device.choose("cpu", "float32")
+    model = load_classifier(run, device)
+    data = weights.pack(model.network.state_dict(), file)
+    card = {**run.card, "sha256": sha256(data), "recipe": run.recipe.model_dump(mode="json", exclude_none=True)}
+    write_atomic(file, data)
+    try:
+        with own_components(run):
+            again = classifier_for(card)
+        again.network.load_state_dict(weights.unpacked(file.read_bytes(), file))
+        height, width = card["size"]
+        pixels = torch.randint(
+            256, (CHECKED_ON, card["channels"], height, width), generator=generator(0, "export"), dtype=torch.uint8
+        )
+        mine, theirs = (logits(each, pixels, device)[0] for each in (model, ready(again, device)))
+        if not torch.equal(mine, theirs):
+            raise UserError(f"{file}: the disk gave back other weights than it was given: export to another disk")
+        write_atomic(beside, (json.dumps(card, indent=1) + "\n").encode())
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    return card

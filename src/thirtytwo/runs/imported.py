@@ -1,0 +1,149 @@
+"""A run made from weights that were trained elsewhere: scored, and ready to predict and to report."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.models import weights
+from thirtytwo.models.adapt import without_weights
+from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.recipe import Recipe, from_values
+from thirtytwo.runs import checkpoint
+from thirtytwo.runs.card import describe
+from thirtytwo.runs.lineage import write_origins
+from thirtytwo.runs.loading import check, load_classifier, load_splits
+from thirtytwo.runs.run import Run
+from thirtytwo.runs.score import score
+from thirtytwo.spec import Spec
+
+log = logging.getLogger("thirtytwo")
+
+Channels = Sequence[float]
+"""A number for each channel, or one for all."""
+
+
+def import_weights(
+    file: Path,
+    recipe: Recipe,
+    *,
+    mean: Channels = (),
+    std: Channels = (),
+    out: Path,
+    device: str = "auto",
+    test: bool = False,
+    imports: Sequence[Path] = (),
+) -> Run:
+    """Make a run of a state dict: ``.pth``, which is read without running what it holds, or ``.safetensors``.
+
+    Args:
+        file: the state dict of the network alone.
+        recipe: what says which network and which data the weights are for.
+        mean, std: the normalisation, in 0..1, that the network was trained with; three of each for a network that saw
+            RGB. Without them it is taken from ``<file>.json``; where there is none from the run that the recipe's model
+            names, or from the training images, which a warning says.
+        out: where the run folder is made.
+        device: where it is scored.
+        test: whether to look at the test split too; val is always scored.
+        imports: the user's files that registered components.
+
+    Pretrained weights that the recipe's model begins with are neither needed nor looked for. Raises UserError, and
+    leaves nothing, when the file cannot be read, holds more than weights, does not fit, or nothing tells its
+    normalisation.
+    """
+    stored = weights.read(file)
+    card, tensors = stored.card, stored.tensors
+    asked = Spec.parse(recipe.model)
+    model = without_weights(asked)
+    elsewhere = "/" in asked.name  # of another package, or a run's
+    pretrained = elsewhere and bool(asked.kwargs.get("pretrained") or asked.kwargs.get("weights"))
+    if pretrained and asked.kwargs.get("input") == "weights":
+        raise UserError(
+            f"model '{asked}': the weights are {file}'s: say the size that they were trained at, input=NUMBER"
+        )
+    check(recipe.override({"train.teacher": "none", "model": str(model)}))  # nothing is learned here
+    chosen = Device.choose(device, recipe.train.precision)
+    splits = load_splits(recipe)
+    train = splits.train
+    if card:
+        _require_same(card, train, file)
+    channels = card["channels"] if card else 3 if elsewhere and len(mean) == 3 else train.channels
+    if bool(mean) != bool(std):
+        raise UserError(f"{file}: --mean and --std belong together: give both")
+    given = (_channels("--mean", mean, channels), _channels("--std", std, channels)) if mean else None
+    network = build_network(str(model), channels=channels, classes=len(train.classes), size=train.size)
+    named = weights.fitted(tensors, network, recipe.model, file)
+    network.load_state_dict(named)
+    if not named.keys() & tensors.keys():
+        log.warning(
+            "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
+            file, next(iter(tensors)), recipe.model,
+        )  # fmt: skip
+    if given:
+        normalisation = given
+    elif card:
+        normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])
+    elif known := getattr(network, "normalisation", None):
+        normalisation = known
+    elif pretrained:
+        raise UserError(
+            f"{file}: no card beside it tells its normalisation, which with {asked.name} is that of the pretrained "
+            "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        )
+    else:
+        normalisation = train.statistics()
+        log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
+    classifier = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
+    run = Run.create(out, recipe)
+    with run.owned():
+        write_origins(
+            run, splits.record, chosen.describe(), imports, imported=str(file.resolve()), sha256=stored.sha256
+        )
+        run.write_model(checkpoint.pack(classifier.state_dict()), describe(classifier, recipe, train))
+        stored_model = load_classifier(run, chosen)
+        for split in ("val", "test") if test else ("val",):
+            score(run, stored_model, getattr(splits, split), chosen, split, by="import")
+        run.set_status("finished")
+    return run
+
+
+def recipe_beside(file: Path) -> Recipe:
+    """The recipe in the card beside a file; it needs no other weights. Raises UserError where there is none."""
+    card = weights.card_beside(file)
+    if not isinstance(card.get("recipe"), dict):
+        if not file.is_file():
+            raise UserError(f"{file}: no such file")
+        raise UserError(
+            f"{file}: nothing beside it says what it is for: name the recipe whose model and data it belongs to, "
+            f"`thirtytwo import {file} RECIPE`"
+        )
+    try:
+        return from_values(card["recipe"]).override({"model": card["model"]})
+    except UserError as error:
+        raise UserError(f"{weights.beside(file)}: {error}") from None
+
+
+def _require_same(card: weights.Card, images: ImageSet, file: Path) -> None:
+    """Raises UserError when the card tells of other images than these: the network would be shown what it never saw."""
+    channels = max(images.channels, card["channels"])  # grey images become RGB
+    for key, here in (("channels", channels), ("size", images.size), ("classes", list(images.classes))):
+        if card[key] != here:
+            raise UserError(
+                f"{weights.beside(file)}: says {key} {card[key]}, the recipe's data has {here}: name the data that the "
+                "weights are for"
+            )
+
+
+def _channels(option: str, numbers: Channels, channels: int) -> Tensor:
+    """float32 (C,). Raises UserError for another count, for what is not finite, and for a standard deviation of 0."""
+    found = torch.tensor(numbers, dtype=torch.float32)
+    if len(found) not in (1, channels):
+        raise UserError(f"{option}: {len(found)} numbers for images of {channels} channels: give one a channel")
+    if not bool(found.isfinite().all()) or (option == "--std" and not bool((found > 0).all())):
+        raise UserError(f"{option}: must be finite{', and above 0' if option == '--std' else ''}")
+    return found.expand(channels).clone()

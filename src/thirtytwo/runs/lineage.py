@@ -1,0 +1,140 @@
+"""Where a run comes from: its data, its machine, and what the runs that it learns from were trained on."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from thirtytwo.errors import UserError
+from thirtytwo.paths import as_path
+from thirtytwo.recipe import Recipe
+from thirtytwo.runs.run import Run
+from thirtytwo.spec import Spec
+from thirtytwo.version import __version__
+
+log = logging.getLogger("thirtytwo")
+
+SCORED = ("val", "test")
+
+
+def seen_before(runs: Iterable[Run], record: Mapping[str, Any]) -> dict[str, int] | None:
+    """How many of the images that a new run is scored on were trained on by ``runs``, or by what these learned from.
+
+    An image is told by its position in the set that its source reads, and the set by the order of its labels and file
+    names (`ImageSet.order_hash`): so that another size, or grey for colour, hides nothing.
+
+    Args:
+        runs: what the new run learns from.
+        record: the new run's splits, as `Splits.record` has them.
+
+    Returns the number by split, "val" and "test", where there are any; None where it cannot be told, since the source
+    of that name had other images then, or another order of them, and the cut is another.
+    """
+    learned: set[tuple[str, int]] = set()
+    changed = False
+    for run in _with_ancestors(runs):
+        theirs = run.split
+        if all(theirs.get("sha256", {}).get(split) == record["sha256"][split] for split in SCORED):
+            continue  # the same cut, of which train is no part
+        order = theirs.get("orders", {}).get(theirs.get("cut_from", {}).get("train"))
+        if order in record["orders"].values():
+            learned.update((order, position) for position in theirs["ids"]["train"])
+        elif theirs.get("name") == record["name"]:
+            changed = True
+    counts = {}
+    for split in SCORED:
+        order = record["orders"][record["cut_from"][split]]
+        counts[split] = sum((order, position) in learned for position in record["ids"][split])
+    found = {split: count for split, count in counts.items() if count}
+    return None if changed and not found else found
+
+
+def said(seen: Mapping[str, int] | None, sizes: Mapping[str, int]) -> str:
+    """``262 of the 360 images of test``, for a sentence."""
+    if seen is None:
+        return "earlier images of this source, perhaps on some"
+    return " and ".join(f"{count:,} of the {sizes[split]:,} images of {split}" for split, count in seen.items())
+
+
+def _with_ancestors(runs: Iterable[Run]) -> Iterator[Run]:
+    """Each of them, and what they learned from as far as it is still there, once."""
+    waiting, known = list(runs), set()
+    while waiting:
+        run = waiting.pop()
+        if run.path.resolve() in known:
+            continue
+        known.add(run.path.resolve())
+        yield run
+        with suppress(UserError):  # damaged
+            waiting += _parents(run.env)
+
+
+def _parents(env: Mapping[str, Any]) -> Iterator[Run]:
+    """The runs that env.json names, as far as they are whole and have the weights that they had."""
+    for key in ("teacher", "weights"):
+        path = env.get(key)
+        if path is not None and Path(path).is_dir():  # weights may be a file's
+            with suppress(UserError):
+                run = Run.open(Path(path))
+                if run.split and run.card.get("sha256") == env.get(f"{key}_sha256"):
+                    yield run
+
+
+def learned_from(
+    recipe: Recipe, origin: Mapping[str, str], teacher: Run | None, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What env.json says of the teacher and of the first weights: where they lie, their hashes, what they have seen.
+
+    Args:
+        recipe: of the new run.
+        origin: where the network's first weights lay, and their sha256; empty where they were drawn.
+        teacher: the run that it learns from, if any.
+        record: the new run's splits, as `Splits.record` has them.
+
+    A warning says how many of the images that the new run is scored on were trained on.
+    """
+    found: dict[str, Any] = dict(origin)
+    runs = [Run.open(Path(found["weights"]))] if Spec.parse(recipe.model).name.startswith("run:") else []
+    if teacher:
+        found |= {"teacher": str(teacher.path.resolve()), "teacher_sha256": teacher.card["sha256"]}
+        runs.append(teacher)
+    seen = seen_before(runs, record)
+    if seen != {}:
+        log.warning(
+            "%s: trained on %s that this run is scored on: give all trainings the same data, and the same settings of "
+            "it (plan, val, test, split_seed, size, channels and fit decide the cut)",
+            " and ".join(sorted({str(run.path) for run in runs})), said(seen, record["sizes"]),
+        )  # fmt: skip
+        found["seen_before"] = seen
+    return found
+
+
+def write_origins(
+    run: Run, record: Mapping[str, Any], machine: Mapping[str, Any], imports: Sequence[Path], **more: Any
+) -> None:
+    """Write down on which images a new run works and what it runs on; ``more`` joins env.json.
+
+    Args:
+        run: the new run.
+        record: its splits, as `Splits.record` has them.
+        machine: where it computes, as `Device.describe` has it.
+        imports: the user's files that registered components.
+    """
+    run.write_split(record)
+    path = as_path(run.recipe.data.source)
+    source = {"source": str(path.resolve())} if path.exists() else {}
+    own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
+    run.write_env({"thirtytwo": __version__, **machine, **source, **own, **more})
+
+
+def require_same_weights(run: Run, what: str, key: str, now: str) -> None:
+    """Raises UserError when the weights' sha256 is not what env.json says under ``key``."""
+    then = run.env.get(key)
+    if then is None:
+        log.warning("%s: its %s was not written down when it began: %s may be another", run.path, key, what)
+    elif then != now:
+        raise UserError(
+            f"{run.path}: {what} is not the one that it began with (sha256 {now[:12]}, not {then[:12]}): "
+            "bring the old weights back, or train again"
+        )

@@ -1,0 +1,97 @@
+"""What a recipe or a run names, found and loaded: components, data, a teacher, a trained model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thirtytwo.augment import Chain
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.load import load
+from thirtytwo.data.split import Splits, make_splits
+from thirtytwo.device import Device
+from thirtytwo.errors import UnknownName, UserError
+from thirtytwo.models import models
+from thirtytwo.models.classifier import Classifier
+from thirtytwo.optim import averages, optimizers, schedules
+from thirtytwo.recipe import Recipe
+from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
+from thirtytwo.runs.card import classifier_for, ready
+from thirtytwo.runs.checkpoint import unpack
+from thirtytwo.runs.run import Run
+
+
+def check(recipe: Recipe) -> None:
+    """Find every misspelt component, and the teacher, before any data is loaded. UserError for the first mistake."""
+    Chain.parse(recipe.augment)
+    schedules.build(recipe.schedule)
+    for registry, text in ((models, recipe.model), (averages, recipe.average), (optimizers, recipe.optim.name)):
+        registry.check(text)
+    find_teacher(recipe)
+
+
+def find_teacher(recipe: Recipe) -> Run | None:
+    """The run that the recipe's training learns from. Raises UserError when there is none, or it is not finished."""
+    if recipe.train.teacher == "none":
+        return None
+    try:
+        run = Run.open(recipe.train.teacher.removeprefix("run:"))
+        run.require_trained()
+    except UserError as error:
+        raise UserError(f"train.teacher={recipe.train.teacher}: {error}") from None
+    return run
+
+
+def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
+    """The recipe's data, decoded and cut; from ``source``, where a run found them before, if that still exists."""
+    data = recipe.data
+    where = source if source is not None and Path(source).exists() else data.source
+    official = load(where, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
+    return make_splits(
+        official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit
+    )
+
+
+def images_of(run: Run, split: str) -> ImageSet:
+    """The images of a run's split, loaded again. Raises UserError when they are others now."""
+    with own_components(run):
+        splits = load_splits(run.recipe, source=run.env.get("source"))
+    require_same_split(run, splits, split)
+    images: ImageSet = getattr(splits, split)
+    return images
+
+
+def require_same_split(run: Run, splits: Splits, split: str) -> None:
+    """Raises UserError when the images of ``split`` are not those that the run was made with."""
+    if not run.split:
+        raise UserError(f"{run.path}/split.json: missing, so that nothing tells which images the run has: restore it")
+    then, now = run.split.get("sha256", {}).get(split), splits.record["sha256"][split]
+    if then != now:
+        raise UserError(
+            f"{run.path}: the {split} images of '{run.recipe.data.source}' are not those that this run was made with "
+            f"(sha256 {now[:12]}, not {str(then)[:12]}): bring the data back, or train again"
+        )
+
+
+def load_classifier(run: Run, device: Device) -> Classifier:
+    """A finished run's model, ready to score. UserError when its weights are missing, damaged or of another shape."""
+    tensors = unpack(run.read_weights(), run.weights)
+    card = run.card
+    with own_components(run):
+        model = classifier_for(card)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(f"{run.weights}: does not fit the model {card['model']} ({error})") from None
+    return ready(model, device)
+
+
+@contextmanager
+def own_components(run: Run) -> Iterator[None]:
+    """Within this context an unknown component's message names the files that the run was trained with."""
+    try:
+        yield
+    except UnknownName as error:
+        files = " ".join(f"--import {file}" for file in run.env.get("imports", ()))
+        if files:
+            raise UserError(f"{error} ({run.path} was trained with {files}: pass it again)") from None
+        raise

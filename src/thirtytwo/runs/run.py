@@ -1,0 +1,351 @@
+"""The run folder: the only reader and writer of its files.
+
+Reading a run needs no torch until its weights are asked for; nothing in the folder can run code.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from thirtytwo import records
+from thirtytwo.errors import UserError
+from thirtytwo.evaluation import predictions as predictions_file
+from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.explain import explanation as explanation_file
+from thirtytwo.explain.explanation import Explanation
+from thirtytwo.files import pack_arrays, read_arrays, sha256, write_atomic
+from thirtytwo.paths import as_path
+from thirtytwo.recipe import Recipe, from_toml
+
+FORMAT = 1
+
+
+class Run:
+    """One training of one recipe: a folder. Make one with `create`, read one with `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / ".lock", timeout=0)
+
+    @classmethod
+    def create(cls, root: Path, recipe: Recipe, name: str | None = None) -> "Run":
+        """A new folder ``root/<name>``, else ``root/<recipe's name>-<number>``; never one that exists."""
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            numbered = re.compile(rf"{re.escape(recipe.name)}-(\d+)")
+            taken = [int(match.group(1)) for path in root.iterdir() if (match := numbered.fullmatch(path.name))]
+            number = max(taken, default=0) + 1
+            while True:
+                try:
+                    path = root / (name or f"{recipe.name}-{number}")
+                    path.mkdir()
+                    break
+                except FileExistsError:
+                    if name:
+                        raise
+                    number += 1
+        except OSError as error:
+            raise UserError(f"{root}: cannot make a run folder here ({error.strerror}): choose another --out") from None
+        run = cls(path)
+        text = recipe.to_toml()
+        run._write("recipe.toml", text)
+        run.set_status("created", recipe_sha256=sha256(text.encode()))
+        return run
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Run":
+        """An existing run. Raises UserError when it is none, or was written by a later version."""
+        path = as_path(path)
+        if path.is_file():
+            raise UserError(
+                f"{path}: a file, no run's folder: `thirtytwo import {path}` makes a run of a file of weights"
+            )
+        if not path.is_dir():
+            raise UserError(f"{path}: no such run folder (`thirtytwo runs list` lists them)")
+        if not (path / "recipe.toml").is_file() or not (path / "status.json").is_file():
+            raise UserError(f"{path}: not a run folder, it holds no recipe.toml and status.json")
+        run = cls(path)
+        found = (run._read_json("status.json", shaped=False) or {}).get("format")
+        if not isinstance(found, int) or found > FORMAT:
+            raise UserError(f"{path}: written in format {found}, this version reads format {FORMAT}: upgrade thirtytwo")
+        _ = run.status  # raises when it is damaged
+        return run
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def lock(self) -> None:
+        """Own the folder until the process ends or `owned` gives it back. UserError when another process owns it."""
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise UserError(f"{self.path}: another process is working on this run: wait for it, or stop it") from None
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from None
+
+    def unlock(self) -> None:
+        """Give the folder back."""
+        self._lock.release(force=True)
+
+    @property
+    def busy(self) -> bool:
+        """Whether another process is working on this run."""
+        if self._lock.is_locked:
+            return False
+        try:
+            self._lock.acquire()
+        except (Timeout, OSError):
+            return True
+        self._lock.release()
+        return False
+
+    @property
+    def standing(self) -> str:
+        """The status's state, or "stopped" where it says "running" and no process is at work."""
+        state = str(self.status["state"])
+        return "stopped" if state == "running" and not self.busy else state
+
+    @contextmanager
+    def owned(self) -> Iterator[None]:
+        """Own the folder within this context, and give it back at its end."""
+        self.lock()
+        try:
+            yield
+        finally:
+            self.unlock()
+
+    # What was asked for, and on what.
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe that the run trains. Raises UserError when the file is not the one that the run was begun with."""
+        path = self.path / "recipe.toml"
+        recipe = from_toml(path)
+        if sha256(path.read_bytes()) != self.status.get("recipe_sha256"):
+            raise UserError(
+                f"{path}: not the recipe that this run was begun with: restore it, or train a new run with it"
+            )
+        return recipe
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """Versions, device, precision and threads; empty before the training started."""
+        return self._read_json("env.json") or {}
+
+    @property
+    def split(self) -> dict[str, Any]:
+        """Name, classes, plan, sizes, class counts, hashes and ids of the splits; empty before they were made."""
+        return self._read_json("split.json") or {}
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the weights need to be used: model, classes, size, preprocessing (model.json); empty before the end."""
+        return self._read_json("model.json") or {}
+
+    def write_env(self, env: Mapping[str, Any]) -> None:
+        """Write env.json."""
+        self._write_json("env.json", env)
+
+    def write_split(self, record: Mapping[str, Any]) -> None:
+        """Write split.json."""
+        self._write_json("split.json", record)
+
+    # How it goes.
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """``format``, ``state`` (created, running, finished, interrupted, failed), ``step``, ``steps``, ``seconds``."""
+        return self._read_json("status.json") or {}
+
+    def set_status(self, state: str, **more: Any) -> None:
+        """Write status.json: what was there, the new state, and ``more``."""
+        kept = self.status if (self.path / "status.json").is_file() else {"started": _now()}
+        kept.pop("message", None)
+        self._write_json("status.json", {**kept, "format": FORMAT, "state": state, "updated": _now(), **more})
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """One record an evaluation, in order of steps."""
+        return self._read_lines("metrics.jsonl")
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Append a record to metrics.jsonl."""
+        self._append("metrics.jsonl", record)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the metrics of steps after ``step``, which a resumed training will write again."""
+        kept = [record for record in self.metrics() if record["step"] <= step]
+        self._write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    # What came out.
+
+    @property
+    def weights(self) -> Path:
+        """The trained weights (safetensors)."""
+        return self.path / "model.safetensors"
+
+    def write_model(self, weights: bytes, card: Mapping[str, Any]) -> None:
+        """Write the weights and their card, which holds their sha256."""
+        write_atomic(self.weights, weights)
+        self._write_json("model.json", {"format": FORMAT, **card, "sha256": sha256(weights)})
+
+    def require_trained(self) -> None:
+        """Raises UserError when the run has no weights yet."""
+        if not self.card or not self.weights.is_file():
+            raise UserError(f"{self.path}: not trained to its end yet: run `thirtytwo train --resume {self.path}`")
+
+    def read_weights(self) -> bytes:
+        """The weights' bytes. Raises UserError when there are none or a byte has changed."""
+        self.require_trained()
+        data = self.weights.read_bytes()
+        if sha256(data) != self.card.get("sha256"):
+            raise UserError(f"{self.weights}: damaged, its sha256 differs from model.json's: restore or train again")
+        return data
+
+    def predictions(self, split: str) -> tuple[Predictions, Predictions | None] | None:
+        """The stored predictions of a split, plain and with test-time augmentation; None where it was not scored."""
+        path = self.path / "predictions" / f"{split}.npz"
+        return predictions_file.load(path) if path.is_file() else None
+
+    def write_predictions(self, plain: Predictions, tta: Predictions | None) -> None:
+        """Write ``predictions/<split>.npz``."""
+        self._write_arrays(plain.split, predictions_file.pack(plain, tta))
+
+    def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Stored examples of a split: uint8 (M, C, H, W) and their ids (M,); None where there are none."""
+        return self._read_pair(f"{split}-pictures", "images", "ids")
+
+    def write_pictures(self, split: str, images: np.ndarray, ids: np.ndarray) -> None:
+        """Write ``predictions/<split>-pictures.npz``."""
+        self._write_arrays(f"{split}-pictures", pack_arrays({"images": images, "ids": ids}))
+
+    def training_pictures(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Stored training images, as they are and as epochs show them, with labels, as `preview` makes them."""
+        return self._read_pair("train-pictures", "images", "labels")
+
+    def write_training_pictures(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Write ``predictions/train-pictures.npz``."""
+        self._write_arrays("train-pictures", pack_arrays({"images": images, "labels": labels}))
+
+    def explanation(self) -> tuple[Explanation, int] | None:
+        """What the network makes of one picture of val, and the picture's id; None where that was not written."""
+        path = self.path / "predictions" / "layers.npz"
+        return explanation_file.load(path) if path.is_file() else None
+
+    def write_explanation(self, explanation: Explanation, id_: int) -> None:
+        """Write ``predictions/layers.npz``."""
+        self._write_arrays("layers", explanation_file.pack(explanation, id_))
+
+    def looks(self) -> list[dict[str, Any]]:
+        """Every scoring of a test split, oldest first."""
+        return self._read_lines("looks.jsonl")
+
+    def record_look(self, by: str, n: int, accuracies: Mapping[int, float]) -> None:
+        """Write down that the test split was scored, before anyone sees the score.
+
+        Args:
+            by: who asked for it, "train", "test", "study" or "import".
+            n: images scored.
+            accuracies: by number of views; 1 is the score without test-time augmentation.
+        """
+        look = {"time": _now(), "split": "test", "by": by, "n": n, "weights_sha256": self.card.get("sha256")}
+        views = max(accuracies)
+        look |= {"accuracy": accuracies[1], "views": views, "accuracy_tta": accuracies[views] if views > 1 else None}
+        self._append("looks.jsonl", look)
+
+    def results(self) -> list[dict[str, str]]:
+        """The rows of results.csv: a row a score."""
+        path = self.path / "results.csv"
+        if not path.is_file():
+            return []
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return list(csv.DictReader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise UserError(f"{path}: damaged, cannot be read as CSV ({error}): restore it, or delete it") from None
+
+    def write_results(self, rows: list[dict[str, Any]]) -> None:
+        """Replace the rows of the splits that ``rows`` speak of in results.csv."""
+        splits = {row["split"] for row in rows}
+        rows = [*(row for row in self.results() if row["split"] not in splits), *rows]
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        self._write("results.csv", buffer.getvalue())
+
+    def _write(self, name: str, text: str) -> None:
+        write_atomic(self.path / name, text.encode())
+
+    def _read_pair(self, name: str, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Two arrays of ``predictions/<name>.npz``; None where there is no such file."""
+        path = self.path / "predictions" / f"{name}.npz"
+        if not path.is_file():
+            return None
+        arrays = read_arrays(path, first, second)
+        return arrays[first], arrays[second]
+
+    def _write_arrays(self, name: str, data: bytes) -> None:
+        (self.path / "predictions").mkdir(exist_ok=True)
+        write_atomic(self.path / "predictions" / f"{name}.npz", data)
+
+    def _append(self, name: str, record: Mapping[str, Any]) -> None:
+        """Add a line and sync it. What a kill left of an unfinished line is taken away first."""
+        path = self.path / name
+        try:
+            whole = path.read_bytes() if path.is_file() else b""
+            if not whole.endswith(b"\n") and whole:
+                write_atomic(path, whole[: whole.rfind(b"\n") + 1])
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, allow_nan=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise UserError(f"{self.path / name}: cannot be written ({error.strerror})") from None
+
+    def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        self._write(name, json.dumps(value, indent=1) + "\n")
+
+    def _read_json(self, name: str, *, shaped: bool = True) -> dict[str, Any] | None:
+        """A JSON object; ``shaped`` checks that it holds what its file must hold in this version."""
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            value = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: damaged, cannot be read as JSON ({error}): restore it") from None
+        return records.checked(path, value, shaped=shaped)
+
+    def _read_lines(self, name: str) -> list[dict[str, Any]]:
+        """A JSON object a line. A last line that a kill cut short is left out."""
+        path = self.path / name
+        if not path.is_file():
+            return []
+        try:
+            *whole, _cut = path.read_text(encoding="utf-8").split("\n")
+            found = [json.loads(line) for line in whole if line]
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: damaged, cannot be read as JSON lines ({error}): restore it") from None
+        return [records.checked(path, record) for record in found]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,74 @@
+"""Score a trained run on a split, and write down all that a report will need. Test is looked at here alone."""
+
+from typing import Any
+
+import numpy as np
+
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.device import Device
+from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.predict import predict
+from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.explain.layers import explain
+from thirtytwo.models.classifier import Classifier
+from thirtytwo.rng import numpy_generator
+from thirtytwo.runs.loading import images_of
+from thirtytwo.runs.run import Run
+
+PICTURES = 36
+"""Pictures of each kind, right and confidently wrong, that a run keeps for its report."""
+
+
+def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: str, *, by: str) -> None:
+    """Predict the images of ``split`` ("val" or "test") and store predictions, examples and scores in the run.
+
+    Scoring test is a look: it is written down, with who asked for it (``by``: "train", "test", "study" or "import").
+    """
+    plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
+    if split == "test":
+        accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}
+        run.record_look(by, len(plain), accuracies)
+    run.write_predictions(plain, averaged)
+    chosen = _examples(plain, run.recipe.seed)
+    run.write_pictures(split, images.images[chosen].numpy(), plain.ids[chosen])
+    if split == "val":
+        typical = _typical(plain)
+        run.write_explanation(explain(model, images.images[typical]), int(plain.ids[typical]))
+    run.write_results([_row(run, each) for each in (plain, averaged) if each is not None])
+
+
+def score_test(run: Run, model: Classifier, device: Device, *, by: str) -> None:
+    """Load a finished run's data again and score its test split. Raises UserError when the images are others now."""
+    images = images_of(run, "test")
+    with run.owned():
+        score(run, model, images, device, "test", by=by)
+
+
+def _examples(predictions: Predictions, seed: int) -> np.ndarray:
+    """Positions of the most confident mistakes, most confident first, then of a random sample of right answers."""
+    confidence = predictions.probabilities.max(axis=1)
+    wrong = np.flatnonzero(~predictions.correct)
+    right = np.flatnonzero(predictions.correct)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:PICTURES]
+    sample = numpy_generator(seed, "examples").permutation(right)[:PICTURES]
+    return np.concatenate([worst, sample])
+
+
+def _typical(predictions: Predictions) -> int:
+    """Position of the picture to explain: of the first class with a right answer, the most confidently right one."""
+    confidence = predictions.probabilities.max(axis=1)
+    return int(np.lexsort((-confidence, predictions.labels, ~predictions.correct))[0])
+
+
+def _row(run: Run, predictions: Predictions) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "run": run.name,
+        "seed": run.recipe.seed,
+        "split": predictions.split,
+        "views": predictions.views,
+        "n": len(predictions),
+    }
+    for name, estimate in metrics.scores(predictions).items():
+        ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+        row |= {f"{name}{end}": f"{value:.6g}" for end, value in ends.items()}
+    return row

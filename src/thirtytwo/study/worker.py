@@ -1,0 +1,83 @@
+"""A process that trains runs of a study, one after the other, as the process that started it asks.
+
+It reads ``ARM<tab>SEED`` lines and answers with lines: a share in 0..1 now and then, and at a run's end ``done``, or
+``failed`` and what went wrong. It ends when there is nothing more to read.
+"""
+
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from thirtytwo.errors import UserError
+
+if TYPE_CHECKING:
+    from thirtytwo.study.folder import StudyFolder
+
+
+def main() -> None:
+    """``worker FOLDER``. Exits with 130 or 143 when it is asked to stop in the middle of a run, which it then saves."""
+    asked: SimpleQueue[str] = SimpleQueue()
+    threading.Thread(target=_read, args=(asked,), daemon=True).start()
+
+    import torch
+
+    from thirtytwo.imports import run_file
+    from thirtytwo.interrupt import Interrupted
+    from thirtytwo.study.folder import StudyFolder
+
+    folder = StudyFolder.open(sys.argv[1])
+    torch.set_num_threads(folder.threads)
+    for file in folder.imports:
+        run_file(Path(file))
+    while True:
+        arm, _, seed = asked.get().partition("\t")
+        try:
+            _train(folder, arm, int(seed))
+            _answer("done")
+        except UserError as error:
+            _answer(f"failed {error}")
+        except Interrupted as interrupted:
+            sys.exit(128 + interrupted.signal)
+
+
+def _read(asked: "SimpleQueue[str]") -> None:
+    """Hand on what is asked. The input ends with the process at its other end, even when that is killed.
+
+    Then this one must not go on alone, for the study may be taken up again at once. (By the file descriptor: a thread
+    that waits in Python's own buffer would keep the interpreter from ending.)
+    """
+    rest = b""
+    while data := os.read(0, 65536):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            asked.put(line.decode())
+    os._exit(0)
+
+
+def _answer(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _train(folder: "StudyFolder", arm: str, seed: int) -> None:
+    from thirtytwo.training.session import Session
+    from thirtytwo.training.state import Progress
+
+    trial = folder.trial(arm, seed)
+    if trial.run is None:
+        shutil.rmtree(trial.path, ignore_errors=True)
+        files = [Path(file) for file in folder.imports]
+        recipe = folder.study.recipe(arm, seed)
+        out, name = trial.path.parent, trial.path.name
+        session = Session.new(recipe, out=out, name=name, device=folder.device, test=False, imports=files)
+    else:
+        session = Session.resume(trial.path, device=folder.device)
+
+    def watch(progress: Progress) -> None:
+        _answer(f"{progress.step / progress.steps:.4f}")
+
+    session.complete(watch=watch)

@@ -1,0 +1,230 @@
+"""Recipe -> components: the only place where the two meet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from thirtytwo.augment import Chain
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.split import Splits
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.models.adapt import forget_faster
+from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.stages import Freeze, distances, heads, plan
+from thirtytwo.optim import averages, optimizers, schedules
+from thirtytwo.optim.averaging import Average
+from thirtytwo.optim.optimizer import Optimizer, parameter_groups
+from thirtytwo.optim.schedule import Schedule
+from thirtytwo.recipe import Recipe
+from thirtytwo.rng import derive
+from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
+from thirtytwo.runs.loading import find_teacher, load_classifier
+from thirtytwo.runs.run import Run
+from thirtytwo.training.features import FeatureFeed, Features, compute, is_linear
+from thirtytwo.training.feed import Batches, Feed
+from thirtytwo.training.objective import Distillation, Labels, Objective
+
+INITIALISE_ON = 5000
+"""Images that a network with a data-dependent initialisation is shown."""
+LISTED = 10
+"""Classes that a message names."""
+
+
+@dataclass(eq=False)
+class Parts:
+    """Everything that one training needs."""
+
+    recipe: Recipe
+    device: Device
+    splits: Splits
+    feed: Batches
+    model: Classifier
+    freeze: Freeze
+    optimizer: Optimizer
+    schedule: Schedule
+    average: Average
+    objective: Objective
+    teacher: Run | None
+    probed: str | None
+    """The last layer's name in the network, where it alone is trained and all that it needs are its own inputs."""
+    features: Features | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.feed.steps(self.recipe.train.epochs)
+
+    @property
+    def forward(self) -> Callable[[Tensor], Tensor]:
+        """What a batch's images pass through in training: the model, or its head alone where they are features."""
+        trained = self.model if self.features is None else self.features.head_of(self.model)
+        return torch.compile(trained) if self.recipe.train.compile else trained
+
+
+def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
+    """Everything at step 0. The same recipe and splits give the same bits.
+
+    Raises UserError when the model or the teacher cannot take the images, a component's arguments are wrong, or
+    `train.solver` has no head to solve for.
+    """
+    train, target = splits.train, device.torch
+    teacher = find_teacher(recipe)
+    feed = Feed(
+        train,
+        batch_size=recipe.train.batch_size,
+        augment=Chain.parse(recipe.augment),
+        seed=recipe.seed,
+        device=target,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(recipe.seed, "weights"))
+        network = build_network(recipe.model, train.channels, len(train.classes), train.size, train.classes)
+    if hasattr(network, "architecture") and not hasattr(network, "origin"):
+        forget_faster(network)
+    mean, std = getattr(network, "normalisation", None) or train.statistics()
+    model = Classifier(network, mean, std).to(target).to(memory_format=torch.channels_last)
+    _initialise(model, feed)
+    optim = recipe.optim
+    since = plan(network, recipe.train.freeze, recipe.train.unfreeze_every)
+    freeze = Freeze(network, since)
+    freeze.hold(recipe.train.epochs)  # what is never trained has no place in the optimizer
+    groups = parameter_groups(
+        network,
+        lr=optim.lr,
+        weight_decay=optim.weight_decay,
+        bias_lr=optim.bias_lr,
+        head_lr=optim.head_lr,
+        head=[f"{head}.weight" for head in heads(network)],
+        until=getattr(network, "trained_epochs", {}),
+        scale={name: optim.layer_decay**distance for name, distance in distances(network).items()},
+    )
+    freeze.hold(0)
+    parts = optimizers.build(
+        optim.name,
+        groups=groups,
+        lr=optim.lr,
+        momentum=optim.momentum,
+        nesterov=optim.nesterov,
+        betas=optim.betas,
+    )
+    return Parts(
+        recipe=recipe,
+        device=device,
+        splits=splits,
+        feed=feed,
+        model=model,
+        freeze=freeze,
+        optimizer=Optimizer(parts, optim.clip),
+        schedule=schedules.build(recipe.schedule),
+        average=averages.build(recipe.average, network=model),
+        objective=_objective(recipe, device, splits, teacher),
+        teacher=teacher,
+        probed=_probed(recipe, model, freeze, train.images[:8].to(target).float().div(255)),
+    )
+
+
+def with_features(parts: Parts) -> Parts:
+    """The same parts, where `Parts.probed`, with features in place of images.
+
+    What passed through the frozen trunk in every epoch passes once, in as many augmented views as there are epochs, but
+    no more than `train.feature_views`; for `knn` as it is.
+    """
+    train = parts.recipe.train
+    if parts.probed is None:
+        return parts
+    views = {"steps": min(ceil(train.epochs), train.feature_views), "lbfgs": train.feature_views, "knn": 0}[
+        train.solver
+    ]
+    features = compute(parts.model, parts.probed, parts.recipe, parts.splits, parts.device, views)
+    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=parts.recipe.seed)
+    return replace(parts, feed=feed, features=features)
+
+
+def try_out(parts: Parts) -> None:
+    """Augment the first batch and pass a few of its images through the model in training mode; nothing is changed.
+
+    Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
+    batches of one image under batch norm.
+    """
+    before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
+    images = parts.feed.batch(0).images[:8]
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), parts.device.autocast():
+            parts.model.train()
+            parts.freeze.hold(0)
+            parts.model(images)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"model '{parts.recipe.model}' cannot train on batches of {parts.feed.batch_size} images of "
+            f"{images.shape[-2]} x {images.shape[-1]} pixels ({reason})"
+        ) from None
+    parts.model.load_state_dict(before)
+
+
+def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -> str | None:
+    """`Parts.probed`, tried on images (B, C, H, W) in 0..1. Raises UserError when a solver needs it and it is none."""
+    train = recipe.train
+    taught = train.teacher != "none"
+    head = freeze.probed if not taught and freeze.probed and is_linear(model, freeze.probed, images) else None
+    if train.solver == "steps" or head is not None:
+        return head
+    if taught:
+        reason, remedy = "cannot learn from a teacher", "train.teacher=none"
+    elif not freeze.head_alone:
+        reason, remedy = "finds the head alone", "train.freeze=all-but-head and no train.unfreeze_every"
+    else:
+        reason = f"model '{recipe.model}' does not end in one linear layer"
+        remedy = "last_relu='identity' in a model with a ReLU at its end"
+    raise UserError(f"train.solver={train.solver}: {reason}: set {remedy}, or train.solver=steps")
+
+
+@torch.no_grad()
+def _initialise(model: Classifier, feed: Feed) -> None:
+    initialise = getattr(model.network, "initialise", None)
+    if initialise is not None:
+        images = feed.images[:INITIALISE_ON].float().div(255)
+        initialise(model.normalise(images))
+
+
+def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:
+    settings = recipe.train
+    weights = _class_weights(splits).to(device.torch) if settings.class_weights == "balanced" else None
+    labels = Labels(weights, settings.label_smoothing)
+    if teacher is None:
+        return labels
+    _require_fit(teacher, splits.train)
+    return Distillation(labels, load_classifier(teacher, device), device, settings.temperature, settings.teacher_weight)
+
+
+def _require_fit(teacher: Run, images: ImageSet) -> None:
+    """Raises UserError when the teacher was trained for other classes, or on images that these cannot be shown as."""
+    card, classes = teacher.card, list(images.classes)
+    said = f"train.teacher=run:{teacher.path}: was trained"
+    if card["classes"] != classes:
+        raise UserError(
+            f"{said} for {_listed(card['classes'])}, the data has {_listed(classes)}: name a teacher of the same "
+            "classes in the same order"
+        )
+    if tuple(card["size"]) != images.size:
+        (height, width), (h, w) = card["size"], images.size
+        raise UserError(
+            f"{said} on images of {height} x {width} pixels, these have {h} x {w}: give both trainings one data.size"
+        )
+    if card["channels"] < images.channels:  # the other way round, grey images become RGB
+        raise UserError(f"{said} on grey images, these are RGB: set data.channels=1")
+
+
+def _listed(classes: list[str]) -> str:
+    names = ", ".join(classes[:LISTED]) + (", ..." if len(classes) > LISTED else "")
+    return f"{len(classes)} classes ({names})"
+
+
+def _class_weights(splits: Splits) -> Tensor:
+    """float32 (K,): proportional to 1 / class count, of mean 1 over the training images."""
+    counts = splits.train.class_counts().clamp(min=1).float()
+    return counts.sum() / (len(counts) * counts)

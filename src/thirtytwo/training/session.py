@@ -1,0 +1,200 @@
+"""A run being worked on by this process: begun, resumed, trained to its end and scored."""
+
+import logging
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from thirtytwo.augment import Chain
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.interrupt import Interrupted
+from thirtytwo.models.adapt import starvation
+from thirtytwo.models.pretrained import is_file
+from thirtytwo.paths import as_path
+from thirtytwo.recipe import Recipe
+from thirtytwo.runs.lineage import learned_from, require_same_weights, write_origins
+from thirtytwo.runs.loading import check, find_teacher, load_classifier, load_splits, own_components, require_same_split
+from thirtytwo.runs.run import Run
+from thirtytwo.runs.score import score
+from thirtytwo.spec import Spec
+from thirtytwo.training.build import Parts, build, try_out, with_features
+from thirtytwo.training.loop import CHECKPOINT_EVERY, Watch, train
+from thirtytwo.training.preview import preview
+from thirtytwo.training.probe import solve
+from thirtytwo.version import __version__
+
+log = logging.getLogger("thirtytwo")
+
+
+@dataclass(eq=False)
+class Session:
+    """A run folder that this process owns, with the parts to train it."""
+
+    run: Run
+    parts: Parts
+
+    @property
+    def device(self) -> Device:
+        """Where it computes."""
+        return self.parts.device
+
+    @classmethod
+    def new(
+        cls,
+        recipe: Recipe,
+        *,
+        out: Path,
+        name: str | None = None,
+        device: str = "auto",
+        test: bool = True,
+        imports: Sequence[Path] = (),
+    ) -> "Session":
+        """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave nothing.
+
+        The folder is ``out/<name>``, or numbered without a ``name``. ``test`` says whether the test split is scored at
+        the end. ``imports`` are the user's files that registered components, which the run names when it lacks them
+        later.
+        """
+        parts = prepare(recipe, device)
+        origin = dict(getattr(parts.model.network, "origin", {}))
+        learned = learned_from(recipe, origin, parts.teacher, parts.splits.record)
+        run = Run.create(out, recipe, name)
+        try:
+            run.lock()
+            run.set_status("created", test=test)
+            write_origins(run, parts.splits.record, parts.device.describe(), imports, **learned)
+        except BaseException:  # Ctrl-C among them: nothing has begun, so nothing is left
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
+        return cls(run, parts)
+
+    @classmethod
+    def resume(cls, path: Path, *, device: str = "auto") -> "Session":
+        """Take up a run where its newest valid checkpoint left it, with the precision and threads that it began with.
+
+        Raises UserError when it is owned by another process, was imported, its images, its teacher or the weights that
+        it began with have changed, or no checkpoint is valid.
+        """
+        run = Run.open(path)
+        env = run.env
+        if "imported" in env:
+            raise UserError(
+                f"{path}: was imported, so that there is no training to resume: `thirtytwo train {path}` trains its "
+                "recipe from the start"
+            )
+        if not env:
+            raise UserError(f"{path}: was stopped before its training had begun: `thirtytwo train {path}` begins anew")
+        run.lock()
+        try:
+            return cls(run, _rebuilt(run, device))
+        except BaseException:
+            run.unlock()
+            raise
+
+    def complete(self, *, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
+        """Train to the end, score val and, unless it was withheld, test; the folder is given back whatever happens.
+
+        A run that is finished stays as it is: scoring it again would be another look.
+        """
+        gpus = [self.device.torch] if self.device.torch.type == "cuda" else []
+        with torch.random.fork_rng(devices=gpus), self.run.owned():
+            if self.run.status["state"] == "finished":
+                return
+            if not self.run.card:
+                self._train(watch, checkpoint_every)
+            model = load_classifier(self.run, self.device)
+            for split in ("val", "test") if self.run.status.get("test", True) else ("val",):
+                score(self.run, model, getattr(self.parts.splits, split), self.device, split, by="train")
+            self.run.set_status("finished")
+
+    def _train(self, watch: Watch, checkpoint_every: float) -> None:
+        try:
+            recipe, train_set = self.run.recipe, self.parts.splits.train
+            stepwise = recipe.train.solver == "steps"
+            self.run.set_status("running", **({} if stepwise else {"step": 0, "steps": 1}))
+            chain = Chain() if recipe.train.solver == "knn" else Chain.parse(recipe.augment)
+            self.run.write_training_pictures(*preview(train_set, chain, recipe.seed))
+            parts = with_features(self.parts)
+            if stepwise:
+                train(parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
+            else:
+                solve(parts, self.run)
+        except Interrupted:
+            raise
+        except Exception as error:
+            with suppress(UserError):  # a full disk takes no status either
+                self.run.set_status("failed", message=str(error).partition("\n")[0])
+            raise
+
+
+def prepare(recipe: Recipe, device: str = "auto") -> Parts:
+    """Check the recipe, load its data, build its parts and try them. Raises UserError for the first mistake."""
+    check(recipe)
+    every, epochs = recipe.train.unfreeze_every, recipe.train.epochs
+    if every is not None and every >= epochs:
+        raise UserError(
+            f"train.unfreeze_every={every:g}: the training ends after {epochs:g} epochs, before any frozen stage is "
+            "trained: set it lower, or leave it out"
+        )
+    parts = build(recipe, Device.choose(device, recipe.train.precision), load_splits(recipe))
+    try_out(parts)
+    train = parts.splits.train
+    if told := starvation(recipe.model, parts.model.network, train.channels, train.size):
+        log.warning("%s", told)
+    return parts
+
+
+def _rebuilt(run: Run, device: str) -> Parts:
+    """The parts of a run at step 0, on the images, with the precision, threads, weights and teacher that it began with.
+
+    Of a run that is trained nothing but its images is needed any more.
+    """
+    env = run.env
+    if env.get("device") == "cpu" and "threads" in env:
+        # The number of threads decides the order of sums, and so the bits.
+        torch.set_num_threads(env["threads"])
+    chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
+    now = {"thirtytwo": __version__, **chosen.describe()}
+    for key in ("thirtytwo", "torch", "processor", "device"):
+        if key in env and env[key] != now[key]:
+            log.warning("%s: began with %s %s, goes on with %s: the bits may differ", run.path, key, env[key], now[key])
+    recipe = _as_begun(run)
+    with own_components(run):
+        check(recipe)
+        if teacher := find_teacher(recipe):
+            require_same_weights(run, f"its teacher {teacher.path}", "teacher_sha256", teacher.card["sha256"])
+        splits = load_splits(recipe, source=env.get("source"))
+    for split in ("train", "val", "test"):
+        require_same_split(run, splits, split)
+    parts = build(recipe, chosen, splits)
+    if origin := getattr(parts.model.network, "origin", None):
+        require_same_weights(run, f"{origin['weights']}", "weights_sha256", origin["weights_sha256"])
+    return parts
+
+
+def _as_begun(run: Run) -> Recipe:
+    """The run's recipe, with teacher and weights named by where they lay when it began; without once it is trained."""
+    if run.card:
+        return run.recipe.override({"train.teacher": "none", "model": run.card["model"]})
+    recipe, env = run.recipe, run.env
+    found, model = {}, Spec.parse(recipe.model)
+    if "teacher" in env:
+        found["train.teacher"] = f"run:{_found_again(run, env['teacher'], recipe.train.teacher.removeprefix('run:'))}"
+    if "weights" in env and model.name.startswith("run:"):
+        found["model"] = f"run:{_found_again(run, env['weights'], model.name.removeprefix('run:'))}"
+    elif "weights" in env and is_file(named := str(model.kwargs.get("weights", ""))):
+        there = _found_again(run, env["weights"], named)
+        found["model"] = str(replace(model, kwargs={**model.kwargs, "weights": there}))
+    return recipe.override(found)
+
+
+def _found_again(run: Run, then: str, named: str) -> str:
+    """Where teacher or weights lie: where they lay ``then``, by env.json, or else as ``named`` by the recipe."""
+    if found := next((path for path in (then, named) if as_path(path).exists()), None):
+        return found
+    raise UserError(f"{run.path}: began with {then}, which is gone: bring it back, and resume again")
