@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.datasets import load_digits
 
 import thirtytwo
+from listening import interrupting
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation.predict import logits
@@ -32,13 +32,9 @@ def small(*words: object) -> Recipe:
     return recipes.find("digits-cnn").override(parse_assignments([*SMALL, *map(str, words)]))
 
 
-def ignore(progress):
-    pass
-
-
 def train(recipe: Recipe, out: Path) -> Run:
     session = Session.new(recipe, out=out, device="cpu", test=False)
-    session.complete(watch=ignore)
+    session.complete()
     return session.run
 
 
@@ -46,7 +42,7 @@ def stopped(recipe: Recipe, out: Path) -> Run:
     """A run that was interrupted at its second step."""
     session = Session.new(recipe, out=out, device="cpu", test=False)
     with pytest.raises(Interrupted):
-        session.complete(watch=lambda now: os.kill(os.getpid(), signal.SIGINT) if now.step == 2 else None)
+        session.complete(listeners=[interrupting(lambda now: now.step == 2)])
     return session.run
 
 
@@ -134,14 +130,14 @@ def test_stopped_and_resumed_elsewhere_gives_the_same_bits(trained, words, tmp_p
     recipe = small(*words, f"teacher=run:{trained.name}")
     whole, cut = train(recipe, tmp_path), stopped(recipe, tmp_path)
     monkeypatch.chdir(tmp_path)
-    Session.resume(cut.path).complete(watch=ignore)
+    Session.resume(cut.path).complete()
     assert cut.read_weights() == whole.read_weights()
     assert [record["train_loss"] for record in cut.metrics()] == [record["train_loss"] for record in whole.metrics()]
 
 
 def test_the_teacher_is_left_as_it_was(trained, tmp_path):
     session = Session.new(small(f"teacher=run:{trained}"), out=tmp_path, device="cpu", test=False)
-    session.complete(watch=ignore)
+    session.complete()
     teacher, run = session.parts.objective.teacher, Run.open(trained)
     kept = unpack(run.read_weights(), run.weights)
     assert all(torch.equal(tensor, kept[name]) for name, tensor in teacher.state_dict().items())
@@ -168,7 +164,7 @@ def test_a_teacher_that_is_gone_is_named(run_copy, tmp_path):
 def test_a_finished_run_needs_its_teacher_no_more(run_copy, tmp_path, cli):
     run = train(small(f"teacher=run:{run_copy}"), tmp_path)
     shutil.rmtree(run_copy)
-    Session.resume(run.path).complete(watch=ignore)
+    Session.resume(run.path).complete()
     opened = thirtytwo.open_run(run.path, device="cpu")
     assert len(opened.test()) > 0
     page = opened.report().read_text(encoding="utf-8")

@@ -1,7 +1,6 @@
 """Frozen trunks: features computed once, heads trained on them or solved for; on the digits."""
 
 import json
-import os
 import signal
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import nn
 from torch.nn.functional import normalize
 
 import thirtytwo
+from listening import interrupting
 from thirtytwo import recipes
 from thirtytwo.data import cache
 from thirtytwo.device import Device
@@ -23,6 +23,7 @@ from thirtytwo.models.neighbours import Neighbours
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.runs.loading import load_classifier, load_splits
 from thirtytwo.runs.run import Run
+from thirtytwo.tracking import Listener
 from thirtytwo.training import features as features_module
 from thirtytwo.training.build import build, with_features
 from thirtytwo.training.features import Head, is_linear, pooled
@@ -48,10 +49,6 @@ def parts_of(recipe: Recipe):
     return build(recipe, Device.choose("cpu", recipe.train.precision), load_splits(recipe))
 
 
-def ignore(progress):
-    pass
-
-
 def kept(tmp_path) -> set[str]:
     return {path.name for path in (tmp_path / "cache" / "decoded").glob("features-*.npy")}
 
@@ -62,7 +59,7 @@ def test_training_on_features_is_the_training_through_the_network(frozen, tmp_pa
     for through in (with_features, lambda parts: parts):
         session = Session.new(recipe, out=tmp_path, device="cpu", test=False)
         start = {name: tensor.clone() for name, tensor in session.parts.model.state_dict().items()}
-        train(through(session.parts), session.run, watch=ignore)
+        train(through(session.parts), session.run, listener=Listener())
         model = load_classifier(session.run, session.device)
         weights.append(model.state_dict())
         for name, tensor in model.state_dict().items():
@@ -173,7 +170,7 @@ def test_a_solver_that_was_stopped_goes_on_with_the_features_it_has(solver, froz
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("thirtytwo.training.probe.Interruption", Stopped)
         with pytest.raises(Interrupted):
-            session.complete(watch=ignore)
+            session.complete()
     assert session.run.status["state"] == "interrupted" and torch.is_grad_enabled()
     features = kept(tmp_path)
     assert len(features) == (3 if solver == "lbfgs" else 2), "val, and two views or the images as they are"
@@ -191,11 +188,11 @@ def test_a_training_on_features_resumes_with_the_same_bits(frozen, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("thirtytwo.training.loop.TICK", 0.0)
         with pytest.raises(Interrupted):
-            session.complete(watch=lambda progress: progress.step == 25 and os.kill(os.getpid(), signal.SIGINT))
+            session.complete(listeners=[interrupting(lambda progress: progress.step == 25)])
     for path in (tmp_path / "cache" / "decoded").glob("features-*"):
         path.unlink()
     session = Session.resume(session.run.path)
-    session.complete(watch=ignore)
+    session.complete()
     assert session.run.read_weights() == undisturbed.run.read_weights()
     assert session.run.card["feature_views"] == 2 and "2 views" in undisturbed.report().read_text()
 

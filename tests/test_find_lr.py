@@ -19,6 +19,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.figures import canvas
 from thirtytwo.range_test import EXPLODED, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe, parse_assignments
+from thirtytwo.tracking import Listener
 from thirtytwo.training.session import prepare
 
 OPTIMIZERS = {
@@ -31,10 +32,6 @@ OPTIMIZERS = {
 
 def digits(*words: str) -> Recipe:
     return recipes.find("digits-cnn").override(parse_assignments([*words]))
-
-
-def ignore(progress):
-    pass
 
 
 def measured(losses: np.ndarray, steps: int = 100) -> RangeTest:
@@ -55,7 +52,7 @@ def test_rates_grow_by_the_same_factor_from_low_to_high():
     expected = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
     rates = ladder(digits(), low, high, steps)
     assert list(rates) == expected and rates[0] == low and rates[-1] == pytest.approx(high)
-    assert range_test(prepare(digits(), "cpu"), ladder(digits(), low, 0.1, 20), watch=ignore).rates == ladder(
+    assert range_test(prepare(digits(), "cpu"), ladder(digits(), low, 0.1, 20), listener=Listener()).rates == ladder(
         digits(), low, 0.1, 20
     )
     own = ladder(digits("lr=0.02"))
@@ -66,7 +63,7 @@ def test_at_a_rate_that_does_not_grow_it_is_the_training(tmp_path):
     recipe = digits("schedule=constant", "epochs=1", "precision=float32")
     parts = prepare(recipe, "cpu")
     lr = recipe.optim.lr
-    found = range_test(parts, ladder(recipe, lr, lr * (1 + 1e-9), parts.feed.steps_per_epoch), watch=ignore)
+    found = range_test(parts, ladder(recipe, lr, lr * (1 + 1e-9), parts.feed.steps_per_epoch), listener=Listener())
     (logged,) = thirtytwo.train(recipe, out=tmp_path, device="cpu", test=False).run.metrics()
     assert np.mean(found.losses) == pytest.approx(logged["train_loss"], rel=1e-4)
 
@@ -104,21 +101,21 @@ def test_noise_alone_gives_no_suggestion_nor_does_a_fall_in_the_first_steps_or_a
 def test_the_same_recipe_gives_the_same_losses_without_looking_at_val_and_test():
     recipe = digits("model=vgg8", "data.size=16", "data.limit=100", "batch_size=16")  # which has dropout
     rates = ladder(recipe, steps=20)
-    first = range_test(prepare(recipe, "cpu"), rates, watch=ignore)
+    first = range_test(prepare(recipe, "cpu"), rates, listener=Listener())
     parts = prepare(recipe, "cpu")
     parts.splits = replace(parts.splits, val=None, test=None)
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    assert range_test(parts, rates, watch=ignore) == first
+    assert range_test(parts, rates, listener=Listener()) == first
     assert torch.equal(torch.rand(3), expected)
-    assert range_test(prepare(recipe.override({"seed": 1}), "cpu"), rates, watch=ignore).losses != first.losses
+    assert range_test(prepare(recipe.override({"seed": 1}), "cpu"), rates, listener=Listener()).losses != first.losses
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_suggested_rate_trains_at_least_as_well_as_one_a_hundredth_of_it(name, tmp_path):
     recipe = digits(*OPTIMIZERS[name], "epochs=6")
-    found = range_test(prepare(recipe, "cpu"), ladder(recipe), watch=ignore)
+    found = range_test(prepare(recipe, "cpu"), ladder(recipe), listener=Listener())
     factor = found.overrides["optim.lr"] / recipe.optim.lr
     for key in ("bias_lr", "head_lr"):
         own = getattr(recipe.optim, key)
@@ -133,7 +130,7 @@ def test_the_suggested_rate_trains_at_least_as_well_as_one_a_hundredth_of_it(nam
 
 def test_an_explosion_ends_it():
     recipe = digits("optim.name=sgd")
-    found = range_test(prepare(recipe, "cpu"), ladder(recipe, 0.1, 1e20, 200), watch=ignore)
+    found = range_test(prepare(recipe, "cpu"), ladder(recipe, 0.1, 1e20, 200), listener=Listener())
     assert len(found.losses) == len(found.rates) < 200 and np.isfinite(found.losses).all()
     assert max(found.smoothed[:-1]) <= EXPLODED * min(found.smoothed)
 
@@ -142,7 +139,7 @@ def test_what_is_frozen_stays_as_it_was():
     recipe = digits("freeze=all-but-head")
     parts = prepare(recipe, "cpu")
     before = {name: value.clone() for name, value in parts.model.network.named_parameters()}
-    range_test(parts, ladder(recipe, high=0.01, steps=20), watch=ignore)
+    range_test(parts, ladder(recipe, high=0.01, steps=20), listener=Listener())
     changed = {name for name, value in parts.model.network.named_parameters() if not torch.equal(value, before[name])}
     assert changed == set(before) - set(parts.freeze.since)
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 import torch
 
+from listening import OnProgress
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
 from thirtytwo.files import sha256
@@ -25,13 +26,9 @@ def small(*words: str) -> Recipe:
     return recipes.find("digits-cnn").override(parse_assignments([*SMALL, *words]))
 
 
-def ignore(progress):
-    pass
-
-
-def train(recipe: Recipe, out, watch=ignore, **options) -> Run:
+def train(recipe: Recipe, out, act=lambda progress: None, **options) -> Run:
     session = Session.new(recipe, out=out, device="cpu", test=False)
-    session.complete(watch=watch, **options)
+    session.complete(listeners=[OnProgress(act)], **options)
     return session.run
 
 
@@ -42,19 +39,19 @@ def fingerprint(run: Run) -> tuple:
 
 
 def stop_at(step: int):
-    """A watch that asks the process to stop, once, as Ctrl-C does, at the first report of progress from ``step`` on."""
+    """What asks the process to stop, once, as Ctrl-C does, at the first report of progress from ``step`` on."""
     sent = []
 
-    def watch(progress):
+    def act(progress):
         if step <= progress.step < progress.steps and not sent:
             sent.append(progress.step)
             os.kill(os.getpid(), signal.SIGINT)
 
-    return watch
+    return act
 
 
 @pytest.fixture(autouse=True)
-def watch_every_step(monkeypatch):
+def tell_every_step(monkeypatch):
     monkeypatch.setattr("thirtytwo.training.loop.TICK", 0.0)
 
 
@@ -97,11 +94,11 @@ def test_stopped_anywhere_and_resumed_gives_the_same_bits(words, tmp_path):
     for step in (1, 4):
         session = Session.new(recipe, out=tmp_path, device="cpu")
         with pytest.raises(Interrupted):
-            session.complete(watch=stop_at(step))
+            session.complete(listeners=[OnProgress(stop_at(step))])
         assert session.run.status["state"] == "interrupted" and not session.run.weights.exists()
         again = Session.resume(session.run.path)
         assert again.run.status["step"] >= step
-        again.complete(watch=ignore)
+        again.complete()
         assert fingerprint(again.run) == fingerprint(whole)
 
 
@@ -111,12 +108,12 @@ def test_resumed_with_other_threads_gives_the_same_bits(tmp_path):
     whole = train(recipe, tmp_path)
     session = Session.new(recipe, out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        session.complete(watch=stop_at(2))
+        session.complete(listeners=[OnProgress(stop_at(2))])
     try:
         torch.set_num_threads(threads + 1)
         again = Session.resume(session.run.path)
         assert torch.get_num_threads() == threads
-        again.complete(watch=ignore)
+        again.complete()
     finally:
         torch.set_num_threads(threads)
     assert fingerprint(again.run) == fingerprint(whole)
@@ -127,13 +124,13 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_taken(tmp_pa
     whole = train(recipe, tmp_path)
     session = Session.new(recipe, out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        session.complete(watch=stop_at(4), checkpoint_every=0)
+        session.complete(listeners=[OnProgress(stop_at(4))], checkpoint_every=0)
     newest = session.run.checkpoints / f"step-{steps(session.run.checkpoints)[-1]:06d}" / "tensors.safetensors"
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)
     again = Session.resume(session.run.path)
-    again.complete(watch=ignore)
+    again.complete()
     assert any("damaged" in record.message for record in caplog.records)
     assert fingerprint(again.run) == fingerprint(whole)
 
@@ -142,7 +139,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_good_checkpoint(t
     recipe = small("optim.lr=1e30", "schedule=step(at=(0.5,), gamma=0.5, warmup=1)", "train.precision=float32")
     session = Session.new(recipe, out=tmp_path, device="cpu")
     with pytest.raises(UserError, match=r"not finite at step \d+ \(epoch \d+, batch \d+\): lower optim.lr"):
-        session.complete(watch=ignore, checkpoint_every=0)
+        session.complete(checkpoint_every=0)
     run = Run.open(session.run.path)
     assert run.status["state"] == "failed" and "not finite" in run.status["message"]
     assert not run.weights.exists()
@@ -155,7 +152,7 @@ def test_patience_keeps_the_weights_that_were_best_on_val(tmp_path):
     session = Session.new(
         small("train.patience=2", "train.epochs=40", "optim.lr=1", "schedule=constant"), out=tmp_path, device="cpu"
     )
-    session.complete(watch=ignore)
+    session.complete()
     run = session.run
     losses = [record["val_loss"] for record in run.metrics()]
     best = min(losses)
@@ -167,7 +164,7 @@ def test_test_is_looked_at_once_after_the_last_step_or_not_at_all(tmp_path):
     withheld = train(small(), tmp_path)
     assert withheld.looks() == [] and withheld.predictions("test") is None and withheld.status["state"] == "finished"
     session = Session.new(small(), out=tmp_path, device="cpu")
-    session.complete(watch=ignore)
+    session.complete()
     (look,) = session.run.looks()
     plain, _ = session.run.predictions("test")
     assert look["by"] == "train" and look["n"] == 360 and look["accuracy"] == pytest.approx(plain.correct.mean())
@@ -176,17 +173,17 @@ def test_test_is_looked_at_once_after_the_last_step_or_not_at_all(tmp_path):
 
 def test_resuming_a_finished_run_changes_nothing_and_is_no_look(tmp_path):
     session = Session.new(small(), out=tmp_path, device="cpu")
-    session.complete(watch=ignore)
+    session.complete()
     before = {path: path.read_bytes() for path in session.run.path.rglob("*") if path.is_file()}
-    Session.resume(session.run.path).complete(watch=ignore)
+    Session.resume(session.run.path).complete()
     assert {path: path.read_bytes() for path in session.run.path.rglob("*") if path.is_file()} == before
 
 
 def test_a_withheld_test_stays_withheld_when_the_run_is_resumed(tmp_path):
     session = Session.new(small(), out=tmp_path, device="cpu", test=False)
     with pytest.raises(Interrupted):
-        session.complete(watch=stop_at(1))
-    Session.resume(session.run.path).complete(watch=ignore)
+        session.complete(listeners=[OnProgress(stop_at(1))])
+    Session.resume(session.run.path).complete()
     assert session.run.status["state"] == "finished" and session.run.looks() == []
 
 
@@ -195,7 +192,7 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
     recipe = small("optim.lr=1e30", "epochs=0.01", "schedule=constant", "train.precision=float32")
     session = Session.new(recipe, out=tmp_path, device="cpu")
     with pytest.raises(UserError, match="not finite at step 1 "):
-        session.complete(watch=ignore, checkpoint_every=0)
+        session.complete(checkpoint_every=0)
     run = session.run
     assert (
         run.status["state"] == "failed"
@@ -216,7 +213,7 @@ def test_trying_the_parts_out_changes_no_bit(tmp_path):
 def test_images_that_changed_are_refused(tmp_path):
     session = Session.new(small(), out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        session.complete(watch=stop_at(1))
+        session.complete(listeners=[OnProgress(stop_at(1))])
     record = session.run.split
     record["sha256"]["val"] = "0" * 64
     session.run.write_split(record)

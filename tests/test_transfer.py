@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import thirtytwo
+from listening import OnProgress, interrupting
 from thirtytwo import recipes
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
@@ -53,10 +54,6 @@ ORIGINS = {
 
 def small(*words: str) -> Recipe:
     return recipes.find("digits-cnn").override(parse_assignments([*SMALL, *words]))
-
-
-def ignore(progress):
-    pass
 
 
 def stop_at_first_step(progress):
@@ -114,10 +111,10 @@ def fine_tuned(name: str, options: str, freeze: str, file: Path, out: Path) -> N
         small(f"model={name}({given})", f"train.freeze={freeze}", size), out=out, device="cpu", test=False
     )
     with pytest.raises(Interrupted):
-        session.complete(watch=stop_at_first_step)
+        session.complete(listeners=[OnProgress(stop_at_first_step)])
     session = Session.resume(session.run.path)
     slots = sum(len(group["params"]) for group in session.parts.optimizer.groups)
-    session.complete(watch=ignore)
+    session.complete()
     file.unlink()
     run = Run.open(session.run.path)
     model = load_classifier(run, Device.choose("cpu", "float32"))
@@ -282,18 +279,22 @@ def test_stages_thaw_one_by_one_and_a_resumed_run_has_the_same_bits(tmp_path):
     words = ["model=speednet(widths=(8, 8, 8))", "train.freeze=all-but-head", "train.unfreeze_every=0.5",
              "train.epochs=2", "optim.name=adam", "optim.layer_decay=0.5"]  # fmt: skip
     whole = Session.new(small(*words), out=tmp_path, device="cpu")
-    whole.complete(watch=ignore)
+    whole.complete()
     cut = Session.new(small(*words), out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        cut.complete(watch=lambda progress: os.kill(os.getpid(), signal.SIGINT) if progress.step == 2 else None)
+        cut.complete(listeners=[interrupting(lambda progress: progress.step == 2)])
     again = Session.resume(cut.run.path)
-    again.complete(watch=ignore)
+    again.complete()
     assert whole.run.read_weights() == again.run.read_weights()
     late = Session.new(small(*words), out=tmp_path, device="cpu")
     with pytest.raises(Interrupted):
-        late.complete(watch=lambda now: os.kill(os.getpid(), signal.SIGINT) if now.step == now.steps - 1 else None)
+        late.complete(
+            listeners=[
+                OnProgress(lambda now: os.kill(os.getpid(), signal.SIGINT) if now.step == now.steps - 1 else None)
+            ]
+        )
     resumed = Session.resume(late.run.path)
-    resumed.complete(watch=ignore)
+    resumed.complete()
     assert whole.run.card["frozen"] == resumed.run.card["frozen"] < whole.run.card["parameters"]
     peaks = {group["peak"] for group in again.parts.optimizer.groups}
     assert {0.01, 0.005, 0.0025, 0.00125} <= peaks
@@ -307,7 +308,7 @@ def test_an_own_run_goes_on_with_other_images(trained, tmp_path):
     own = dict(same.parts.model.state_dict())
     kept = unpack(plain.read_weights(), plain.weights)
     assert own.keys() == kept.keys() and all(torch.equal(own[key], kept[key]) for key in own)
-    same.complete(watch=ignore)
+    same.complete()
     assert same.run.card["model"] == "cnn2"
     larger = Session.new(small(f"model=run:{trained}", "data.size=12"), out=tmp_path, device="cpu")
     theirs = larger.parts.model.state_dict()
@@ -514,17 +515,17 @@ def test_a_run_knows_the_weights_that_it_began_with(tmp_path, monkeypatch):
     def stopped(name: str) -> Path:
         session = Session.new(recipe, out=tmp_path, name=name, device="cpu", test=False)
         with pytest.raises(Interrupted):
-            session.complete(watch=stop_at_first_step)
+            session.complete(listeners=[OnProgress(stop_at_first_step)])
         return session.run.path
 
     whole = Session.new(recipe, out=tmp_path, device="cpu", test=False)
-    whole.complete(watch=ignore)
+    whole.complete()
     assert whole.run.env["weights_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     first, second = stopped("first"), stopped("second")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     session = Session.resume(first)
-    session.complete(watch=ignore)
+    session.complete()
     assert session.run.read_weights() == whole.run.read_weights()
     save_state({key: 2 * value for key, value in published("torchvision/squeezenet1_1").state_dict().items()},
                tmp_path / file)  # fmt: skip
@@ -534,7 +535,7 @@ def test_a_run_knows_the_weights_that_it_began_with(tmp_path, monkeypatch):
     Run.open(first).set_status("trained")
     shutil.rmtree(first / "predictions")
     session = Session.resume(first)
-    session.complete(watch=ignore)
+    session.complete()
     assert session.run.predictions("val")
 
 
@@ -544,22 +545,22 @@ def test_a_run_begun_from_an_own_run_is_resumed_from_anywhere(run_copy, tmp_path
     def stopped(name: str) -> Path:
         session = Session.new(small("model=run:run"), out=tmp_path, name=name, device="cpu", test=False)
         with pytest.raises(Interrupted):
-            session.complete(watch=stop_at_first_step)
+            session.complete(listeners=[OnProgress(stop_at_first_step)])
         return session.run.path
 
     first, second, third = stopped("first"), stopped("second"), stopped("third")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    Session.resume(first).complete(watch=ignore)
+    Session.resume(first).complete()
     env = Run.open(second).env
     (second / "env.json").write_text(json.dumps({key: env[key] for key in env if key != "weights_sha256"}))
     with caplog.at_level(logging.WARNING):
-        Session.resume(second).complete(watch=ignore)
+        Session.resume(second).complete()
     assert any("was not written down" in record.message for record in caplog.records)
     shutil.rmtree(run_copy)
     with pytest.raises(UserError, match=rf"began with {re.escape(str(run_copy))}, which is gone: bring it back"):
         Session.resume(third)
-    Session.resume(first).complete(watch=ignore)
+    Session.resume(first).complete()
 
 
 def test_a_link_to_a_file_without_a_suffix_is_a_file_of_weights(tmp_path):
@@ -672,7 +673,7 @@ def test_real_weights_know_more_than_random_ones(shared_data, tmp_path):
             device="cpu",
             test=False,
         )
-        session.complete(watch=ignore)
+        session.complete()
         accuracies.append(session.run.metrics()[-1]["val_accuracy"])
     assert accuracies[0] > accuracies[1] + 0.3, accuracies
 

@@ -269,8 +269,8 @@ def train(
     """
     found = _overridden(_found(recipe), overrides)
     session = Session.new(found, out=Path(out), device=device, test=test)
-    with Display(found.train.epochs, silent=not (progress and (output.is_terminal or output.is_jupyter))) as watch:
-        session.complete(watch=watch)
+    with Display(found.train.epochs, silent=not (progress and (output.is_terminal or output.is_jupyter))) as display:
+        session.complete(listeners=[display])
     return TrainedRun(session.run, session.device)
 
 
@@ -293,8 +293,8 @@ def find_lr(
     rates = ladder(found, low, high, steps)
     parts = prepare(found, device)
     silent = not (progress and (output.is_terminal or output.is_jupyter))
-    with Display(parts.feed.epoch(steps), silent=silent) as watch:
-        return range_test(parts, rates, watch=watch)
+    with Display(parts.feed.epoch(steps), silent=silent) as display:
+        return range_test(parts, rates, listener=display)
 
 
 def import_run(

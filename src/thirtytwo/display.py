@@ -1,6 +1,7 @@
 """The progress of a training: a line that renews itself on a terminal or in a notebook, else a line now and then."""
 
 import time
+from collections.abc import Sequence
 from math import isinf
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -9,10 +10,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from thirtytwo.runs.run import Run
+from thirtytwo.tracking.events import Evaluation, Listener, Progress
+
 if TYPE_CHECKING:
     from thirtytwo.study.folder import Trial
     from thirtytwo.study.workers import Standing
-    from thirtytwo.training.state import Progress
 
 output = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 LABEL = 14
@@ -42,31 +45,41 @@ class _Renewed:
             self._live.stop()
 
 
-class Display(_Renewed):
-    """Shows the progress that it is called with; ``silent`` shows nothing."""
+class Display(_Renewed, Listener):
+    """Shows how far a training is; ``silent`` shows nothing."""
 
     def __init__(self, epochs: float, *, silent: bool) -> None:
         super().__init__(silent=silent)
         self.epochs = epochs
+        self._accuracies: list[float] = []
         self._shown = time.monotonic()
 
-    def __call__(self, progress: "Progress") -> None:
+    def began(self, run: Run) -> None:
+        """Take up the curve of earlier sittings."""
+        self._accuracies = [record["val_accuracy"] for record in run.metrics()]
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Go on with the curve."""
+        self._accuracies.append(evaluation.val_accuracy)
+
+    def progressed(self, progress: Progress) -> None:
+        """Show where the training stands."""
         if self._live:
             self._live.update(self._line(progress), refresh=True)
         elif not self.silent and (time.monotonic() - self._shown > PLAIN_SECONDS or progress.step == progress.steps):
             self._shown = time.monotonic()
             output.print(self._line(progress))
 
-    def _passed(self, progress: "Progress") -> str:
+    def _passed(self, progress: Progress) -> str:
         """Epochs with two digits behind the point, but for the end, whole or not: ``0.30``, ``6``."""
         return f"{progress.epoch:.4g}" if progress.step == progress.steps else f"{progress.epoch:.2f}"
 
-    def _line(self, progress: "Progress") -> Text:
+    def _line(self, progress: Progress) -> Text:
         line = Text(f"{f'epoch {self._passed(progress)}/{self.epochs:.4g}':<{LABEL - 1}} ")
-        _append_bar(line, progress.step / progress.steps)
+        _append_bar(line, progress.share)
         line.append(f"  loss {progress.loss:.3f}")
-        if progress.val_accuracies:
-            line.append(f"  val {percent(progress.val_accuracies[-1])}  {sparkline(progress.val_accuracies)}")
+        if self._accuracies:
+            line.append(f"  val {percent(self._accuracies[-1])}  {sparkline(self._accuracies)}")
         line.append(f"  {clock(progress.seconds)}, {clock(progress.remaining)} left", style="dim")
         return line
 
@@ -152,7 +165,7 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def sparkline(values: tuple[float, ...], width: int = 12) -> str:
+def sparkline(values: Sequence[float], width: int = 12) -> str:
     """``width`` of the values at most, from the first to the last, as bars from the smallest to the largest of them."""
     bars = "▁▂▃▄▅▆▇█"
     count = min(width, len(values))

@@ -21,9 +21,9 @@ from thirtytwo.figures import canvas
 from thirtytwo.figures.rates import loss_over_rate
 from thirtytwo.files import write_atomic
 from thirtytwo.recipe import Recipe
+from thirtytwo.tracking.events import Listener, Progress
 from thirtytwo.training.build import Parts
-from thirtytwo.training.loop import TICK, Watch, advance
-from thirtytwo.training.state import Progress
+from thirtytwo.training.loop import TICK, advance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -181,7 +181,7 @@ def require_free(file: Path) -> None:
         raise UserError(f"{file}: its folder does not exist: make {file.parent}, or name another file")
 
 
-def range_test(parts: Parts, rates: Sequence[float], *, watch: Watch) -> RangeTest:
+def range_test(parts: Parts, rates: Sequence[float], *, listener: Listener) -> RangeTest:
     """Train a step at each of ``rates``, which stand for ``optim.lr``; other groups' rates grow by the same factor.
 
     But for those that end at an epoch of their own (speednet's whitening biases), which no schedule changes either.
@@ -208,7 +208,7 @@ def range_test(parts: Parts, rates: Sequence[float], *, watch: Watch) -> RangeTe
             if now - ticked > TICK or done == steps:
                 ticked, seconds = now, now - began
                 left = seconds / done * (steps - done)
-                watch(Progress(done, steps, parts.feed.epoch(done), loss, (), seconds, left))
+                listener.progressed(Progress(done, steps, parts.feed.epoch(done), loss, seconds, left))
             smoothed = mean(loss)
             lowest = min(lowest, smoothed)
             if smoothed > EXPLODED * lowest:

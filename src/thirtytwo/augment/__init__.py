@@ -44,11 +44,16 @@ class Chain:
     """Augmentations one after the other; the empty chain changes nothing."""
 
     parts: tuple[Augmentation, ...] = ()
+    text: str = "none"
 
     @classmethod
     def parse(cls, text: str) -> "Chain":
         """Build ``flip|translate(4)``. Raises UserError for what it cannot read or does not know."""
-        return cls(tuple(augmentations.build(spec) for spec in parse_chain(text)))
+        specs = parse_chain(text)
+        return cls(tuple(augmentations.build(spec) for spec in specs), "|".join(map(str, specs)) or "none")
+
+    def __str__(self) -> str:
+        return self.text
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
         for part in self.parts:

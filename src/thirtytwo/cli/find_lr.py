@@ -51,8 +51,8 @@ def find_lr(
         parts = prepare(recipe, device)
         if not silent:
             _introduce(parts, rates)
-        with Display(parts.feed.epoch(steps), silent=silent) as watch:
-            found = range_test(parts, rates, watch=watch)
+        with Display(parts.feed.epoch(steps), silent=silent) as display:
+            found = range_test(parts, rates, listener=display)
         found.save(file)
     except (KeyboardInterrupt, SystemExit):
         errors.print("interrupted: nothing is kept")

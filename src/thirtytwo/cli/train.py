@@ -62,8 +62,8 @@ def train(
         _introduce(session)
     goes_on = f"thirtytwo train --resume {one_line(str(session.run.path))} goes on"
     try:
-        with Display(session.run.recipe.train.epochs, silent=silent) as watch:
-            session.complete(watch=watch, checkpoint_every=checkpoint_every)
+        with Display(session.run.recipe.train.epochs, silent=silent) as display:
+            session.complete(listeners=[display], checkpoint_every=checkpoint_every)
         # Not before: with all of SciPy behind them they would delay the first step by a second.
         from thirtytwo.cli.scores import say_run_json, say_scores
         from thirtytwo.report.html import write as write_report

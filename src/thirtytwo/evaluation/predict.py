@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from thirtytwo.data.imageset import ImageSet
@@ -31,7 +31,7 @@ def predict(
 
 
 @torch.inference_mode()
-def logits(model: Classifier, images: Tensor, device: Device, *, views: str = "none") -> tuple[Tensor, Tensor | None]:
+def logits(model: nn.Module, images: Tensor, device: Device, *, views: str = "none") -> tuple[Tensor, Tensor | None]:
     """Logits of uint8 images (N, C, H, W): float32 (N, K) on the processor, plain and averaged over ``views``.
 
     "flip" averages an image with its mirror image; "flip+shift" gives that half the weight, and a quarter each to the

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from thirtytwo.augment import Chain
+from thirtytwo.augment import augmentations
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
 from thirtytwo.data.split import Splits, make_splits
@@ -18,11 +18,13 @@ from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH kn
 from thirtytwo.runs.card import classifier_for, ready
 from thirtytwo.runs.checkpoint import unpack
 from thirtytwo.runs.run import Run
+from thirtytwo.spec import parse_chain
 
 
 def check(recipe: Recipe) -> None:
     """Find every misspelt component, and the teacher, before any data is loaded. UserError for the first mistake."""
-    Chain.parse(recipe.augment)
+    for spec in parse_chain(recipe.augment):
+        augmentations.check(spec)
     schedules.build(recipe.schedule)
     for registry, text in ((models, recipe.model), (averages, recipe.average), (optimizers, recipe.optim.name)):
         registry.check(text)

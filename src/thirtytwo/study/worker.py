@@ -64,8 +64,12 @@ def _answer(line: str) -> None:
 
 
 def _train(folder: "StudyFolder", arm: str, seed: int) -> None:
+    from thirtytwo.tracking.events import Listener, Progress
     from thirtytwo.training.session import Session
-    from thirtytwo.training.state import Progress
+
+    class Answers(Listener):
+        def progressed(self, progress: Progress) -> None:
+            _answer(f"{progress.share:.4f}")
 
     trial = folder.trial(arm, seed)
     if trial.run is None:
@@ -77,7 +81,4 @@ def _train(folder: "StudyFolder", arm: str, seed: int) -> None:
     else:
         session = Session.resume(trial.path, device=folder.device)
 
-    def watch(progress: Progress) -> None:
-        _answer(f"{progress.step / progress.steps:.4f}")
-
-    session.complete(watch=watch)
+    session.complete(listeners=[Answers()])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from thirtytwo.optim.schedule import Schedule
 from thirtytwo.recipe import Recipe
 from thirtytwo.rng import derive
 from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
+from thirtytwo.runs.card import describe
 from thirtytwo.runs.loading import find_teacher, load_classifier
 from thirtytwo.runs.run import Run
 from thirtytwo.training.features import FeatureFeed, Features, compute, is_linear
@@ -41,6 +43,7 @@ class Parts:
     recipe: Recipe
     device: Device
     splits: Splits
+    augment: Chain
     feed: Batches
     model: Classifier
     freeze: Freeze
@@ -59,6 +62,21 @@ class Parts:
         return self.feed.steps(self.recipe.train.epochs)
 
     @property
+    def prepared(self) -> float:
+        """Seconds that it took to compute the features, or to read them."""
+        return 0.0 if self.features is None else self.features.seconds
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether the step that ends at ``step`` crosses a multiple of `train.eval_every` epochs, or is the last."""
+        every = self.recipe.train.eval_every * self.feed.steps_per_epoch
+        return step == self.steps or int(step / every) > int((step - 1) / every)
+
+    def card(self) -> dict[str, Any]:
+        """What the trained weights will need to be used."""
+        card = describe(self.model, self.recipe, self.splits.train)
+        return card if self.features is None else {**card, "feature_views": len(self.features.train)}
+
+    @property
     def forward(self) -> Callable[[Tensor], Tensor]:
         """What a batch's images pass through in training: the model, or its head alone where they are features."""
         trained = self.model if self.features is None else self.features.head_of(self.model)
@@ -72,11 +90,11 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     `train.solver` has no head to solve for.
     """
     train, target = splits.train, device.torch
-    teacher = find_teacher(recipe)
+    teacher, augment = find_teacher(recipe), Chain.parse(recipe.augment)
     feed = Feed(
         train,
         batch_size=recipe.train.batch_size,
-        augment=Chain.parse(recipe.augment),
+        augment=augment,
         seed=recipe.seed,
         device=target,
     )
@@ -115,6 +133,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         recipe=recipe,
         device=device,
         splits=splits,
+        augment=augment,
         feed=feed,
         model=model,
         freeze=freeze,
@@ -139,8 +158,11 @@ def with_features(parts: Parts) -> Parts:
     views = {"steps": min(ceil(train.epochs), train.feature_views), "lbfgs": train.feature_views, "knn": 0}[
         train.solver
     ]
-    features = compute(parts.model, parts.probed, parts.recipe, parts.splits, parts.device, views)
-    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=parts.recipe.seed)
+    seed = parts.recipe.seed
+    features = compute(
+        parts.model, parts.probed, parts.splits, augment=parts.augment, views=views, seed=seed, device=parts.device
+    )
+    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=seed)
     return replace(parts, feed=feed, features=features)
 
 

@@ -19,7 +19,6 @@ from thirtytwo.data.waiting import counted
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.models.classifier import Classifier, evaluating
-from thirtytwo.recipe import Recipe
 from thirtytwo.rng import generator
 from thirtytwo.training.feed import Batches
 
@@ -126,15 +125,24 @@ def is_linear(model: Classifier, head: str, images: Tensor) -> bool:
     return bool((log_softmax(answer, 1) - log_softmax(logits, 1)).abs().max() < CLOSE)
 
 
-def compute(model: Classifier, head: str, recipe: Recipe, splits: Splits, device: Device, views: int) -> Features:
+def compute(
+    model: Classifier, head: str, splits: Splits, *, augment: Chain, views: int, seed: int, device: Device
+) -> Features:
     """The features of train and val: from the cache, else computed and kept there.
 
-    Train's are those of ``views`` augmented views of each image, or of the images as they are: with 0 views, and
-    without augmentations. Raises UserError when they do not fit the memory, or the cache folder cannot be written.
+    Args:
+        model: in float32, on the device.
+        head: name of its last layer, in `Classifier.network`.
+        splits: whose train and val are meant.
+        augment: what the views of train differ by.
+        views: how many; with 0, and where ``augment`` changes nothing, the images are taken as they are.
+        seed: of the views' draws.
+        device: where they are computed.
+
+    Raises UserError when they do not fit the memory, or the cache folder cannot be written.
     """
     began = time.monotonic()
     layer = model.network.get_submodule(head)
-    augment = Chain.parse(recipe.augment)
     drawn: Sequence[int | None] = range(views) if augment.parts and views else [None]
     weights = _digest(model, head)
     threads = torch.get_num_threads() if device.torch.type == "cpu" else 0
@@ -142,13 +150,13 @@ def compute(model: Classifier, head: str, recipe: Recipe, splits: Splits, device
 
     def kept(split: str, images: ImageSet, view: int | None) -> tuple[Tensor, Tensor]:
         def blocks(of: ImageSet) -> Iterator[np.ndarray]:
-            return _blocks(model, layer, of, device, Chain() if view is None else augment, recipe.seed, view or 0)
+            return _blocks(model, layer, of, device, Chain() if view is None else augment, seed, view or 0)
 
         # What the trunk makes of a few images, bit for bit, stands for the code that no version or option tells of.
         few = next(blocks(images.select(torch.arange(min(FEW, len(images))))))
         _require_memory(len(images) * (len(drawn) if split == "train" else 1), few.shape[1], len(drawn))
         made_from = [splits.record["sha256"][split], images.images.shape[1:], len(images.classes)]
-        settings = [*made_by, *made_from, view is not None and [recipe.augment, recipe.seed, view]]
+        settings = [*made_by, *made_from, view is not None and [str(augment), seed, view]]
         digest = hashlib.blake2b(json.dumps(settings).encode() + few.tobytes(), digest_size=16)
 
         def make(key: str) -> None:

@@ -1,26 +1,34 @@
 """The training: one loop for every recipe, exact when resumed."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import isfinite
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from thirtytwo.augment import Batch
+from thirtytwo.errors import UserError
+from thirtytwo.evaluation.predict import logits
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.rng import derive
+from thirtytwo.runs import checkpoint
 from thirtytwo.runs.run import Run
+from thirtytwo.tracking.events import Evaluation, Listener, Progress
 from thirtytwo.training.build import Parts
-from thirtytwo.training.state import Progress, State
+from thirtytwo.training.checkpointing import Checkpointing, keep, require_finite
+from thirtytwo.training.early_stopping import EarlyStopping
+from thirtytwo.training.meter import Meter, NotFinite
 
 CHECKPOINT_EVERY = 30.0
 """Seconds between two checkpoints."""
 TICK = 0.25
 """Seconds between two reports of progress. Each one waits for the device."""
 
-Watch = Callable[[Progress], None]
 
-
-def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
+def train(parts: Parts, run: Run, *, listener: Listener, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
     """Train from where ``run`` stands to the last step, then leave the trained weights in the run.
 
     The order of the images, the augmentations and dropout derive from (seed, step), so that a resumed training goes on
@@ -30,27 +38,34 @@ def train(parts: Parts, run: Run, *, watch: Watch, checkpoint_every: float = CHE
         Interrupted: asked to stop by a signal; the state is saved.
         UserError: the loss is not finite any more; the last good checkpoint stays.
     """
-    forward = parts.forward
-    state = State(parts, run)
-    with parts.device.training(), Interruption() as interruption:
-        for step in range(state.step, parts.steps):
-            if state.out_of_patience():
-                break
-            loss, logits, batch = advance(parts, forward, step, parts.schedule(step / parts.steps))
-            parts.average.update((step + 1) / parts.steps)
+    forward, meter, stopping = parts.forward, Meter(), EarlyStopping(parts.recipe.train.patience)
+    checkpoints = Checkpointing(run, parts, meter, stopping, checkpoint_every)
+    clock = Clock(parts.prepared + checkpoints.restore(), meter.step)
+    run.set_status("running", step=meter.step, steps=parts.steps, seconds=clock.before)
+    listener.began(run)
+    with _finite(run, parts):
+        with parts.device.training(), Interruption() as interruption:
+            for step in range(meter.step, parts.steps):
+                if stopping.due:
+                    break
+                loss, outputs, batch = advance(parts, forward, step, parts.schedule(step / parts.steps))
+                parts.average.update((step + 1) / parts.steps)
 
-            state.record(step, loss, logits, batch)
-            if state.evaluation_due():
-                state.evaluate()
-            asked = interruption.requested
-            if asked or state.checkpoint_age > checkpoint_every:
-                state.save()
-            if state.tick_age > TICK or state.step == parts.steps:
-                watch(state.progress())
-            if asked:
-                run.set_status("interrupted", step=state.step, seconds=state.seconds)
-                raise Interrupted(asked)
-    state.finish()
+                meter.record(loss, outputs, batch)
+                if parts.evaluation_due(meter.step):
+                    evaluation = evaluate(parts, meter, clock.seconds)
+                    parts.schedule.observe(evaluation.val_loss)
+                    stopping.observe(evaluation.val_loss, parts.average.model)
+                    listener.evaluated(evaluation)
+                asked = interruption.requested
+                if asked or checkpoints.due:
+                    checkpoints.save(clock.seconds)
+                if clock.ticked or meter.step == parts.steps:
+                    listener.progressed(clock.progress(parts, meter))
+                if asked:
+                    run.set_status("interrupted", step=meter.step, seconds=clock.seconds)
+                    raise Interrupted(asked)
+        _finish(parts, run, meter.step, clock.seconds, stopping)
 
 
 def advance(
@@ -67,8 +82,98 @@ def advance(
     torch.manual_seed(derive(parts.recipe.seed, "dropout", step))
     batch = parts.feed.batch(step)
     with parts.device.autocast():
-        logits = forward(batch.images)
-    loss = parts.objective(logits.float(), batch)
-    loss.backward()
+        outputs = forward(batch.images)
+    loss = parts.objective(outputs.float(), batch)
+    torch.autograd.backward(loss)
     parts.optimizer.step(multiplier, epoch)
-    return loss.detach(), logits.detach(), batch
+    return loss.detach(), outputs.detach(), batch
+
+
+def evaluate(parts: Parts, meter: Meter, seconds: float) -> Evaluation:
+    """Score val after the meter's last step, and clear the meter.
+
+    Raises NotFinite when a loss since the last evaluation, or val's, is not finite.
+    """
+    meter.require_finite()
+    loss, accuracy = score_val(parts)
+    if not isfinite(loss):
+        raise NotFinite(meter.step - 1)
+    rates: dict[str, float] = {}
+    for group in parts.optimizer.groups:
+        rates[group["role"]] = max(group["lr"], rates.get(group["role"], 0.0))
+    epoch = parts.feed.epoch(meter.step)
+    found = Evaluation(meter.step, epoch, rates, meter.loss, meter.accuracy, loss, accuracy, seconds)
+    meter.clear()
+    return found
+
+
+@torch.inference_mode()
+def score_val(parts: Parts) -> tuple[float, float]:
+    """Mean cross-entropy on val in nats and share of right answers of a training's model as it stands."""
+    model, val = parts.average.model, parts.splits.val
+    if parts.features is None:
+        scores, _ = logits(model, val.images, parts.device)
+    else:
+        with parts.device.autocast():
+            scores = parts.features.head_of(model)(parts.features.val).float().cpu()
+    right = scores.argmax(1) == val.labels
+    return float(cross_entropy(scores, val.labels)), float(right.float().mean())
+
+
+class Clock:
+    """Seconds of training, over all sittings of a run.
+
+    Args:
+        before: seconds of earlier sittings, and of what was prepared.
+        step: steps taken before this sitting.
+    """
+
+    def __init__(self, before: float, step: int) -> None:
+        self.before, self._first = before, step
+        self._began = self._ticked = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training and evaluating so far."""
+        return self.before + time.monotonic() - self._began
+
+    @property
+    def ticked(self) -> bool:
+        """Whether it is time for another report of progress."""
+        return time.monotonic() - self._ticked > TICK
+
+    def progress(self, parts: Parts, meter: Meter) -> Progress:
+        """How far the training is. Raises NotFinite when a loss is not finite."""
+        self._ticked = time.monotonic()
+        meter.require_finite()
+        rate = (time.monotonic() - self._began) / max(1, meter.step - self._first)
+        left = rate * (parts.steps - meter.step)
+        return Progress(meter.step, parts.steps, parts.feed.epoch(meter.step), meter.last_loss, self.seconds, left)
+
+
+@contextmanager
+def _finite(run: Run, parts: Parts) -> Iterator[None]:
+    """Within this context a number that is not finite marks the run as failed, and is a UserError that says where."""
+    try:
+        yield
+    except NotFinite as error:
+        epoch, batch = divmod(error.step, parts.feed.steps_per_epoch)
+        kept = checkpoint.steps(run.checkpoints)
+        message = (
+            f"the loss or the weights are not finite at step {error.step + 1} (epoch {epoch + 1}, batch {batch + 1}): "
+            f"lower optim.lr (now {parts.recipe.optim.lr:g}) or set optim.clip; "
+            + (f"the last good checkpoint is of step {kept[-1]}" if kept else "no checkpoint had been written")
+        )
+        run.set_status("failed", step=error.step, message=message)
+        raise UserError(f"{run.path}: {message}") from None
+
+
+def _finish(parts: Parts, run: Run, step: int, seconds: float, stopping: EarlyStopping) -> None:
+    """Leave the trained weights in the run: the best ones on val where there is a patience, else the last."""
+    model = parts.average.model
+    if stopping.weights:
+        model.load_state_dict(stopping.weights)
+    require_finite(dict(model.state_dict()), step)
+    # A training that was resumed behind its last step has trained nothing here: what is frozen is the last step's.
+    parts.freeze.hold(parts.feed.epoch(max(0, step - 1)))
+    keep(run, parts, model, step=step, seconds=seconds)

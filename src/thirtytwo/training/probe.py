@@ -16,9 +16,10 @@ from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.models.neighbours import Neighbours, put_head
 from thirtytwo.runs.run import Run
+from thirtytwo.tracking.events import Evaluation, Listener
 from thirtytwo.training.build import Parts
+from thirtytwo.training.checkpointing import keep
 from thirtytwo.training.features import Features, Head
-from thirtytwo.training.state import keep
 
 PENALTIES = tuple(10 ** (-power / 2) for power in range(-2, 13))
 """Weights of half the squared norm in the linear probe's loss, 10 to 10^-6; each starts where the one before ended."""
@@ -45,7 +46,7 @@ class Candidate:
     train_loss: float | None
 
 
-def solve(parts: Parts, run: Run) -> None:
+def solve(parts: Parts, run: Run, *, listener: Listener) -> None:
     """Leave in the run the head that ``train.solver`` asks for, of the strength with the least loss on val.
 
     Raises:
@@ -56,6 +57,7 @@ def solve(parts: Parts, run: Run) -> None:
     assert features is not None, "a solver without a head to solve for is refused when parts are built"
     began = time.monotonic() - features.seconds
     run.forget_after(0)
+    listener.began(run)
     best: tuple[float, float, Candidate] | None = None
     tried, passes = [], 0
     with parts.device.training(), Interruption() as interruption:
@@ -83,8 +85,7 @@ def solve(parts: Parts, run: Run) -> None:
     loss, accuracy, chosen = best
     put_head(parts.model.network, features.head, chosen.layer)
     seconds = time.monotonic() - began
-    record = {"step": passes, "epoch": float(passes), "val_loss": loss, "val_accuracy": accuracy, "seconds": seconds}
-    run.log(record if chosen.train_loss is None else {**record, "train_loss": chosen.train_loss})
+    listener.evaluated(Evaluation(passes, float(passes), {}, chosen.train_loss, None, loss, accuracy, seconds))
     solved = {"by": solver, "strength": chosen.strength, "tried": tried}
     keep(run, parts, parts.model, step=passes, seconds=seconds, solved=solved)
 

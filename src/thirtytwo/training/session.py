@@ -22,8 +22,11 @@ from thirtytwo.runs.loading import check, find_teacher, load_classifier, load_sp
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score
 from thirtytwo.spec import Spec
+from thirtytwo.tracking.audience import Audience, Guarded
+from thirtytwo.tracking.events import Listener
+from thirtytwo.tracking.metrics_file import MetricsFile
 from thirtytwo.training.build import Parts, build, try_out, with_features
-from thirtytwo.training.loop import CHECKPOINT_EVERY, Watch, train
+from thirtytwo.training.loop import CHECKPOINT_EVERY, train
 from thirtytwo.training.preview import preview
 from thirtytwo.training.probe import solve
 from thirtytwo.version import __version__
@@ -96,34 +99,50 @@ class Session:
             run.unlock()
             raise
 
-    def complete(self, *, watch: Watch, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
+    def complete(
+        self,
+        *,
+        listeners: Sequence[Listener] = (),
+        trackers: Sequence[Listener] = (),
+        checkpoint_every: float = CHECKPOINT_EVERY,
+    ) -> None:
         """Train to the end, score val and, unless it was withheld, test; the folder is given back whatever happens.
 
         A run that is finished stays as it is: scoring it again would be another look.
+
+        Args:
+            listeners: who hears of the training, beside its metrics.jsonl.
+            trackers: likewise; one that fails is left behind with a warning.
+            checkpoint_every: seconds between two checkpoints.
         """
+        audience = Audience([MetricsFile(self.run), *listeners, *map(Guarded, trackers)])
         gpus = [self.device.torch] if self.device.torch.type == "cuda" else []
         with torch.random.fork_rng(devices=gpus), self.run.owned():
             if self.run.status["state"] == "finished":
                 return
-            if not self.run.card:
-                self._train(watch, checkpoint_every)
-            model = load_classifier(self.run, self.device)
-            for split in ("val", "test") if self.run.status.get("test", True) else ("val",):
-                score(self.run, model, getattr(self.parts.splits, split), self.device, split, by="train")
-            self.run.set_status("finished")
+            try:
+                if not self.run.card:
+                    self._train(audience, checkpoint_every)
+                model, images = load_classifier(self.run, self.device), self.parts.splits
+                score(self.run, model, images.val, self.device, "val", by="train")
+                if self.run.status.get("test", True):
+                    score(self.run, model, images.test, self.device, "test", by="train")
+                self.run.set_status("finished")
+            finally:
+                audience.ended(self.run)
 
-    def _train(self, watch: Watch, checkpoint_every: float) -> None:
+    def _train(self, listener: Listener, checkpoint_every: float) -> None:
         try:
             recipe, train_set = self.run.recipe, self.parts.splits.train
             stepwise = recipe.train.solver == "steps"
             self.run.set_status("running", **({} if stepwise else {"step": 0, "steps": 1}))
-            chain = Chain() if recipe.train.solver == "knn" else Chain.parse(recipe.augment)
-            self.run.write_training_pictures(*preview(train_set, chain, recipe.seed))
+            augment = Chain() if recipe.train.solver == "knn" else self.parts.augment
+            self.run.write_training_pictures(*preview(train_set, augment, recipe.seed))
             parts = with_features(self.parts)
             if stepwise:
-                train(parts, self.run, watch=watch, checkpoint_every=checkpoint_every)
+                train(parts, self.run, listener=listener, checkpoint_every=checkpoint_every)
             else:
-                solve(parts, self.run)
+                solve(parts, self.run, listener=listener)
         except Interrupted:
             raise
         except Exception as error:

@@ -1,0 +1,61 @@
+"""All who listen to one training."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from thirtytwo.runs.run import Run
+from thirtytwo.tracking.events import Evaluation, Listener, Progress
+
+log = logging.getLogger("thirtytwo")
+
+
+class Audience(Listener):
+    """Tells several listeners, in order."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self.listeners = listeners
+
+    def began(self, run: Run) -> None:
+        for each in self.listeners:
+            each.began(run)
+
+    def progressed(self, progress: Progress) -> None:
+        for each in self.listeners:
+            each.progressed(progress)
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        for each in self.listeners:
+            each.evaluated(evaluation)
+
+    def ended(self, run: Run) -> None:
+        for each in self.listeners:
+            each.ended(run)
+
+
+class Guarded(Listener):
+    """A tracker that may fail, since its server may: that ends the tracking, with a warning, and not the training."""
+
+    def __init__(self, tracker: Listener) -> None:
+        self.tracker: Listener | None = tracker
+
+    def began(self, run: Run) -> None:
+        self._tell(lambda tracker: tracker.began(run))
+
+    def progressed(self, progress: Progress) -> None:
+        self._tell(lambda tracker: tracker.progressed(progress))
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        self._tell(lambda tracker: tracker.evaluated(evaluation))
+
+    def ended(self, run: Run) -> None:
+        self._tell(lambda tracker: tracker.ended(run))
+
+    def _tell(self, what: Callable[[Listener], None]) -> None:
+        if self.tracker is None:
+            return
+        try:
+            what(self.tracker)
+        except Exception as error:  # noqa: BLE001  (the user's code, or another package's, may raise anything)
+            name = type(self.tracker).__name__
+            log.warning("%s failed (%s: %s): the training goes on without it", name, type(error).__name__, error)
+            self.tracker = None

@@ -1,0 +1,82 @@
+"""What a training tells of itself, and how to listen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from thirtytwo.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is, told a few times per second.
+
+    Attributes:
+        step: steps taken.
+        steps: steps of the whole training.
+        epoch: passes over the training images, with their fraction.
+        loss: the last step's.
+        seconds: spent so far, earlier sittings of a resumed run included.
+        remaining: expected seconds until the last step.
+    """
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    seconds: float
+    remaining: float
+
+    @property
+    def share(self) -> float:
+        """Share of the steps that are taken, in 0..1."""
+        return self.step / self.steps
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The network scored on val in the course of its training, with what the training did since the time before.
+
+    Attributes:
+        step: steps taken; passes over the data where the head is solved for.
+        epoch: passes over the training images, with their fraction.
+        rates: the learning rate by role of the parameters ("filters", "weights", "head", "biases"), the highest of
+            each; empty where the head is solved for.
+        train_loss: mean over the steps since the last evaluation, as it was minimised; None where there is none.
+        train_accuracy: share of the augmented training images that were right, likewise.
+        val_loss: cross-entropy in nats.
+        val_accuracy: share of val's images that are right.
+        seconds: of training and evaluating so far, over all sittings.
+    """
+
+    step: int
+    epoch: float
+    rates: Mapping[str, float]
+    train_loss: float | None
+    train_accuracy: float | None
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+    @property
+    def lr(self) -> float | None:
+        """The highest learning rate; None where the head is solved for."""
+        return max(self.rates.values(), default=None)
+
+
+class Listener:
+    """Hears of a training: the display, metrics.jsonl, a study's worker, a tracker. Each method does nothing by itself.
+
+    A resumed training tells again of the evaluations after its newest checkpoint: their steps tell them apart.
+    """
+
+    def began(self, run: Run) -> None:
+        """Called before the first step of a sitting; ``run.metrics()`` has the evaluations of earlier ones."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Called a few times per second, and after the last step."""
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Called after each evaluation."""
+
+    def ended(self, run: Run) -> None:
+        """Called once at the end, whatever ended it: ``run.status`` says what, and the run has the scores."""

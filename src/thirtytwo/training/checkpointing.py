@@ -1,0 +1,108 @@
+"""When a training is saved, what is saved of it, and how it goes on from there."""
+
+import logging
+import time
+from typing import Any
+
+from torch import Tensor, nn
+
+from thirtytwo.errors import UserError
+from thirtytwo.runs import checkpoint
+from thirtytwo.runs.run import Run
+from thirtytwo.training.build import Parts
+from thirtytwo.training.early_stopping import EarlyStopping
+from thirtytwo.training.meter import Meter, NotFinite
+
+log = logging.getLogger("thirtytwo")
+
+
+class Checkpointing:
+    """The checkpoints of one training: parts, meter and early stopping, as they are between two steps.
+
+    Args:
+        run: whose folder holds them.
+        parts, meter, stopping: what is saved, and put back.
+        every: seconds between two checkpoints.
+    """
+
+    def __init__(self, run: Run, parts: Parts, meter: Meter, stopping: EarlyStopping, every: float) -> None:
+        self.run, self.parts, self.meter, self.stopping, self.every = run, parts, meter, stopping, every
+        self._saved = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether the last checkpoint is old enough for another."""
+        return time.monotonic() - self._saved > self.every
+
+    def save(self, seconds: float) -> None:
+        """Write a checkpoint, after ``seconds`` of training. Raises NotFinite, and writes none, for a spoilt one."""
+        tensors = {
+            **_prefixed("model", dict(self.parts.model.state_dict())),
+            **_prefixed("optimizer", self.parts.optimizer.tensors()),
+            **_prefixed("average", self.parts.average.tensors()),
+            **_prefixed("best", self.stopping.weights),
+            **self.meter.tensors(),
+        }
+        step = self.meter.step
+        self.meter.require_finite()
+        require_finite(tensors, step)
+        state = {
+            "step": step,
+            "seconds": seconds,
+            "best": self.stopping.state(),
+            "schedule": self.parts.schedule.state(),
+            "average_steps": self.parts.average.steps,
+        }
+        checkpoint.save(self.run.checkpoints, step, tensors, state)
+        self.run.set_status("running", step=step, seconds=seconds)
+        self._saved = time.monotonic()
+
+    def restore(self) -> float:
+        """Put back the newest valid checkpoint, if there is any: the seconds of training before it.
+
+        The run forgets the evaluations after it. Raises UserError when it does not fit the parts, or none is valid.
+        """
+        found = checkpoint.newest(self.run.checkpoints)
+        if found is None:
+            if before := self.run.status.get("step", 0):
+                log.warning("%s: holds no checkpoint of the %d steps done: starting again", self.run.path, before)
+            self.run.forget_after(0)
+            return 0.0
+        tensors, state, damaged = found
+        for line in damaged:
+            log.warning("%s: going on from step %d", line, state["step"])
+        parts = self.parts
+        try:
+            parts.model.load_state_dict(_section("model", tensors))
+            parts.optimizer.load_tensors(_section("optimizer", tensors))
+            parts.average.load_tensors(_section("average", tensors), state["average_steps"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{self.run.checkpoints}: do not fit the recipe's parts ({reason}): has a file changed?"
+            ) from None
+        parts.schedule.restore(state["schedule"])
+        self.stopping.restore(state["best"], _section("best", tensors))
+        self.meter.load_tensors(tensors, state["step"], parts.device.torch)
+        self.run.forget_after(state["step"])
+        return float(state["seconds"])
+
+
+def require_finite(tensors: dict[str, Tensor], step: int) -> None:
+    """Raises NotFinite when a number of ``tensors``, as they are after ``step`` steps, is not finite."""
+    if any(not bool(each.isfinite().all()) for each in tensors.values() if each.is_floating_point()):
+        raise NotFinite(step - 1)
+
+
+def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float, **more: Any) -> None:
+    """Leave the weights of ``model``, the one of ``parts`` or its average, in the run; ``more`` joins its card."""
+    run.write_model(checkpoint.pack(dict(model.state_dict())), {**parts.card(), **more})
+    run.set_status("trained", step=step, seconds=seconds)
+
+
+def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _section(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}

@@ -1,0 +1,43 @@
+"""When to stop before the last step, and which weights to keep then."""
+
+from math import inf
+
+from torch import Tensor, nn
+
+
+class EarlyStopping:
+    """Remembers the best evaluation, and its weights where there is a patience.
+
+    Args:
+        patience: evaluations without a lower loss on val after which the training stops; None never stops it.
+    """
+
+    def __init__(self, patience: int | None) -> None:
+        self.patience = patience
+        self.loss = inf
+        self.waited = 0
+        self.weights: dict[str, Tensor] = {}
+
+    def observe(self, loss: float, model: nn.Module) -> None:
+        """Told of val's loss at each evaluation, and of the model that had it."""
+        if loss >= self.loss:
+            self.waited += 1
+            return
+        self.loss, self.waited = loss, 0
+        if self.patience is not None:
+            self.weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    @property
+    def due(self) -> bool:
+        """Whether val's loss has not improved for as many evaluations as the patience allows."""
+        return self.patience is not None and self.waited >= self.patience
+
+    def state(self) -> dict[str, float | None]:
+        """What it remembers beside the weights, ready for JSON."""
+        return {"loss": None if self.loss == inf else self.loss, "waited": self.waited}
+
+    def restore(self, state: dict[str, float | None], weights: dict[str, Tensor]) -> None:
+        """Put back what `state` and ``weights`` were."""
+        loss, waited = state["loss"], state["waited"]
+        self.loss, self.waited = inf if loss is None else loss, int(waited or 0)
+        self.weights = weights
