@@ -1,410 +1,249 @@
-"""What the command line and a notebook both call: train, import, open, test, predict, export, report."""
+"""The front door: what the command line and a notebook both call."""
 
-import io
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
-from html import escape
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
+from torch import nn
 
 from thirtytwo import recipes, studies
-from thirtytwo.data import picture
-from thirtytwo.data.imageset import ImageSet
-from thirtytwo.device import Device
+from thirtytwo.data import given as given_data
+from thirtytwo.data.given import GivenData
 from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
-from thirtytwo.evaluation import metrics
-from thirtytwo.evaluation.compare import Compared
-from thirtytwo.evaluation.predict import logits
-from thirtytwo.explain.layers import explain
-from thirtytwo.models.classifier import Classifier
-from thirtytwo.paths import NUMBERED
+from thirtytwo.models import given as given_models
+from thirtytwo.overrides import Overrides, assignments
 from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
-from thirtytwo.recipe import Recipe, resolve_key
-from thirtytwo.report.explained import Explained
-from thirtytwo.report.html import write as write_report
-from thirtytwo.report.study import table as study_table
-from thirtytwo.report.study import view as view_study
-from thirtytwo.report.study import write as write_study_report
-from thirtytwo.report.view import explained
-from thirtytwo.runs.export import export
+from thirtytwo.recipe import Recipe
 from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
-from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
-from thirtytwo.runs.score import score_test
-from thirtytwo.study.closing import close
+from thirtytwo.spec import Spec
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
 from thirtytwo.study.workers import begin, train_all
+from thirtytwo.study_result import StudyResult
+from thirtytwo.tracking import Listener, trackers
+from thirtytwo.trained import TrainedRun
 from thirtytwo.training.session import Session, prepare
-
-Picture = str | Path | np.ndarray | Tensor | Image.Image
-
-EXPLAINED = 60
-"""Pictures that are explained at a time: they share one figure."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model says about one picture: classes with their probabilities, most probable first."""
-
-    name: str
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.classes[0]} ({self.probabilities[0]:.1%})"
-
-    def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<td>{escape(label)} {share:.1%}</td>"
-            for label, share in zip(self.classes, self.probabilities, strict=True)
-        )
-        return f"<table><tr><th>{escape(self.name)}</th>{cells}</tr></table>"
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A picture as the network takes it, uint8 (C, H, W), with its class where that is known."""
-
-    name: str
-    image: Tensor
-    truth: str | None
-
-
-class TrainedRun:
-    """A run that has been trained: score it on test, predict with it, report on it."""
-
-    def __init__(self, run: Run, device: Device) -> None:
-        self.run = run
-        self.device = device
-        self._images: dict[str, ImageSet] = {}
-
-    @property
-    def path(self) -> Path:
-        """The run's folder."""
-        return self.run.path
-
-    @cached_property
-    def model(self) -> Classifier:
-        """The trained network, in evaluation mode: float images (B, C, H, W) in 0..1 -> logits (B, K)."""
-        return load_classifier(self.run, self.device)
-
-    @cached_property
-    def card(self) -> dict[str, Any]:
-        """What the weights need to be used: classes, size, channels. Raises UserError while there are no weights."""
-        self.run.read_weights()
-        return self.run.card
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in label order."""
-        return tuple(self.card["classes"])
-
-    def scores(self, split: str = "test") -> dict[str, metrics.Estimate]:
-        """The stored scores of a split without test-time augmentation, each with its interval; empty if not scored."""
-        found = self.run.predictions(split)
-        return metrics.scores(found[0]) if found else {}
-
-    def test(self) -> dict[str, metrics.Estimate]:
-        """Score the test split once more. It is a look, and is written down.
-
-        Raises UserError for a run of a study that is still open.
-        """
-        if study := StudyFolder.withholding(self.run.path):
-            raise UserError(
-                f"{self.path}: belongs to a study, whose runs are scored on test together and once: "
-                f"`thirtytwo study close {study.path}`"
-            )
-        score_test(self.run, self.model, self.device, by="test")
-        return self.scores("test")
-
-    def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
-        """Classify pictures: paths, PIL images, uint8 arrays (H, W) or (H, W, C), uint8 tensors (H, W) or (C, H, W).
-
-        One of them, several, or a batch of arrays (N, H, W, C) or tensors (N, C, H, W). Each is
-        brought to the training's size and channels in the way the training did it. ``"val:12"`` and ``"train:3"`` are
-        images of the run's own data, by their numbers in the official split that they were cut from, as reports call
-        them; ``"test:5"`` is one that the report shows.
-        """
-        return self._answer(self._prepare_all(pictures), top)
-
-    def explain(self, pictures: Picture | Iterable[Picture] | None = None, top: int = 3) -> Explained:
-        """Show how the network comes to its answers: filters, feature maps layer by layer, class probabilities.
-
-        ``pictures`` as in `predict`, at most `EXPLAINED`; None takes the picture of val that the run keeps for this.
-        """
-        if pictures is None:
-            _ = self.card  # raises while there are no weights
-            kept = explained(self.run, top)
-            if kept is None:
-                raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
-            shown, explanation = kept
-            return Explained([f"val-{shown.id}"], [shown.top], [shown.truth], [explanation])
-        chosen = self._prepare_all(pictures)
-        if not 1 <= len(chosen) <= EXPLAINED:
-            raise UserError(f"{len(chosen)} pictures to explain: name between 1 and {EXPLAINED} at a time")
-        said = [list(zip(each.classes, each.probabilities, strict=True)) for each in self._answer(chosen, top)]
-        explanations = [explain(self.model, each.image) for each in chosen]
-        return Explained([each.name for each in chosen], said, [each.truth for each in chosen], explanations)
-
-    def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> list["_Prepared"]:
-        if isinstance(pictures, str | Path | Image.Image) or (
-            isinstance(pictures, np.ndarray | Tensor) and pictures.ndim != 4
-        ):
-            pictures = [pictures]
-        return [self._prepare(each, f"picture {i + 1}") for i, each in enumerate(pictures)]
-
-    def _answer(self, pictures: list["_Prepared"], top: int) -> list[Answer]:
-        if not pictures:
-            return []
-        images = torch.stack([each.image for each in pictures])
-        scores, averaged = logits(self.model, images, self.device, views=self.run.recipe.evaluate.views)
-        probabilities, order = (averaged if averaged is not None else scores).double().softmax(1).sort(descending=True)
-        return [
-            Answer(each.name, tuple(self.classes[k] for k in ks[:top]), tuple(ps[:top]))
-            for each, ks, ps in zip(pictures, order.tolist(), probabilities.tolist(), strict=True)
-        ]
-
-    def report(self) -> Path:
-        """Write report.html and figures/ anew from what the run left behind."""
-        return write_report(self.run)
-
-    def export(self, file: str | Path) -> Path:
-        """Write the network's state dict as ``.pth`` or ``.safetensors``, and beside it, as JSON, what it needs."""
-        export(self.run, Path(file))
-        return Path(file)
-
-    def __repr__(self) -> str:
-        return f"TrainedRun({str(self.path)!r})"
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{split}</th><td>{name}</td><td>{each.value:.4g}</td>"
-            f"<td>[{each.low:.4g}, {each.high:.4g}]</td></tr>"
-            for split in ("val", "test")
-            for name, each in self.scores(split).items()
-        )
-        return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
-
-    def _prepare(self, source: Picture, unnamed: str) -> "_Prepared":
-        wanted = {"size": tuple(self.card["size"]), "channels": self.card["channels"], "fit": self.card["fit"]}
-        if not isinstance(source, str | Path):
-            return _Prepared(unnamed, picture.decode(_as_png(source, unnamed), name=unnamed, **wanted), None)
-        if (own := NUMBERED.fullmatch(str(source))) and not Path(source).exists():
-            return self._own_image(own["split"], int(own["number"]))
-        return _Prepared(str(source), picture.decode(Path(source), **wanted), None)
-
-    def _own_image(self, split: str, number: int) -> "_Prepared":
-        """An image of the run's data; of test, one that the run keeps for its report.
-
-        Raises UserError when the split has none of that number, or has changed.
-        """
-        if split == "test":
-            kept, scored = self.run.pictures("test"), self.run.predictions("test")
-            if kept is None or scored is None or number not in kept[1]:
-                raise UserError(f"test:{number}: {self.path} shows no such image of test: name one of its report")
-            image, label = kept[0][kept[1] == number][0], scored[0].labels[scored[0].ids == number][0]
-            return self._shown(f"test-{number}", torch.from_numpy(image), self.classes[label])
-        if split not in self._images:
-            self._images[split] = images_of(self.run, split)
-        images = self._images[split]
-        places = (images.ids == number).nonzero()
-        if not len(places):
-            some = ", ".join(map(str, images.ids[:3].tolist()))
-            raise UserError(f"{split}:{number}: {self.path} has no such image in {split} (but {some} ...)")
-        place = int(places[0])
-        return self._shown(f"{split}-{number}", images.images[place], images.classes[int(images.labels[place])])
-
-    def _shown(self, name: str, image: Tensor, truth: str) -> "_Prepared":
-        """An image of the data: a network that was trained on RGB takes a grey one as three equal channels."""
-        return _Prepared(name, image.expand(self.card["channels"], -1, -1), truth)
-
-
-def _as_png(source: np.ndarray | Tensor | Image.Image, name: str) -> bytes:
-    """A picture in memory as a file's bytes, so that it goes the way of every other picture."""
-    if isinstance(source, Tensor):
-        source = (source.permute(1, 2, 0) if source.ndim == 3 else source).cpu().numpy()
-    if isinstance(source, np.ndarray):
-        if 0 in source.shape:
-            raise UserError(f"{name}: has no pixels, its shape is {source.shape}")
-        if source.dtype != np.uint8:
-            raise UserError(f"{name}: pixels must be uint8 in 0..255, not {source.dtype}")
-        if source.ndim not in (2, 3) or (source.ndim == 3 and source.shape[2] not in (1, 3, 4)):
-            raise UserError(f"{name}: {source.shape} is no picture's shape: expected (H, W) or (H, W, 3)")
-        source = Image.fromarray(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
-    buffer = io.BytesIO()
-    (source if source.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else source.convert("RGB")).save(
-        buffer, "PNG"
-    )
-    return buffer.getvalue()
 
 
 def train(
-    recipe: str | Recipe = "digits-cnn",
+    recipe: str | Path | Recipe = "digits-cnn",
     *,
     out: str | Path = "runs",
     device: str = "auto",
     test: bool = True,
     progress: bool = True,
-    **overrides: Any,
+    track: Sequence[str | Listener] = (),
+    **overrides: Unpack[Overrides],
 ) -> TrainedRun:
-    """Train a recipe and score it: a name, a TOML file, an earlier run's folder, or a Recipe.
+    """Train a recipe, score it and write its report.
+
+    >>> run = train("digits-cnn", epochs=2, model="cnn2(width=4)")
+    >>> run.path
+    PosixPath('runs/digits-cnn-1')
 
     Args:
-        recipe: what to train.
+        recipe: what to train: a name, a TOML file, an earlier run's folder, or a `Recipe`.
         out: where the run folder is made.
         device: "auto", "cpu", "cuda" or another torch device.
         test: whether to score the test split after the last step.
         progress: whether to show how it goes, on a terminal or in a notebook. A script's output stays its own.
-        overrides: recipe keys, ``epochs=3``; a dot is written as two underscores, ``data__source="mnist"``.
+        track: trackers by name, or listeners of your own, that hear of the training.
+        overrides: recipe keys, ``epochs=3``; a dot is written as two underscores, ``data__source="mnist"``. ``model``
+            may be a network of your own, and ``data`` arrays or a PyTorch dataset: see `Overrides`.
 
-    Raises UserError for a user's mistake, Interrupted when asked to stop.
+    Raises:
+        UserError: a mistake, in one line that says what to do.
+        Interrupted: asked to stop; `resume` goes on.
     """
-    found = _overridden(_found(recipe), overrides)
-    session = Session.new(found, out=Path(out), device=device, test=test)
-    with Display(found.train.epochs, silent=not (progress and (output.is_terminal or output.is_jupyter))) as display:
-        session.complete(listeners=[display])
-    return TrainedRun(session.run, session.device)
+    found, heard_by = _found(recipe).override(assignments(overrides)), _listeners(track)
+    return _completed(Session.new(found, out=Path(out), device=device, test=test), progress, heard_by)
+
+
+def resume(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    track: Sequence[str | Listener] = (),
+    model: nn.Module | None = None,
+    data: GivenData | None = None,
+) -> TrainedRun:
+    """Go on with a run exactly where it stopped, score it and write its report. A finished run stays as it is.
+
+    Args:
+        path: the run's folder.
+        device, progress, track: as in `train`.
+        model, data: the network and the images again, where `train` was given them as objects.
+
+    Raises UserError when there is nothing to go on with, or the images or the first weights have changed.
+    """
+    _given_again(path, model, data)
+    heard_by = _listeners(track)
+    return _completed(Session.resume(Path(path), device=device), progress, heard_by)
+
+
+def open_run(
+    path: str | Path, *, device: str = "auto", model: nn.Module | None = None, data: GivenData | None = None
+) -> TrainedRun:
+    """A run, to predict with or to report on.
+
+    >>> run = open_run(train(epochs=2, progress=False).path)
+    >>> run.classes[:3]
+    ('0', '1', '2')
+
+    Args:
+        path: the run's folder.
+        device: where it predicts.
+        model, data: the network and the images again, where `train` was given them as objects.
+
+    Raises UserError when there is no run; predicting needs one that is trained.
+    """
+    _given_again(path, model, data)
+    return TrainedRun.open(path, device=device)
 
 
 def find_lr(
-    recipe: str | Recipe = "digits-cnn",
+    recipe: str | Path | Recipe = "digits-cnn",
     *,
     low: float | None = None,
     high: float | None = None,
     steps: int = STEPS,
     device: str = "auto",
     progress: bool = True,
-    **overrides: Any,
+    **overrides: Unpack[Overrides],
 ) -> RangeTest:
     """Look for a learning rate: train a few steps at a rate that grows from ``low`` to ``high``. Nothing is kept.
 
-    ``recipe``, ``device``, ``progress`` and ``overrides`` as in `train`; the bounds as in `range_test.ladder`. In a
-    notebook the result shows its figure; ``train(found.recipe.override(found.overrides))`` trains as it suggests.
+    >>> found = find_lr("digits-cnn", model="cnn2(width=4)", steps=40, progress=False)
+    >>> 1e-4 < found.overrides["optim.lr"] < 1
+    True
+
+    Args:
+        recipe, device, progress, overrides: as in `train`.
+        low, high: the first and the last ``optim.lr``; by default a thousandth of the recipe's, and a thousand times.
+        steps: training steps, each at a higher rate.
+
+    In a notebook the result shows its figure; ``train(found.recipe.override(found.overrides))`` trains as it suggests.
     """
-    found = _overridden(_found(recipe), overrides)
+    found = _found(recipe).override(assignments(overrides))
     rates = ladder(found, low, high, steps)
     parts = prepare(found, device)
-    silent = not (progress and (output.is_terminal or output.is_jupyter))
-    with Display(parts.feed.epoch(steps), silent=silent) as display:
+    with _display(parts.feed.epoch(steps), progress) as display:
         return range_test(parts, rates, listener=display)
 
 
 def import_run(
     file: str | Path,
-    recipe: str | Recipe | None = None,
+    recipe: str | Path | Recipe | None = None,
     *,
     mean: Channels = (),
     std: Channels = (),
     out: str | Path = "runs",
     device: str = "auto",
     test: bool = False,
-    **overrides: Any,
+    **overrides: Unpack[Overrides],
 ) -> TrainedRun:
-    """Make a run of a state dict that was trained elsewhere, and score it on val: see `imported.import_weights`.
+    """Make a run of a state dict that was trained elsewhere, and score it on val.
 
-    ``recipe`` says which network and which data the weights are for, as in `train`; None takes the one that `export`
-    left beside the file. ``overrides`` are its keys.
+    Args:
+        file: the state dict of the network alone, which is read without running what it holds.
+        recipe: which network and which data the weights are for, as in `train`; None takes the recipe that `export`
+            left beside the file.
+        mean, std: the normalisation, in 0..1, that the network was trained with.
+        out, device, overrides: as in `train`.
+        test: whether to score the test split too.
     """
     path = Path(file)
-    found = _overridden(recipe_beside(path) if recipe is None else _found(recipe), overrides)
+    found = (recipe_beside(path) if recipe is None else _found(recipe)).override(assignments(overrides))
     run = import_weights(path, found, mean=mean, std=std, out=Path(out), device=device, test=test)
-    return open_run(run.path, device=device)
-
-
-def open_run(path: str | Path, *, device: str = "auto") -> TrainedRun:
-    """A run, to predict with or to report on. UserError when it is none; predicting needs one that is trained."""
-    run = Run.open(path)
-    return TrainedRun(run, Device.choose(device, run.env.get("precision", "auto")))
-
-
-def _found(recipe: str | Recipe) -> Recipe:
-    return recipe if isinstance(recipe, Recipe) else recipes.find(recipe)
-
-
-def _overridden(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
-    """Overrides as Python spells them: ``data__source`` for ``data.source``."""
-    return recipe.override({resolve_key(key.replace("__", ".")): value for key, value in overrides.items()})
-
-
-class StudyResult:
-    """A study's folder: what its arms reached so far, and how they compare."""
-
-    def __init__(self, folder: StudyFolder) -> None:
-        self.folder = folder
-
-    @property
-    def path(self) -> Path:
-        """The study's folder."""
-        return self.folder.path
-
-    def table(self) -> list[Compared]:
-        """The arms beside each other: on val while the study is open, on test once it is closed."""
-        return self.folder.compared(self.folder.split())
-
-    def run(self, arm: str, seed: int) -> TrainedRun:
-        """One run of it. Raises UserError when it has not begun."""
-        return open_run(self.folder.run_path(arm, seed))
-
-    def close(self) -> list[Compared]:
-        """Score test for every run, once and for all; the table on test."""
-        close(self.folder, watch=lambda name: None)
-        return self.table()
-
-    def report(self) -> Path:
-        """Write report.html, results.csv and figures/ anew from what the runs left behind."""
-        return write_study_report(self.folder, view_study(self.folder))
-
-    def __repr__(self) -> str:
-        return f"StudyResult({str(self.path)!r})"
-
-    def _repr_html_(self) -> str:
-        return study_table(self.folder)
+    return TrainedRun.open(run.path, device=device)
 
 
 def run_study(
-    name: str | Study,
+    study: str | Path | Study,
     *,
     out: str | Path = "studies",
     seeds: int | None = None,
     jobs: int | None = None,
     device: str = "auto",
     progress: bool = True,
-    **overrides: Any,
+    **overrides: Unpack[Overrides],
 ) -> StudyResult:
-    """Train every arm of a study with every seed: a name, a TOML file, or a Study. Begun before, it goes on.
+    """Train every arm of a study with every seed, and write its report. Begun before, it goes on.
 
     Args:
-        name: what to train.
+        study: what to train: a name, a TOML file, or a `Study`.
         out: where the study's folder is made.
-        seeds: train with the seeds 0, 1, ... so many, instead of the study's own.
-        jobs: runs side by side; by default one a core.
+        seeds: train with the seeds 0 to N-1 instead of the study's own.
+        jobs: runs side by side; by default one per core.
         device: where a new study's runs are trained, as in `train`.
         progress: whether to show how it goes, on a terminal or in a notebook.
-        overrides: recipe keys for all arms, as in `train`.
+        overrides: recipe keys for all arms, as in `train`. Each run trains in a process of its own, which finds
+            networks and data by name only.
 
-    Raises UserError for a user's mistake, and after the last run when some of them failed.
+    Raises UserError for a mistake, and after the last run when some of them failed.
     """
-    wanted = name if isinstance(name, Study) else studies.find(name)
-    wanted = wanted.override({key.replace("__", "."): value for key, value in overrides.items()})
+    if given := [key for key, value in overrides.items() if key == "data" or isinstance(value, nn.Module)]:
+        raise UserError(
+            f"{given[0]}: the processes of a study know networks and data by name only: register yours in a file, and "
+            "name that with `thirtytwo study --import FILE`"
+        )
+    wanted = (study if isinstance(study, Study) else studies.find(str(study))).override(assignments(overrides))
     if seeds is not None:
         wanted = wanted.with_seeds(seeds)
     folder = begin(wanted, Path(out), jobs=jobs, device=device)
-    silent = not (progress and (output.is_terminal or output.is_jupyter))
-    with folder.owned(), StudyDisplay(wanted.name, silent=silent) as watch:
+    with folder.owned(), StudyDisplay(wanted.name, silent=_silent(progress)) as watch:
         failed = train_all(folder, jobs, watch)
+    result = StudyResult(folder)
+    result.report()
     if failed:
         raise UserError(f"{folder.path}: {'; '.join(f'{run}: {message}' for run, message in failed.items())}")
-    return StudyResult(folder)
+    return result
 
 
 def open_study(path: str | Path) -> StudyResult:
-    """A study's folder, open or closed, to look at its table and its runs. UserError when it is none."""
+    """A study's folder, open or closed, to look at its table and its runs. Raises UserError when there is none."""
     return StudyResult(StudyFolder.open(path))
+
+
+def _found(recipe: str | Path | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))
+
+
+def _listeners(track: Sequence[str | Listener]) -> list[Listener]:
+    return [trackers.build(each) if isinstance(each, str) else each for each in track]
+
+
+def _completed(session: Session, progress: bool, heard_by: Sequence[Listener]) -> TrainedRun:
+    """The session trained to its end, scored and reported on."""
+    with _display(session.run.recipe.train.epochs, progress) as display:
+        session.complete(listeners=[display], trackers=heard_by)
+    trained = TrainedRun(session.run, session.device)
+    trained.report()
+    return trained
+
+
+def _given_again(path: str | Path, model: nn.Module | None, data: GivenData | None) -> None:
+    """Bind objects to the names that a run's recipe has for what `train` was given."""
+    if model is None and data is None:
+        return
+    recipe = Run.open(path).recipe
+    for key, named, given in (("model", recipe.model, model), ("data", recipe.data.source, data)):
+        if given is not None and not named.startswith(given_models.PREFIX):
+            raise UserError(f"{path}: was trained with {key} '{named}', which needs no object: leave {key}= out")
+    if model is not None:
+        given_models.register(model, Spec.parse(recipe.model).name)
+    if data is not None:
+        given_data.register(data, recipe.data.source)
+
+
+def _silent(progress: bool) -> bool:
+    """A script's output stays its own."""
+    return not (progress and (output.is_terminal or output.is_jupyter))
+
+
+def _display(epochs: float, progress: bool) -> AbstractContextManager[Any]:
+    return Display(epochs, silent=_silent(progress))

@@ -94,8 +94,9 @@ class Registry(Generic[T]):
         return sorted(name for name in known if fnmatchcase(name, pattern))
 
     def __contains__(self, name: str) -> bool:
+        """Whether ``name`` is registered, or begins with a family's prefix."""
         self._discover()
-        return name in self._factories
+        return name in self._factories or self._prefix(name) is not None
 
     def get(self, name: str) -> Callable[..., T]:
         """The factory called ``name``; UserError with the nearest known name otherwise."""

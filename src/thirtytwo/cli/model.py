@@ -40,17 +40,17 @@ def model(
     """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
     from dataclasses import asdict
 
+    from thirtytwo.catalogue import list_models
     from thirtytwo.cli.console import errors, one_line, output, plain_table, say_json, say_names, show
-    from thirtytwo.models import models
     from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
     if "(" not in name and not name.startswith("run:") and any(mark in name for mark in "*?["):
         if freeze is not None:
             raise UserError(f"--freeze={freeze}: shows the stages of one model, and '{name}' may be many: name one")
-        found = models.names(name)
+        found = list_models(name)
         if not found:
             raise UserError(f"no model is called like '{name}': `thirtytwo model`, `thirtytwo model 'torchvision/*'`")
-        say_names({each: models.summary(each) for each in found}, as_json=as_json)
+        say_names(found, as_json=as_json)
         return
 
     from thirtytwo.models.adapt import starvation

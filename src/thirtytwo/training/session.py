@@ -26,6 +26,7 @@ from thirtytwo.tracking.audience import Audience, Guarded
 from thirtytwo.tracking.events import Listener
 from thirtytwo.tracking.metrics_file import MetricsFile
 from thirtytwo.training.build import Parts, build, try_out, with_features
+from thirtytwo.training.checkpointing import restore_model
 from thirtytwo.training.loop import CHECKPOINT_EVERY, train
 from thirtytwo.training.preview import preview
 from thirtytwo.training.probe import solve
@@ -138,6 +139,8 @@ class Session:
             self.run.set_status("running", **({} if stepwise else {"step": 0, "steps": 1}))
             augment = Chain() if recipe.train.solver == "knn" else self.parts.augment
             self.run.write_training_pictures(*preview(train_set, augment, recipe.seed))
+            if self.parts.probed is not None:
+                restore_model(self.run, self.parts)  # the trunk that the features are computed by
             parts = with_features(self.parts)
             if stepwise:
                 train(parts, self.run, listener=listener, checkpoint_every=checkpoint_every)
