@@ -40,7 +40,7 @@ def model(
     """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
     from dataclasses import asdict
 
-    from thirtytwo.catalogue import list_models
+    from thirtytwo.api.catalogue import list_models
     from thirtytwo.cli.console import errors, one_line, output, plain_table, say_json, say_names, show
     from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
