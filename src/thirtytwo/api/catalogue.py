@@ -8,8 +8,8 @@ from thirtytwo.registry import Registry
 def list_recipes(pattern: str = "*") -> dict[str, str]:
     """Recipes, as `train` takes them.
 
-    >>> list_recipes("digits-*")
-    {'digits-cnn': 'Two small convolutions on 1,797 digits of 8 x 8 pixels: the first evening's training, in seconds.'}
+    >>> sorted(list_recipes("mnist-*"))
+    ['mnist-cnn', 'mnist-cnn2']
     """
     from thirtytwo.recipes import recipes
 
@@ -17,7 +17,11 @@ def list_recipes(pattern: str = "*") -> dict[str, str]:
 
 
 def list_studies(pattern: str = "*") -> dict[str, str]:
-    """Studies, as `run_study` takes them."""
+    """Studies, as `run_study` takes them.
+
+    >>> sorted(list_studies())
+    ['augmentation', 'digits', 'tutorial']
+    """
     from thirtytwo.studies import studies
 
     return _summaries(studies, pattern)
@@ -49,7 +53,7 @@ def list_sources(pattern: str = "*") -> dict[str, str]:
     """Data sources that have a name, for the key ``data.source``. A path to images is one as well.
 
     >>> sorted(list_sources("*mnist"))
-    ['emnist', 'fashion_mnist', 'kmnist', 'mnist']
+    ['emnist', 'fashion-mnist', 'kmnist', 'mnist']
     """
     from thirtytwo.data import sources
 
@@ -57,28 +61,44 @@ def list_sources(pattern: str = "*") -> dict[str, str]:
 
 
 def list_optimizers(pattern: str = "*") -> dict[str, str]:
-    """Optimizers, for the key ``optim.name``."""
+    """Optimizers, for the key ``optim.name``.
+
+    >>> sorted(list_optimizers())
+    ['adam', 'adamw', 'muon', 'rmsprop', 'sgd']
+    """
     from thirtytwo.optim import optimizers
 
     return _summaries(optimizers, pattern)
 
 
 def list_schedules(pattern: str = "*") -> dict[str, str]:
-    """Courses of the learning rate, for the key ``schedule``."""
+    """Courses of the learning rate, for the key ``schedule``.
+
+    >>> sorted(list_schedules("c*"))
+    ['constant', 'cosine']
+    """
     from thirtytwo.optim import schedules
 
     return _summaries(schedules, pattern)
 
 
 def list_averages(pattern: str = "*") -> dict[str, str]:
-    """Averages of the weights, for the key ``average``."""
+    """Averages of the weights, for the key ``average``.
+
+    >>> sorted(list_averages())
+    ['ema', 'lookahead', 'none']
+    """
     from thirtytwo.optim import averages
 
     return _summaries(averages, pattern)
 
 
 def list_trackers(pattern: str = "*") -> dict[str, str]:
-    """Trackers, as `train` takes them."""
+    """Trackers, as `train` takes them. There is none but those of your own files.
+
+    >>> list_trackers()
+    {}
+    """
     from thirtytwo.tracking import trackers
 
     return _summaries(trackers, pattern)

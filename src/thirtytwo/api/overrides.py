@@ -18,6 +18,11 @@ class Overrides(TypedDict, total=False):
     A key of a section is written with two underscores for its dot, ``optim__lr``, or, where no other section has one of
     that name, alone, ``lr``. ``model`` may be a network itself instead of a name, and ``data`` is images that are at
     hand: a pair of arrays, a PyTorch dataset, an `ImageSet`, or these by split, ``{"train": ..., "test": ...}``.
+
+    >>> import thirtytwo
+    >>> settings: Overrides = {"model": "cnn2(width=2)", "optim__lr": 0.01, "epochs": 1}
+    >>> thirtytwo.train(**settings, progress=False).run.recipe.optim.lr
+    0.01
     """
 
     data: GivenData

@@ -12,7 +12,16 @@ from thirtytwo.study.folder import StudyFolder
 
 
 class StudyResult:
-    """A study's folder: what its arms reached so far, and how they compare."""
+    """A study's folder: what its arms reached so far, and how they compare.
+
+    >>> from thirtytwo import Study, run_study
+    >>> arms = {"plain": {}, "mirror": {"augment": "flip"}}
+    >>> small = {"model": "cnn2(width=2)", "epochs": 1}
+    >>> study = Study(name="mirror", base="digits-cnn", seeds=[0], set=small, arms=arms)
+    >>> result = run_study(study, jobs=1, progress=False)
+    >>> [row.name for row in result.table()]
+    ['plain', 'mirror']
+    """
 
     def __init__(self, folder: StudyFolder) -> None:
         self.folder = folder

@@ -43,7 +43,11 @@ EXPLAINED = 60
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about one picture: classes with their probabilities, most probable first."""
+    """What a model says about one picture: classes with their probabilities, most probable first.
+
+    >>> print(Answer("seven.png", classes=("7", "1"), probabilities=(0.99, 0.01)))
+    seven.png: 7 (99.0%)
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -70,7 +74,15 @@ class _Prepared:
 
 
 class TrainedRun:
-    """A run that has been trained: score it on test, predict with it, report on it."""
+    """A run that has been trained: score it on test, predict with it, report on it.
+
+    >>> import thirtytwo
+    >>> run = thirtytwo.train("digits-cnn", epochs=3, progress=False)
+    >>> run.scores()["accuracy"].value > 0.8
+    True
+    >>> run.predict_proba("val:712").shape
+    (1, 10)
+    """
 
     def __init__(self, run: Run, device: Device) -> None:
         self.run = run

@@ -23,6 +23,10 @@ class ImageSet:
         ids: int64 (N,), each image's position in the set that its source read. Survives `select`, so that a
             prediction can be traced back to its picture.
         paths: where each image came from, when it came from a file of its own.
+
+    >>> images = ImageSet.of(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1, 1]), ("cat", "dog"))
+    >>> images.class_counts()
+    tensor([1, 3])
     """
 
     images: Tensor
@@ -123,6 +127,11 @@ class Official:
         val: the source's own validation split, or None.
         test: the source's own test split, or None.
         notes: one line each on what was done to the pictures (resized, converted, skipped).
+
+    >>> from thirtytwo.data.load import load
+    >>> official = load("digits")
+    >>> official.name, len(official.train), official.test
+    ('digits', 1797, None)
     """
 
     name: str
