@@ -18,6 +18,7 @@ from thirtytwo.explain.layers import LAYERS, MAPS, explain, first_filters, layer
 from thirtytwo.figures import canvas, pictures
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.network import Network
 from thirtytwo.report import html
 from thirtytwo.runs.run import Run
 
@@ -26,7 +27,7 @@ DIGIT = torch.tensor(load_digits().images[3] * 16).clamp(max=255).to(torch.uint8
 
 def classifier(spec: str | nn.Module, channels: int, size: int) -> Classifier:
     torch.manual_seed(0)
-    network = build_network(spec, channels, 10, (size, size)) if isinstance(spec, str) else spec
+    network = build_network(spec, channels, 10, (size, size)) if isinstance(spec, str) else Network(spec)
     return Classifier(network, torch.full((channels,), 0.4), torch.full((channels,), 0.3))
 
 

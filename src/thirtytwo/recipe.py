@@ -61,7 +61,7 @@ class Data(_Section):
 
 
 def _none_or_run(text: str) -> str:
-    if text != "none" and not re.fullmatch(r"run:.+", text):
+    if text != "none" and not Spec(text).run:
         raise PydanticCustomError("teacher", "say run:PATH, the folder of a finished run, or none")
     return text
 

@@ -20,7 +20,7 @@ from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe
 from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
 from thirtytwo.runs.run import Run
-from thirtytwo.spec import Spec
+from thirtytwo.spec import OWN, Spec
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
 from thirtytwo.study.workers import begin, train_all
@@ -250,7 +250,7 @@ def _given_again(path: str | Path, model: nn.Module | None, data: GivenData | No
         return
     recipe = Run.open(path).recipe
     for key, named, given in (("model", recipe.model, model), ("data", recipe.data.source, data)):
-        if given is not None and not named.startswith(given_models.PREFIX):
+        if given is not None and Spec(named).prefix != OWN:
             raise UserError(f"{path}: was trained with {key} '{named}', which needs no object: leave {key}= out")
     if model is not None:
         given_models.register(model, Spec.parse(recipe.model).name)

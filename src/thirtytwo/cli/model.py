@@ -6,9 +6,10 @@ import typer
 
 from thirtytwo.cli.app import Import, Json, app
 from thirtytwo.errors import UserError
+from thirtytwo.spec import Spec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from thirtytwo.models.network import Network
 
 
 @app.command()
@@ -45,7 +46,8 @@ def model(
     from thirtytwo.display import output
     from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
-    if "(" not in name and not name.startswith("run:") and any(mark in name for mark in "*?["):
+    path = Spec(name).run
+    if "(" not in name and path is None and any(mark in name for mark in "*?["):
         if freeze is not None:
             raise UserError(f"--freeze={freeze}: shows the stages of one model, and '{name}' may be many: name one")
         found = list_models(name)
@@ -55,11 +57,11 @@ def model(
         return
 
     from thirtytwo.models.adapt import starvation
-    from thirtytwo.models.classifier import build_network, channels_of
+    from thirtytwo.models.classifier import build_network
     from thirtytwo.models.summary import summarise
     from thirtytwo.runs.run import Run
 
-    card: dict[str, Any] = Run.open(name.removeprefix("run:")).card if name.startswith("run:") else {}
+    card: dict[str, Any] = {} if path is None else Run.open(path).card
     channels = channels or card.get("channels", 3)
     shape = (size, size) if size else tuple(card.get("size", (32, 32)))
     network = build_network(name, channels, classes or len(card.get("classes", range(10))), shape)
@@ -68,7 +70,7 @@ def model(
     if freeze is not None:
         _show_stages(network, freeze, as_json=as_json)
         return
-    layers = summarise(network, channels_of(network, channels), shape)
+    layers = summarise(network, channels, shape)
     if as_json:
         say_json(asdict(layers))
         return
@@ -91,7 +93,7 @@ def model(
     )
 
 
-def _show_stages(network: "nn.Module", freeze: str, *, as_json: bool) -> None:
+def _show_stages(network: "Network", freeze: str, *, as_json: bool) -> None:
     """The table of stages: what is trained, what is frozen, and how many numbers they hold."""
     from dataclasses import asdict
 

@@ -130,7 +130,7 @@ def _introduce(session: "Session") -> None:
     if recipe.train.freeze != "none":
         from thirtytwo.models.stages import sentence, table
 
-        say("freeze", f"{recipe.train.freeze}: {sentence(table(parts.model.network, parts.freeze.since))}")
+        say("freeze", f"{recipe.train.freeze}: {sentence(table(parts.model.described, parts.freeze.since))}")
     if parts.probed and solver != "knn" and recipe.augment != "none":
         say(
             "features",

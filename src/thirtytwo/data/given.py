@@ -18,9 +18,8 @@ from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import Fit
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
+from thirtytwo.spec import OWN
 
-PREFIX = "own:"
-"""How the names of such sources begin."""
 SPLITS = ("train", "val", "test")
 
 Images = ImageSet | Dataset[Any] | tuple[ArrayLike, ArrayLike]
@@ -41,7 +40,7 @@ class _Split:
 _given: dict[str, GivenData] = {}
 
 
-@sources.register_family(PREFIX)
+@sources.register_family(OWN)
 class Given:
     """Sources that `register` named in this process."""
 
@@ -53,7 +52,7 @@ class Given:
         """The source of that name. Raises UserError when nothing was given under it."""
         if name not in _given:
             raise UserError(
-                f"data.source={PREFIX}{name}: these images came from a Python program: give them again, data=... in "
+                f"data.source={OWN}{name}: these images came from a Python program: give them again, data=... in "
                 "thirtytwo.open_run or thirtytwo.resume"
             )
 
@@ -71,10 +70,10 @@ def register(data: GivenData, name: str | None = None) -> str:
     if name is None:
         label = type(data).__name__ if isinstance(data, Dataset) else "images"
         taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(_given) + 2))
-        name = PREFIX + next(each for each in taken if each not in _given or _same(_given[each], data))
+        name = OWN + next(each for each in taken if each not in _given or _same(_given[each], data))
     for part in _parts(data).values():
         _require_kind(part)
-    _given[name.removeprefix(PREFIX)] = data
+    _given[name.removeprefix(OWN)] = data
     return name
 
 

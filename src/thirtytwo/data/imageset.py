@@ -90,7 +90,7 @@ class ImageSet:
     def pixel_counts(self) -> Tensor:
         """int64 (C, 256): how often each pixel value occurs. A block at a time: a mapped set stays on disk."""
         counts = torch.zeros(self.channels, 256, dtype=torch.int64)
-        for block in self.images.split(4096):
+        for block in torch.split(self.images, 4096):
             for c in range(self.channels):
                 counts[c] += torch.from_numpy(np.bincount(block[:, c].reshape(-1).numpy(), minlength=256))
         return counts

@@ -8,15 +8,13 @@ from torch import nn
 
 from thirtytwo.errors import UserError
 from thirtytwo.models import models
-
-PREFIX = "own:"
-"""How the names of such models begin."""
+from thirtytwo.spec import OWN
 
 _given: dict[str, tuple["ref[nn.Module]", nn.Module]] = {}
 """By name, the object that was given, and a copy of it as it was then."""
 
 
-@models.register_family(PREFIX)
+@models.register_family(OWN)
 class Given:
     """Networks that `register` named in this process."""
 
@@ -28,7 +26,7 @@ class Given:
         """The factory of that name. Raises UserError when nothing was given under it."""
         if name not in _given:
             raise UserError(
-                f"model '{PREFIX}{name}': came from a Python program: give it again, model=... in "
+                f"model '{OWN}{name}': came from a Python program: give it again, model=... in "
                 "thirtytwo.open_run or thirtytwo.resume"
             )
 
@@ -50,10 +48,10 @@ def register(network: nn.Module, name: str | None = None) -> str:
     if name is None:
         label = type(network).__name__
         taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(_given) + 2))
-        name = PREFIX + next(each for each in taken if each not in _given or _given[each][0]() is network)
+        name = OWN + next(each for each in taken if each not in _given or _given[each][0]() is network)
     try:
         copied = deepcopy(network)
     except Exception as error:  # a module of the user's own may raise anything
         raise UserError(f"model={type(network).__name__}: cannot be copied ({error}): register a function") from error
-    _given[name.removeprefix(PREFIX)] = ref(network), copied
+    _given[name.removeprefix(OWN)] = ref(network), copied
     return name
