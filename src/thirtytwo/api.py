@@ -22,7 +22,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.compare import Compared
 from thirtytwo.evaluation.predict import logits
-from thirtytwo.explain.layers import explain
+from thirtytwo.explain import Explanation, explanations
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.paths import NUMBERED
 from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
@@ -38,6 +38,7 @@ from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
 from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score_test
+from thirtytwo.spec import Spec
 from thirtytwo.study.closing import close
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
@@ -135,24 +136,46 @@ class TrainedRun:
         """
         return self._answer(self._prepare_all(pictures), top)
 
-    def explain(self, pictures: Picture | Iterable[Picture] | None = None, top: int = 3) -> Explained:
-        """Show how the network comes to its answers: filters, feature maps layer by layer, class probabilities.
+    def explain(
+        self, pictures: Picture | Iterable[Picture] | None = None, how: str = "layers", *, top: int = 3
+    ) -> Explained:
+        """Show how the network comes to its answers: class probabilities, and an explanation of each picture.
 
-        ``pictures`` as in `predict`, at most `EXPLAINED`; None takes the picture of val that the run keeps for this.
+        Args:
+            pictures: as in `predict`, at most `EXPLAINED`; None takes the picture of val that the run keeps for this.
+            how: the kind of explanation, with its arguments: "layers" (the first filters, and feature maps layer by
+                layer), or one of your own, such as "occlusion(patch=4)".
+            top: how many classes to show.
+
+        Raises:
+            UserError: for an unknown kind or wrong arguments, pictures that cannot be read, and too many of them.
         """
+        explanations.check(how)
         if pictures is None:
-            _ = self.card  # raises while there are no weights
-            kept = explained(self.run, top)
-            if kept is None:
-                raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
-            shown, explanation = kept
-            return Explained([f"val-{shown.id}"], [shown.top], [shown.truth], [explanation])
+            return self._explain_kept(how, top)
         chosen = self._prepare_all(pictures)
         if not 1 <= len(chosen) <= EXPLAINED:
             raise UserError(f"{len(chosen)} pictures to explain: name between 1 and {EXPLAINED} at a time")
         said = [list(zip(each.classes, each.probabilities, strict=True)) for each in self._answer(chosen, top)]
-        explanations = [explain(self.model, each.image) for each in chosen]
-        return Explained([each.name for each in chosen], said, [each.truth for each in chosen], explanations)
+        found = [self._look(how, each.image, classes[0][0]) for each, classes in zip(chosen, said, strict=True)]
+        images = [each.image.numpy() for each in chosen]
+        return Explained([each.name for each in chosen], images, said, [each.truth for each in chosen], found)
+
+    def _explain_kept(self, how: str, top: int) -> Explained:
+        """The picture that the run keeps; its layers are kept too, and need no network."""
+        _ = self.card  # raises while there are no weights
+        kept = explained(self.run, top)
+        if kept is None:
+            raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
+        shown, layers = kept
+        there = Spec.parse(how).name == "layers"
+        found = layers if there else self._look(how, torch.from_numpy(shown.image), shown.predicted)
+        return Explained([f"val-{shown.id}"], [shown.image], [shown.top], [shown.truth], [found])
+
+    def _look(self, how: str, image: Tensor, called: str) -> Explanation:
+        """Explain an image, uint8 (C, H, W), that is called so."""
+        label = self.classes.index(called)
+        return explanations.build(how, classifier=self.model.eval(), picture=image, label=label)
 
     def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> list["_Prepared"]:
         if isinstance(pictures, str | Path | Image.Image) or (

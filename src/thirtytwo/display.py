@@ -116,9 +116,10 @@ class NotebookLine:
 
     def start(self) -> None:
         """Take a place in the cell's output."""
-        from IPython.display import display
+        from IPython.display import DisplayHandle
 
-        self._handle = display(self._line, display_id=True)
+        self._handle = DisplayHandle()
+        self._handle.display(self._line)
 
     def update(self, line: Text, *, refresh: bool) -> None:
         """Show another line, at once or within a second."""

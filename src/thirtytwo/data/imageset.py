@@ -12,6 +12,11 @@ from torch import Tensor
 from thirtytwo.errors import UserError
 
 
+def to_float(images: Tensor, device: torch.device) -> Tensor:
+    """Pixels as networks take them: uint8 (N, C, H, W) -> float32 in 0..1, on ``device``, channels_last in memory."""
+    return images.to(device).to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Labelled images of one size.
@@ -86,7 +91,7 @@ class ImageSet:
     def pixel_counts(self) -> Tensor:
         """int64 (C, 256): how often each pixel value occurs. A block at a time: a mapped set stays on disk."""
         counts = torch.zeros(self.channels, 256, dtype=torch.int64)
-        for block in self.images.split(4096):
+        for block in torch.split(self.images, 4096):
             for c in range(self.channels):
                 counts[c] += torch.from_numpy(np.bincount(block[:, c].reshape(-1).numpy(), minlength=256))
         return counts

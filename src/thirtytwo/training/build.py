@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thirtytwo.augment import Chain
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
@@ -123,7 +123,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         average=averages.build(recipe.average, network=model),
         objective=_objective(recipe, device, splits, teacher),
         teacher=teacher,
-        probed=_probed(recipe, model, freeze, train.images[:8].to(target).float().div(255)),
+        probed=_probed(recipe, model, freeze, to_float(train.images[:8], target)),
     )
 
 
@@ -187,8 +187,7 @@ def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -
 def _initialise(model: Classifier, feed: Feed) -> None:
     initialise = getattr(model.network, "initialise", None)
     if initialise is not None:
-        images = feed.images[:INITIALISE_ON].float().div(255)
-        initialise(model.normalise(images))
+        initialise(model.normalise(to_float(feed.images[:INITIALISE_ON], feed.device)))
 
 
 def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:
