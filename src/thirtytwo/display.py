@@ -116,10 +116,9 @@ class NotebookLine:
 
     def start(self) -> None:
         """Take a place in the cell's output."""
-        from IPython.display import DisplayHandle
+        from IPython.display import display
 
-        self._handle = DisplayHandle()
-        self._handle.display(self._line)
+        self._handle = display(self._line, display_id=True)
 
     def update(self, line: Text, *, refresh: bool) -> None:
         """Show another line, at once or within a second."""
