@@ -20,7 +20,7 @@ from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.predict import logits
-from thirtytwo.explain.layers import explain
+from thirtytwo.explain import Explanation, explanations
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.paths import NUMBERED
 from thirtytwo.report.explained import Explained
@@ -30,6 +30,7 @@ from thirtytwo.runs.export import export
 from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score_test
+from thirtytwo.spec import Spec
 from thirtytwo.study.folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -165,24 +166,46 @@ class TrainedRun:
         prepared = self._prepare_all(pictures)
         return self._probabilities(prepared).numpy() if prepared else np.zeros((0, len(self.classes)))
 
-    def explain(self, pictures: Picture | Iterable[Picture] | None = None, top: int = 3) -> Explained:
-        """Show how the network comes to its answers: filters, feature maps layer by layer, class probabilities.
+    def explain(
+        self, pictures: Picture | Iterable[Picture] | None = None, how: str = "layers", *, top: int = 3
+    ) -> Explained:
+        """Show how the network comes to its answers: class probabilities, and an explanation of each picture.
 
-        ``pictures`` as in `predict`, at most `EXPLAINED`; None takes the picture of val that the run keeps for this.
+        Args:
+            pictures: as in `predict`, at most `EXPLAINED`; None takes the picture of val that the run keeps for this.
+            how: the kind of explanation, with its arguments: "layers" (the first filters, and feature maps layer by
+                layer), or one of your own, such as "occlusion(patch=4)".
+            top: how many classes to show.
+
+        Raises:
+            UserError: for an unknown kind or wrong arguments, pictures that cannot be read, and too many of them.
         """
+        explanations.check(how)
         if pictures is None:
-            _ = self.card  # raises while there are no weights
-            kept = explained(self.run, top)
-            if kept is None:
-                raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
-            shown, explanation = kept
-            return Explained([f"val-{shown.id}"], [shown.top], [shown.truth], [explanation])
+            return self._explain_kept(how, top)
         chosen = self._prepare_all(pictures)
         if not 1 <= len(chosen) <= EXPLAINED:
             raise UserError(f"{len(chosen)} pictures to explain: name between 1 and {EXPLAINED} at a time")
         said = [list(zip(each.classes, each.probabilities, strict=True)) for each in self._answer(chosen, top)]
-        explanations = [explain(self.model, each.image) for each in chosen]
-        return Explained([each.name for each in chosen], said, [each.truth for each in chosen], explanations)
+        found = [self._look(how, each.image, classes[0][0]) for each, classes in zip(chosen, said, strict=True)]
+        images = [each.image.numpy() for each in chosen]
+        return Explained([each.name for each in chosen], images, said, [each.truth for each in chosen], found)
+
+    def _explain_kept(self, how: str, top: int) -> Explained:
+        """The picture that the run keeps; its layers are kept too, and need no network."""
+        _ = self.card  # raises while there are no weights
+        kept = explained(self.run, top)
+        if kept is None:
+            raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
+        shown, layers = kept
+        there = Spec.parse(how).name == "layers"
+        found = layers if there else self._look(how, torch.from_numpy(shown.image), shown.predicted)
+        return Explained([f"val-{shown.id}"], [shown.image], [shown.top], [shown.truth], [found])
+
+    def _look(self, how: str, image: Tensor, called: str) -> Explanation:
+        """Explain an image, uint8 (C, H, W), that is called so."""
+        label = self.classes.index(called)
+        return explanations.build(how, classifier=self.model.eval(), picture=image, label=label)
 
     def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> list["_Prepared"]:
         if _is_single(pictures):

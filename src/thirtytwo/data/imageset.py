@@ -12,6 +12,11 @@ from torch import Tensor
 from thirtytwo.errors import UserError
 
 
+def to_float(images: Tensor, device: torch.device) -> Tensor:
+    """Pixels as networks take them: uint8 (N, C, H, W) -> float32 in 0..1, on ``device``, channels_last in memory."""
+    return images.to(device).to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Labelled images of one size.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thirtytwo.augment import Chain
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
@@ -145,7 +145,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         average=averages.build(recipe.average, network=model),
         objective=_objective(recipe, device, splits, teacher),
         teacher=teacher,
-        probed=_probed(recipe, model, freeze, train.images[:8].to(target).float().div(255)),
+        probed=_probed(recipe, model, freeze, to_float(train.images[:8], target)),
     )
 
 
@@ -211,8 +211,7 @@ def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -
 @torch.no_grad()
 def _initialise(model: Classifier, feed: Feed) -> None:
     if model.described.initialise is not None:
-        images = feed.images[:INITIALISE_ON].float().div(255)
-        model.described.initialise(model.normalise(images))
+        model.described.initialise(model.normalise(to_float(feed.images[:INITIALISE_ON], feed.device)))
 
 
 def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:
