@@ -21,6 +21,7 @@ from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.compare import Compared
+from thirtytwo.evaluation.estimate import Estimate, titled
 from thirtytwo.evaluation.predict import logits
 from thirtytwo.explain.layers import explain
 from thirtytwo.models.classifier import Classifier
@@ -38,6 +39,7 @@ from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
 from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score_test
+from thirtytwo.runs.scored import stored_scores
 from thirtytwo.study.closing import close
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
@@ -107,12 +109,11 @@ class TrainedRun:
         """Class names in label order."""
         return tuple(self.card["classes"])
 
-    def scores(self, split: str = "test") -> dict[str, metrics.Estimate]:
+    def scores(self, split: str = "test") -> dict[str, Estimate]:
         """The stored scores of a split without test-time augmentation, each with its interval; empty if not scored."""
-        found = self.run.predictions(split)
-        return metrics.scores(found[0]) if found else {}
+        return next((each.scores for each in stored_scores(self.run) if (each.split, each.views) == (split, 1)), {})
 
-    def test(self) -> dict[str, metrics.Estimate]:
+    def test(self) -> dict[str, Estimate]:
         """Score the test split once more. It is a look, and is written down.
 
         Raises UserError for a run of a study that is still open.
@@ -185,11 +186,15 @@ class TrainedRun:
         return f"TrainedRun({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
+        found = [
+            (each.name, *metrics.described(name), score)
+            for each in stored_scores(self.run)
+            for name, score in each.scores.items()
+        ]
         rows = "".join(
-            f"<tr><th>{split}</th><td>{name}</td><td>{each.value:.4g}</td>"
-            f"<td>[{each.low:.4g}, {each.high:.4g}]</td></tr>"
-            for split in ("val", "test")
-            for name, each in self.scores(split).items()
+            f"<tr><th>{escape(scored)}</th><td>{escape(titled(title, unit))}</td><td>{score.number(unit)}</td>"
+            f"<td>{score.interval(unit)}</td></tr>"
+            for scored, title, unit, _, score in found
         )
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
@@ -345,9 +350,9 @@ class StudyResult:
         """The study's folder."""
         return self.folder.path
 
-    def table(self) -> list[Compared]:
-        """The arms beside each other: on val while the study is open, on test once it is closed."""
-        return self.folder.compared(self.folder.split())
+    def table(self, score: str = "accuracy") -> list[Compared]:
+        """The arms beside each other by ``score``: on val while the study is open, on test once it is closed."""
+        return self.folder.compared(self.folder.split(), score)
 
     def run(self, arm: str, seed: int) -> TrainedRun:
         """One run of it. Raises UserError when it has not begun."""

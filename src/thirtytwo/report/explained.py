@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.explain.explanation import Explanation
 from thirtytwo.figures import canvas, pictures
 from thirtytwo.files import write_atomic
@@ -39,7 +40,7 @@ class Explained:
         for name, title, said, explanation in zip(self.names, titles, self.said, self.explanations, strict=True):
             if explanation.layers:
                 label, share = said[0]
-                heading = f"{canvas.short(title, 50)}: {canvas.short(label)} {100 * share:.1f} %"
+                heading = f"{canvas.short(title, 50)}: {canvas.short(label)} {quantity(share)}"
                 drawn[_unused(f"{Path(name).stem}-layers", drawn)] = pictures.feature_maps(explanation, heading)
         if len(self.explanations[0].filters):
             drawn["filters"] = pictures.filters(self.explanations[0].filters)
