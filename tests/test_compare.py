@@ -1,5 +1,6 @@
 """Comparisons of groups of runs: against scipy, against each other, and against simulated truth."""
 
+from dataclasses import replace
 from math import isnan, nan
 
 import numpy as np
@@ -10,14 +11,17 @@ from thirtytwo.errors import UserError
 from thirtytwo.evaluation.compare import (
     Compared,
     Group,
+    bases_of,
     compare,
     detectable,
+    groups_of,
     holm,
     mcnemar,
     mean_over_seeds,
     over_images,
     p_text,
 )
+from thirtytwo.evaluation.metrics import NLL, TopK
 from thirtytwo.evaluation.predictions import Predictions
 
 N = 400
@@ -43,22 +47,22 @@ def beside_first(groups: list[Group]) -> list[Compared]:
 def test_paired_differences_are_scipys():
     base, other = group("a", 0.7), group("b", 0.78)
     rows = beside_first([base, other])
-    a, b = list(base.accuracies.values()), list(other.accuracies.values())
+    a, b = list(base.by_seed.values()), list(other.by_seed.values())
     expected = stats.ttest_rel(b, a)
     found = rows[1].difference
     assert rows[0].difference is None and found.test == "paired t" and found.against == "a"
     assert found.p == pytest.approx(expected.pvalue) and found.p_holm == pytest.approx(expected.pvalue)
     low, high = expected.confidence_interval(0.95)
     assert (found.value.low, found.value.high) == pytest.approx((low, high))
-    assert rows[1].accuracy.value == pytest.approx(np.mean(b))
+    assert rows[1].mean.value == pytest.approx(np.mean(b))
     low, high = stats.t.interval(0.95, len(b) - 1, np.mean(b), stats.sem(b))
-    assert (rows[1].accuracy.low, rows[1].accuracy.high) == pytest.approx((low, high))
+    assert (rows[1].mean.low, rows[1].mean.high) == pytest.approx((low, high))
 
 
 def test_groups_without_a_common_seed_are_compared_by_welch():
     base, other = group("a", 0.7, (0, 1, 2)), group("b", 0.78, (3, 4, 5, 6))
     found = beside_first([base, other])[1].difference
-    expected = stats.ttest_ind(list(other.accuracies.values()), list(base.accuracies.values()), equal_var=False)
+    expected = stats.ttest_ind(list(other.by_seed.values()), list(base.by_seed.values()), equal_var=False)
     assert found.test == "Welch's t" and found.p == pytest.approx(expected.pvalue)
     assert (found.value.low, found.value.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
@@ -140,3 +144,98 @@ def test_one_seed_says_nothing_of_the_spread():
 def test_other_images_are_refused():
     with pytest.raises(UserError, match="not scored on the same images of val"):
         beside_first([group("a", 0.7), Group("b", {0: predictions(0.7, 0, n=300)})])
+
+
+def unsure(accuracy: float, seed: int, scale: float) -> Predictions:
+    """`predictions` with logits of different sizes, so that every image has a loss of its own."""
+    found = predictions(accuracy, seed)
+    size = scale * np.random.default_rng(1000 + seed).random((N, 1)).astype(np.float32)
+    return replace(found, logits=found.logits * size)
+
+
+def losses(said: Predictions) -> np.ndarray:
+    """The cross-entropy of each image, by its definition."""
+    return -np.log(said.probabilities[np.arange(N), said.labels])
+
+
+def test_any_score_of_an_image_is_compared_over_seeds():
+    runs = {
+        name: {seed: unsure(0.8, seed + shift, 1 + shift) for seed in range(4)} for name, shift in (("a", 0), ("b", 1))
+    }
+    groups = groups_of(runs, "nll")
+    found = compare(groups, bases_of(groups, "a"))[1]
+    a, b = ([losses(each).mean() for each in runs[name].values()] for name in ("a", "b"))
+    assert list(found.by_seed.values()) == pytest.approx(b) and found.mean.value == pytest.approx(np.mean(b))
+    assert found.difference.p == pytest.approx(stats.ttest_rel(b, a).pvalue) and found.difference.test == "paired t"
+    by_image = np.mean([losses(runs["b"][s]) - losses(runs["a"][s]) for s in range(4)], axis=0)
+    expected = stats.bootstrap((by_image,), np.mean, n_resamples=9999, method="percentile", rng=0).confidence_interval
+    ends, width = found.difference.over_images, expected.high - expected.low
+    assert (ends.low, ends.high) == pytest.approx((expected.low, expected.high), abs=0.1 * width)
+
+
+def test_of_a_loss_lower_is_better():
+    runs = {"sure": {s: unsure(0.9, s, 4) for s in range(4)}, "vague": {s: unsure(0.9, s, 0.5) for s in range(4)}}
+    groups = groups_of(runs, "nll")
+    rows = compare(groups, [None, groups[0]]) + compare(groups, [groups[1], None])
+    worse, better = rows[1].difference, rows[2].difference
+    assert worse.value.value > 0 and worse.shown and worse.verdict == "worse"
+    assert better.value.value < 0 and better.verdict == "better"
+    by_accuracy = compare(groups_of({"low": {0: predictions(0.5, 0)}, "high": {0: predictions(0.9, 0)}}), [None, None])
+    assert [row.difference for row in by_accuracy] == [None, None]
+    low, high = groups_of({"low": {0: predictions(0.5, 0)}, "high": {0: predictions(0.9, 0)}})
+    assert compare([low, high], [high, low])[0].difference.verdict == "worse"
+    same = compare(groups_of({"x": runs["sure"], "y": runs["sure"]}, "nll"), [None, groups[0]])[1].difference
+    assert same.verdict == "not shown" and isnan(same.p)
+
+
+def test_two_single_runs_are_compared_by_a_loss_with_a_t_test_over_images():
+    first, second = unsure(0.7, 1, 2), unsure(0.75, 2, 3)
+    groups = groups_of({"a": first, "b": second}, "nll")
+    found = compare(groups, bases_of(groups, "a"))[1].difference
+    assert found.test == "paired t over images" and isnan(found.value.low) and isnan(found.detectable)
+    assert found.p == pytest.approx(stats.ttest_rel(losses(second), losses(first)).pvalue)
+    assert found.value.value == pytest.approx((losses(second) - losses(first)).mean())
+
+
+def test_with_many_distinct_differences_the_bootstrap_over_images_is_the_same():
+    difference = np.random.default_rng(0).gamma(1.0, size=3000)
+    found = over_images(np.zeros(3000), difference)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * difference.std() / np.sqrt(3000), rel=0.05)
+    assert found.low < difference.mean() < found.high
+
+
+def test_groups_are_made_of_whatever_says_something_of_images():
+    said = unsure(0.7, 1, 2)
+    ones = groups_of({"p": said, "pair": (said.logits, said.labels), "seeds": {3: said, 5: (said.logits, said.labels)}})
+    assert [list(group.by_seed) for group in ones] == [[0], [0], [3, 5]]
+    assert len({*(value for group in ones for value in group.by_seed.values())}) == 1
+    elsewhere = groups_of({"a": (said.logits, said.labels), "b": (said.logits, 1 - said.labels)})
+    with pytest.raises(UserError, match="'a' and 'b' were not scored on the same images: compare"):
+        compare(elsewhere, bases_of(elsewhere, "a"))
+
+
+@pytest.mark.parametrize(
+    ("named", "score", "message"),
+    [
+        ({"a": [1, 2]}, "accuracy", r"'a': list cannot be compared: give predictions, \(logits, labels\)"),
+        ({"a": {}}, "accuracy", "'a': has no run"),
+        ({"a": (np.zeros((2, 3)), [0, 3])}, "accuracy", "labels: go from 0 to 3"),
+        ({"a": predictions(0.7, 1)}, "macro_f1", "is not a mean over images: compare runs by accuracy, top5, nll"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(named, score, message):
+    with pytest.raises(UserError, match=message):
+        groups_of(named, score)
+
+
+def test_a_score_that_says_nothing_of_so_few_classes_is_refused():
+    with pytest.raises(UserError, match="'a': top-5 accuracy says nothing of 2 classes"):
+        compare([Group("a", {0: predictions(0.7, 1)}, TopK(5))], [None])
+    assert Group("a", {0: predictions(0.7, 1)}, NLL()).by_image[0].shape == (N,)
+
+
+def test_one_is_compared_with_a_group_that_is_there():
+    groups = [group("plain", 0.7), group("flip", 0.7)]
+    assert bases_of(groups, "flip") == [groups[1], None]
+    with pytest.raises(UserError, match="no group is called 'flop': did you mean 'flip'"):
+        bases_of(groups, "flop")

@@ -93,3 +93,39 @@ def test_a_tracker_that_fails_does_not_end_the_training(tmp_path):
     done = thirtytwo(*words, "model=cnn2(width=4)", "--json", cwd=tmp_path)
     assert done.returncode == 0 and json.loads(done.stdout)["status"]["state"] == "finished"
     assert done.stderr.count("Curve failed (AttributeError") == 1, done.stderr
+
+
+def block(first: str) -> str:
+    """The page's Python file that begins so."""
+    return next(text for language, text in BLOCKS if language == "python" and text.startswith(first))
+
+
+def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
+    (here / "brier.py").write_text(block("# brier.py"))
+    commands = next(text for language, text in BLOCKS if not language and "brier.py" in text)
+    first, second, compare = (line.split()[1:] for line in commands.strip().splitlines())
+    runs = [json.loads(thirtytwo(*words, "--json", cwd=here).stdout) for words in (first, second)]
+    expected = [run["scores"]["val"]["brier"] for run in runs]
+    assert all(0 < each["low"] < each["value"] < each["high"] < 2 for each in expected)
+    compared = json.loads(thirtytwo(*compare, "--json", cwd=here).stdout)
+    assert [group["mean"]["value"] for group in compared["groups"]] == pytest.approx([e["value"] for e in expected])
+    assert compared["groups"][1]["difference"]["test"] == "paired t over images"
+    table = thirtytwo(*compare, cwd=here).stdout
+    assert "val Brier score" in table and "in its own unit" in table
+    page = (here / runs[0]["run"] / "report.html").read_text(encoding="utf-8")
+    assert "Brier score" in page and f"{expected[0]['value']:.4f}" in page
+
+
+def test_a_statistic_of_ones_own_is_in_a_studys_report(here):
+    (here / "class_gap.py").write_text(block("# class_gap.py"))
+    (here / "s.toml").write_text(
+        'base = "digits-cnn"\nseeds = [0, 1]\n[set]\nepochs = 1\n[arms.a]\n[arms.b]\nlr = 0.05\n'
+    )
+    assert thirtytwo("study", "s.toml", "--quiet", cwd=here).returncode == 0
+    command = next(text for language, text in BLOCKS if not language and "class_gap.py" in text)
+    words = command.replace("studies/digits", "studies/s").split()[1:]
+    found = json.loads(thirtytwo(*words, "--json", cwd=here).stdout)["statistics"]
+    for arm in ("a", "b"):
+        assert list(found[arm]) == ["ensemble", "agreement", "class_gap"]
+        assert 0 < found[arm]["class_gap"]["value"] <= 1 and found[arm]["class_gap"]["n"] == 2
+    assert "Best class minus worst class" in (here / "studies" / "s" / "report.html").read_text(encoding="utf-8")

@@ -13,6 +13,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.estimate import Estimate, wilson
+from thirtytwo.evaluation.metrics import Accuracy
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.explanation import Layer, LayerMaps
 from thirtytwo.figures import canvas, pictures, scores
@@ -167,8 +169,8 @@ def page_of(run: Run) -> Page:
     return page
 
 
-def shown(estimate: metrics.Estimate) -> str:
-    return " ".join(f"{html.value(estimate)} {html.interval(estimate)}".split())
+def shown(estimate: Estimate) -> str:
+    return f"{estimate.quantity()} {estimate.interval()}".strip()
 
 
 def test_every_score_in_the_page_is_that_of_the_predictions(make: Maker, scored: tuple) -> None:
@@ -194,7 +196,7 @@ def test_every_score_in_the_page_is_that_of_the_predictions(make: Maker, scored:
     for truth, predicted, count, share in page.table("Truth"):
         row, column = int(truth), int(predicted)
         assert int(count) == matrix[row, column] and row != column
-        assert share == shown(metrics.wilson(int(count), int(matrix[row].sum())))
+        assert share == shown(wilson(int(count), int(matrix[row].sum())))
     assert page.table("Split") == [
         ["train", "1,293", "7 to 12", "a1" * 32],
         ["val", "144", "7 to 12", "b2" * 32],
@@ -249,8 +251,8 @@ def test_a_run_without_test_shows_val_and_says_so(make: Maker, scored: tuple) ->
     page = page_of(make(DIGITS, images, (val, None)))
     assert "The test split has not been scored" in page.text
     assert "Test not looked at." in page.text
-    assert html.value(metrics.accuracy(val)) in page.text
-    assert page.table("Score")[0][1] == shown(metrics.accuracy(val))
+    assert Accuracy()(val).quantity() in " ".join(page.text.split())
+    assert page.table("Score")[0][1] == shown(Accuracy()(val))
 
 
 @pytest.mark.parametrize(
@@ -268,8 +270,8 @@ def test_an_unfinished_run_shows_how_far_it_came(make: Maker, scored: tuple, sta
         page = page_of(run)
     assert word in page.text and "step 63 of 840" in page.text
     assert ("train --resume RUN" in page.text) == word.startswith("was")
-    latest = metrics.wilson(round((1 - 0.25 / 3) * 144), 144)
-    assert html.value(latest) in page.text and html.interval(latest) in page.text
+    latest = wilson(round((1 - 0.25 / 3) * 144), 144)
+    assert latest.quantity() in " ".join(page.text.split()) and latest.interval() in page.text
     assert len(page.attributes("svg")) == 3
 
 

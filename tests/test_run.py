@@ -88,6 +88,15 @@ def test_results_replace_the_rows_of_their_split_only(run):
     assert run.results() == [{"split": "test", "accuracy": "0.4"}, {"split": "val", "accuracy": "0.7"}]
 
 
+def test_columns_may_have_grown_since_results_were_written(run):
+    run.write_results([{"split": "val", "accuracy": "0.5"}])
+    run.write_results([{"split": "test", "accuracy": "0.4", "brier": "0.1"}])
+    assert run.results() == [
+        {"split": "val", "accuracy": "0.5", "brier": ""},
+        {"split": "test", "accuracy": "0.4", "brier": "0.1"},
+    ]
+
+
 def test_a_line_that_a_kill_cut_short_is_left_out_and_later_ones_are_forgotten(run):
     for step in (10, 20, 30):
         run.log(record(step))
@@ -123,13 +132,16 @@ def test_a_damaged_file_is_one_line_that_names_it(run, name, content):
         ("model.json", json.dumps({**CARD, "sha256": "0", "size": [8]})),
         ("model.json", json.dumps({**CARD, "sha256": "0", "size": [1000000, 1000000]})),
         ("results.csv", "\udcff\udcfe"),
+        ("scores.json", "{}"),
+        ("scores.json", '{"scorings": [{"split": "val", "views": 1, "n": 3, "right": 2, "scores": {}}]}'),
+        ("scores.json", '{"scorings": [{"split": "val", "views": 1, "n": 3, "right": 2, "scores": {"ece": 1}}]}'),
     ],
 )
 def test_a_file_of_the_wrong_shape_is_one_line_that_names_it(run, name, content):
     (run.path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError, match=name.replace(".", r"\.")) as error:
         opened = Run.open(run.path)
-        _ = opened.metrics(), opened.looks(), opened.results(), opened.split, opened.card
+        _ = opened.metrics(), opened.looks(), opened.results(), opened.scores(), opened.split, opened.card
     assert "\n" not in str(error.value)
 
 

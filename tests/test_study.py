@@ -161,7 +161,7 @@ def test_from_start_to_closing(cli, small, tmp_path):
     hidden = runs["none", 1].path / "predictions" / "val.npz"
     hidden.rename(hidden.with_suffix(".away"))
     first, second = study.compared("val")
-    assert (len(first.accuracies), len(second.accuracies), second.difference.test) == (1, 2, "McNemar")
+    assert (len(first.by_seed), len(second.by_seed), second.difference.test) == (1, 2, "McNemar")
     pair = [runs[arm, 0].predictions("val")[0] for arm in ("none", "flip")]
     assert second.difference.value.value == pytest.approx(np.mean(pair[1].correct) - np.mean(pair[0].correct))
     hidden.with_suffix(".away").rename(hidden)
@@ -188,7 +188,7 @@ def test_from_start_to_closing(cli, small, tmp_path):
 def table(folder: Path) -> tuple[list, list[str]]:
     study = StudyFolder.open(folder)
     weights = [sha256((trial.path / "model.safetensors").read_bytes()) for trial in study.trials()]
-    return [(row.name, row.accuracies, str(row.difference)) for row in study.compared("val")], weights
+    return [(row.name, row.by_seed, str(row.difference)) for row in study.compared("val")], weights
 
 
 def finished(folder: Path) -> int:
@@ -305,9 +305,9 @@ def test_a_study_from_python(small, tmp_path):
     assert [row.name for row in result.table()] == ["none", "flip"]
     page = result._repr_html_()
     assert "flip" in page and "val accuracy" in page
-    assert result.run("flip", 0).scores("val")["accuracy"].value == result.table()[1].accuracies[0]
+    assert result.run("flip", 0).scores("val")["accuracy"].value == result.table()[1].by_seed[0]
     assert not result.run("flip", 0).scores("test")
     result.close()
     assert "test accuracy" in result._repr_html_() and result.run("flip", 0).scores("test")
-    assert thirtytwo.open_study(result.path).table()[1].accuracies == result.table()[1].accuracies
+    assert thirtytwo.open_study(result.path).table()[1].by_seed == result.table()[1].by_seed
     assert (result.report().parent / "results.csv").read_text().count("\n") == 1 + 2 * 2

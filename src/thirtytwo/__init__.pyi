@@ -26,7 +26,7 @@ from .data.imageset import Official as Official
 from .errors import UserError as UserError
 from .evaluation.compare import Compared as Compared
 from .evaluation.compare import Difference as Difference
-from .evaluation.metrics import Estimate as Estimate
+from .evaluation.estimate import Estimate as Estimate
 from .evaluation.predictions import Predictions as Predictions
 from .interrupt import Interrupted as Interrupted
 from .models.classifier import Classifier as Classifier

@@ -10,7 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.runs.run import Run
+from thirtytwo.runs.scored import accuracy
 from thirtytwo.tracking.events import Evaluation, Listener, Progress
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class Display(_Renewed, Listener):
         _append_bar(line, progress.share)
         line.append(f"  loss {progress.loss:.3f}")
         if self._accuracies:
-            line.append(f"  val {percent(self._accuracies[-1])}  {sparkline(self._accuracies)}")
+            line.append(f"  val {quantity(self._accuracies[-1])}  {sparkline(self._accuracies)}")
         line.append(f"  {clock(progress.seconds)}, {clock(progress.remaining)} left", style="dim")
         return line
 
@@ -103,12 +105,11 @@ class StudyDisplay(_Renewed):
 
     def _finished(self, trial: "Trial", standing: "Standing") -> str:
         assert trial.run is not None
-        scored = trial.run.predictions("val")
-        assert scored is not None, "a finished run was scored on val"
-        accuracy = float(scored[0].correct.mean())
+        found = accuracy(trial.run, "val")
+        assert found is not None, "a finished run was scored on val"
         took = clock(trial.run.status["seconds"])
         left = "" if self._live else f"   {standing.before + len(standing.done)} of {standing.runs} runs"
-        return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {percent(accuracy, 2)}   {took}{left}"
+        return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {quantity(found.value, fine=True)}   {took}{left}"
 
     def _line(self, standing: "Standing") -> Text:
         finished = standing.before + len(standing.done)
@@ -158,11 +159,6 @@ def _append_bar(line: Text, share: float) -> None:
     done = round(share * BAR)
     line.append("━" * done, style="green")
     line.append("╌" * (BAR - done), style="dim")
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """``98.9 %``."""
-    return f"{100 * share:.{digits}f} %"
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:

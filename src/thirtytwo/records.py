@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from thirtytwo.errors import UserError
@@ -78,6 +78,40 @@ class _Look(TypedDict, total=False):
     views: _Count
 
 
+class _Estimate(TypedDict):
+    value: _Number | None
+    low: _Number | None
+    high: _Number | None
+    n: _Count
+
+
+def _with_accuracy(scores: dict[str, Any]) -> dict[str, Any]:
+    for name in ("accuracy", "ece"):  # without which there is no report
+        if scores.get(name) is None:
+            raise ValueError(f"lacks {name}")
+    return scores
+
+
+class Scoring(TypedDict):
+    """An entry of scores.json; a score that says nothing of the split is null."""
+
+    split: str
+    views: Annotated[int, Field(ge=1, strict=True)]
+    n: _Count
+    right: _Count
+    scores: Annotated[dict[str, _Estimate | None], AfterValidator(_with_accuracy)]
+
+
+class _Scores(TypedDict):
+    scorings: list[Scoring]
+
+
+CUT_FROM_TEST = (
+    "Val and test were both cut from the official test split (plan val-from-test): these figures do not compare with "
+    "those of others, who score the whole of it."
+)
+"""What has to be said of a run whose split.json names that plan."""
+
 _ANYTHING: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
 _SHAPES: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(with_config(ConfigDict(extra="allow"))(shape))
@@ -87,6 +121,7 @@ _SHAPES: dict[str, TypeAdapter[Any]] = {
         "split.json": _Split,
         "metrics.jsonl": _Record,
         "looks.jsonl": _Look,
+        "scores.json": _Scores,
     }.items()
 }
 """What each file must hold at least."""

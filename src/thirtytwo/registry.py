@@ -6,7 +6,7 @@ A family is many components behind one prefix, such as all networks of another p
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
@@ -39,12 +39,12 @@ class Registry(Generic[T]):
     Args:
         kind: what it holds, as messages call it ("model", "augmentation").
         package: the package whose modules register the built-in ones; imported at the first look-up,
-            so that importing the registry costs nothing.
+            so that importing the registry costs nothing. None where they stand beside the registry itself.
         context: parameters that the program supplies, not the user (image size, number of classes). A factory
             receives those of them that its signature names.
     """
 
-    def __init__(self, kind: str, package: str, context: tuple[str, ...] = ()) -> None:
+    def __init__(self, kind: str, package: str | None = None, context: tuple[str, ...] = ()) -> None:
         self.kind = kind
         self._package = package
         self._context = context
@@ -97,6 +97,11 @@ class Registry(Generic[T]):
         family = self._family(pattern)
         known = self._factories if family is None else [Spec(pattern).prefix + name for name in family.names()]
         return sorted(name for name in known if fnmatchcase(name, pattern))
+
+    def __iter__(self) -> Iterator[str]:
+        """Registered names in the order of their registration; no family's."""
+        self._discover()
+        return iter([*self._factories])
 
     def __contains__(self, name: str) -> bool:
         """Whether ``name`` is registered, or begins with a family's prefix."""
@@ -178,7 +183,7 @@ class Registry(Generic[T]):
         return self._families.get(Spec(name).prefix)
 
     def _discover(self) -> None:
-        if self._discovered:
+        if self._discovered or self._package is None:
             return
         package = importlib.import_module(self._package)
         for module in pkgutil.iter_modules(package.__path__, f"{self._package}."):

@@ -31,9 +31,9 @@ class StudyResult:
         """The study's folder."""
         return self.folder.path
 
-    def table(self) -> list[Compared]:
-        """The arms beside each other: on val while the study is open, on test once it is closed."""
-        return self.folder.compared(self.folder.split())
+    def table(self, score: str = "accuracy") -> list[Compared]:
+        """The arms beside each other by ``score``: on val while the study is open, on test once it is closed."""
+        return self.folder.compared(self.folder.split(), score)
 
     def run(self, arm: str, seed: int) -> TrainedRun:
         """One run of it. Raises UserError when it has not begun."""

@@ -19,6 +19,7 @@ from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.estimate import Estimate, titled
 from thirtytwo.evaluation.predict import logits
 from thirtytwo.explain import Explanation, explanations
 from thirtytwo.models.classifier import Classifier
@@ -30,6 +31,7 @@ from thirtytwo.runs.export import export
 from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score_test
+from thirtytwo.runs.scored import stored_scores
 from thirtytwo.spec import Spec
 from thirtytwo.study.folder import StudyFolder
 
@@ -117,10 +119,9 @@ class TrainedRun:
         """Class names in label order."""
         return tuple(self.card["classes"])
 
-    def scores(self, split: str = "test") -> dict[str, metrics.Estimate]:
+    def scores(self, split: str = "test") -> dict[str, Estimate]:
         """The stored scores of a split without test-time augmentation, each with its interval; empty if not scored."""
-        found = self.run.predictions(split)
-        return metrics.scores(found[0]) if found else {}
+        return next((each.scores for each in stored_scores(self.run) if (each.split, each.views) == (split, 1)), {})
 
     def history(self) -> "pandas.DataFrame | list[dict[str, Any]]":
         """The evaluations along the training: a table where pandas is installed, else a list of records.
@@ -135,7 +136,7 @@ class TrainedRun:
             return records
         return pandas.DataFrame(records)
 
-    def test(self) -> dict[str, metrics.Estimate]:
+    def test(self) -> dict[str, Estimate]:
         """Score the test split once more. It is a look, and is written down.
 
         Raises UserError for a run of a study that is still open.
@@ -240,11 +241,15 @@ class TrainedRun:
         return f"TrainedRun({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
+        found = [
+            (each.name, *metrics.described(name), score)
+            for each in stored_scores(self.run)
+            for name, score in each.scores.items()
+        ]
         rows = "".join(
-            f"<tr><th>{split}</th><td>{name}</td><td>{each.value:.4g}</td>"
-            f"<td>[{each.low:.4g}, {each.high:.4g}]</td></tr>"
-            for split in ("val", "test")
-            for name, each in self.scores(split).items()
+            f"<tr><th>{escape(scored)}</th><td>{escape(titled(title, unit))}</td><td>{score.number(unit)}</td>"
+            f"<td>{score.interval(unit)}</td></tr>"
+            for scored, title, unit, _, score in found
         )
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 

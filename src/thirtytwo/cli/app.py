@@ -58,6 +58,13 @@ def complete_run(incomplete: str) -> list[str]:
     return sorted(folder for status in found if (folder := os.path.dirname(status)).startswith(incomplete))  # noqa: PTH120
 
 
+def complete_score(incomplete: str) -> list[str]:
+    """Scores of an image that begin so."""
+    from thirtytwo.evaluation.metrics import image_scores
+
+    return [name for name in image_scores() if name.startswith(incomplete)]
+
+
 Import = Annotated[
     list[Path],
     typer.Option("--import", help="Run a Python file of yours that registers components.", callback=_import),
@@ -81,6 +88,14 @@ Track = Annotated[
 BadImages = Annotated[
     Literal["fail", "skip"] | None,
     typer.Option("--bad-images", help="What to do with pictures that cannot be read: stop, or leave them out."),
+]
+Score = Annotated[
+    str,
+    typer.Option(
+        "--score",
+        help="What to compare: accuracy, top5, nll or another mean over images.",
+        autocompletion=complete_score,
+    ),
 ]
 RunPath = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run's folder.", autocompletion=complete_run, show_default=False)

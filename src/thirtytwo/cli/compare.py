@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from thirtytwo.cli.app import Json, app, complete_run
+from thirtytwo.cli.app import Import, Json, Score, app, complete_run
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
-    from thirtytwo.evaluation.compare import Group
-    from thirtytwo.evaluation.predictions import Predictions
+    from thirtytwo.evaluation.compare import Scored
     from thirtytwo.runs.run import Run
 
 
@@ -29,24 +28,28 @@ def compare(
         Literal["val", "test"],
         typer.Option("--split", help="Which predictions to compare. Choose on val; test is for the last word."),
     ] = "val",
+    score: Score = "accuracy",
+    imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Compare runs, or groups of runs of several seeds: differences, intervals, and whether chance explains them."""
-    from dataclasses import asdict
-
+    from thirtytwo.cli.compared import as_json as rows_as_json
     from thirtytwo.cli.compared import say_compared
     from thirtytwo.cli.console import say_json
     from thirtytwo.evaluation import compare as comparison
+    from thirtytwo.evaluation.metrics import image_metric
 
-    groups = _by_word(runs, split) if "vs" in runs else _by_recipe(runs, split)
-    rows = comparison.compare(groups, [None, *[groups[0]] * (len(groups) - 1)])
+    metric = image_metric(score)
+    named = _by_word(runs) if "vs" in runs else _by_recipe(runs)
+    groups = comparison.groups_of({name: _scored(parts, split) for name, parts in named.items()}, score)
+    rows = comparison.compare(groups, comparison.bases_of(groups, groups[0].name))
     if as_json:
-        say_json({"split": split, "groups": [asdict(row) for row in rows]})
+        say_json({"split": split, "score": score, "groups": rows_as_json(rows, score)})
     else:
-        say_compared(rows, split)
+        say_compared(rows, split, metric)
 
 
-def _by_word(words: list[str], split: str) -> "list[Group]":
+def _by_word(words: list[str]) -> "dict[str, list[Run]]":
     parts: list[list[str]] = [[]]
     for word in words:
         if word == "vs":
@@ -55,10 +58,10 @@ def _by_word(words: list[str], split: str) -> "list[Group]":
             parts[-1].append(word)
     if not all(parts):
         raise UserError("'vs' stands between runs: thirtytwo compare A B vs C D")
-    return _groups([[_open(word) for word in part] for part in parts], split)
+    return _by_name([[_open(word) for word in part] for part in parts])
 
 
-def _by_recipe(words: list[str], split: str) -> "list[Group]":
+def _by_recipe(words: list[str]) -> "dict[str, list[Run]]":
     by_recipe: dict[str, list[Run]] = {}
     for word in words:
         run = _open(word)
@@ -68,7 +71,7 @@ def _by_recipe(words: list[str], split: str) -> "list[Group]":
         raise UserError(
             "all of these runs are of one recipe: name another one's, or say where a group begins with 'vs'"
         )
-    return _groups(list(by_recipe.values()), split)
+    return _by_name(list(by_recipe.values()))
 
 
 def _open(word: str) -> "Run":
@@ -77,23 +80,23 @@ def _open(word: str) -> "Run":
     return Run.open(Path(word))
 
 
-def _groups(parts: "list[list[Run]]", split: str) -> "list[Group]":
-    from thirtytwo.evaluation.compare import Group
-
+def _by_name(parts: "list[list[Run]]") -> "dict[str, list[Run]]":
     names = [_named([run.name for run in runs]) for runs in parts]
     if len({*names}) < len(names):  # runs of one name in several folders
         names = [_named([str(run.path) for run in runs]) for runs in parts]
-    return [Group(name, _scored(runs, split)) for name, runs in zip(names, parts, strict=True)]
+    if len({*names}) < len(names):  # a group that stands there twice
+        names = [f"{name} ({number})" for number, name in enumerate(names, 1)]
+    return dict(zip(names, parts, strict=True))
 
 
 def _named(runs: list[str]) -> str:
     return runs[0] if len(runs) == 1 else f"{runs[0]} ... {runs[-1]}"
 
 
-def _scored(runs: "list[Run]", split: str) -> "dict[int, Predictions]":
+def _scored(runs: "list[Run]", split: str) -> "dict[int, Scored]":
     from thirtytwo.study.folder import StudyFolder
 
-    found = {}
+    found: dict[int, Scored] = {}
     for run in runs:
         scored = run.predictions(split)
         if scored is None:

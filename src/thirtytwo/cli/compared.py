@@ -1,64 +1,72 @@
-"""A comparison as a table."""
+"""A comparison as a table, or as JSON."""
 
+from dataclasses import asdict
 from math import isnan
+from typing import Any
 
 from thirtytwo.cli.console import one_line, plain_table, say, show
 from thirtytwo.display import output
 from thirtytwo.evaluation.compare import Compared, p_text
-from thirtytwo.evaluation.metrics import Estimate
+from thirtytwo.evaluation.estimate import number, points, titled
+from thirtytwo.evaluation.metrics import ImageMetric
 
 
-def say_compared(rows: list[Compared], split: str) -> None:
-    """A row a group: its accuracy, and its difference to what it is compared with."""
+def say_compared(rows: list[Compared], split: str, metric: ImageMetric) -> None:
+    """A row a group: its score, and its difference to what it is compared with."""
     if not rows:
         say("compared", "nothing yet: no run is finished")
         return
     table = plain_table(padding=2)
-    columns = ("", f"{split} accuracy, %", "difference", "p, Holm", "", "detectable")
+    columns = (
+        "",
+        titled(f"{split} {metric.title}", metric.unit, capital=False),
+        "difference",
+        "p, Holm",
+        "",
+        "detectable",
+    )
     for title in columns:
         table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*_cells(row))
+        table.add_row(*_cells(row, metric.unit))
     show(table)
     tests = {row.difference.test for row in rows if row.difference}
     against = list(dict.fromkeys(row.difference.against for row in rows if row.difference))
     if against:
         compared = one_line(against[0]) if len(against) == 1 else "the row before"
-        counts = sorted({len(row.accuracies) for row in rows})
+        counts = sorted({len(row.by_seed) for row in rows})
         said = f"{' or '.join(map(str, counts))} seed{'s' if counts != [1] else ''}; "
-        if any(not isnan(row.accuracy.low) for row in rows):
+        if any(not isnan(row.mean.low) for row in rows):
             said += "± is the 95 % interval over seeds"
             detail = "; detectable: what so\nmany seeds would find with 80 % probability"
         else:
             said += "[ ] is the 95 % interval over images (bootstrap)"
             detail = "; it speaks of\nthese runs: other seeds may differ"
         output.print(
-            f"\n{said}. Differences to {compared}\nin percentage points; p by {', '.join(sorted(tests))}, corrected "
-            f"for all rows{detail}.",
+            f"\n{said}. Differences to {compared}\nin {points(metric.unit) or 'its own unit'}; p by "
+            f"{', '.join(sorted(tests))}, corrected for all rows{detail}.",
             style="dim",
         )
 
 
-def _cells(row: Compared) -> list[str]:
-    cells = [one_line(row.name), _with_spread(row.accuracy, "")]
+def as_json(rows: list[Compared], score: str) -> list[dict[str, Any]]:
+    """A group each. Compared by accuracy, its values by seed are called ``accuracies``, and their mean ``accuracy``."""
+    called = {"by_seed": "accuracies", "mean": "accuracy"} if score == "accuracy" else {}
+    return [{called.get(key, key): value for key, value in asdict(row).items()} for row in rows]
+
+
+def _cells(row: Compared, unit: str) -> list[str]:
+    mean = row.mean
+    cells = [one_line(row.name), f"{mean.number(unit, fine=True)} {mean.spread(unit, fine=True)}".rstrip()]
     if row.difference is None:
         return cells
     found = row.difference
-    verdict = ("better" if found.value.value > 0 else "worse") if found.shown else "not shown"
+    over_seeds = found.value.spread(unit, fine=True)
     return [
         *cells,
-        _with_spread(found.value, "+") if not isnan(found.value.low) else _with_ends(found.over_images),
+        f"{found.value.number(unit, fine=True, sign='+')} "
+        + (over_seeds or found.over_images.interval(unit, fine=True, sign="+")),
         "" if isnan(found.p_holm) else p_text(found.p_holm),
-        verdict,
-        "" if isnan(found.detectable) else f"{100 * found.detectable:.2f}",
+        found.verdict,
+        "" if isnan(found.detectable) else number(found.detectable, unit, fine=True),
     ]
-
-
-def _with_ends(estimate: Estimate) -> str:
-    value, low, high = (100 * each for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
-def _with_spread(estimate: Estimate, sign: str) -> str:
-    value = f"{100 * estimate.value:{sign}.2f}"
-    return value if isnan(estimate.low) else f"{value} ± {50 * (estimate.high - estimate.low):.2f}"

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -55,9 +54,7 @@ def _strict(value: Any) -> Any:
 
 def show(table: Table) -> None:
     """Print a table as wide as it is: on a narrow terminal its lines wrap, instead of losing columns."""
-    width = Measurement.get(output, output.options.update(max_width=1000), table).maximum
-    wide = Console(width=max(width, output.width), highlight=False, markup=False, emoji=False, soft_wrap=False)
-    wide.print(table, crop=False)
+    Console(width=1000, highlight=False, markup=False, emoji=False).print(table, crop=False)
 
 
 def plain_table(*, header: bool = True, padding: int = 3) -> Table:

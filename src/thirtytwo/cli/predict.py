@@ -49,12 +49,12 @@ def predict(
             writer.writerow([each.name, *(cell for name, share in pairs for cell in (name, f"{share:.6f}"))])
     else:
         from thirtytwo.cli.console import one_line, plain_table, show
-        from thirtytwo.display import percent
+        from thirtytwo.evaluation.estimate import quantity
 
         table = plain_table(header=False)
         for each in answers:
             pairs = zip(each.classes, each.probabilities, strict=True)
-            table.add_row(one_line(each.name), *(f"{one_line(name)}  {percent(share):>7}" for name, share in pairs))
+            table.add_row(one_line(each.name), *(f"{one_line(name)}  {quantity(share):>7}" for name, share in pairs))
         show(table)
 
 

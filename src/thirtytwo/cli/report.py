@@ -1,10 +1,10 @@
 """``thirtytwo report``."""
 
-from thirtytwo.cli.app import Json, RunPath, app
+from thirtytwo.cli.app import Import, Json, RunPath, app
 
 
 @app.command()
-def report(run: RunPath, as_json: Json = False) -> None:
+def report(run: RunPath, imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
     """Write a run's report.html and figures anew from what the run left behind."""
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.report.html import write

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from thirtytwo.cli.app import Json, RunPath, app
+from thirtytwo.cli.app import Import, Json, RunPath, app
 from thirtytwo.errors import UserError
 
 runs = typer.Typer(help="List the runs in a folder, or show one.", no_args_is_help=True)
@@ -43,7 +43,7 @@ def list_runs(
 
 
 @runs.command("show")
-def show_run(run: RunPath, as_json: Json = False) -> None:
+def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
     """What a run trained, on what, how it went and what it scored."""
     from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
@@ -79,8 +79,8 @@ def show_run(run: RunPath, as_json: Json = False) -> None:
 
 def _row(path: Path) -> dict[str, Any]:
     """What the list says of one run; of a run that cannot be read, what is wrong with it."""
-    from thirtytwo.evaluation import metrics
     from thirtytwo.runs.run import Run
+    from thirtytwo.runs.scored import accuracy
 
     row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
     try:
@@ -90,8 +90,7 @@ def _row(path: Path) -> dict[str, Any]:
         row["data"] = run.split.get("name", run.recipe.data.source)
         row["model"], row["seed"] = run.recipe.model, run.recipe.seed
         for split in ("val", "test"):
-            if found := run.predictions(split):
-                row[split] = metrics.accuracy(found[0])
+            row[split] = accuracy(run, split)
         row["looks"] = len(run.looks())
     except UserError as error:
         # The path stands in the row already; the remedy is for those who open the run.
@@ -101,8 +100,8 @@ def _row(path: Path) -> dict[str, Any]:
 
 def _cell(value: object) -> str:
     from thirtytwo.cli.console import one_line
-    from thirtytwo.evaluation.metrics import Estimate
+    from thirtytwo.evaluation.estimate import Estimate
 
     if isinstance(value, Estimate):
-        return f"{100 * value.value:.1f} [{100 * value.low:.1f}, {100 * value.high:.1f}]"
+        return f"{value.number()} {value.interval()}"
     return "" if value is None else one_line(str(value))

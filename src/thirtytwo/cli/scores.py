@@ -5,56 +5,42 @@ from dataclasses import asdict
 from rich.table import Table
 
 from thirtytwo.cli.console import plain_table, say, say_json, show
-from thirtytwo.display import output, percent
+from thirtytwo.display import output
 from thirtytwo.evaluation import metrics
-from thirtytwo.evaluation.metrics import Estimate
-from thirtytwo.report.view import SCORES
+from thirtytwo.evaluation.estimate import titled
 from thirtytwo.runs.run import Run
-
-
-def stored_scores(run: Run) -> dict[str, dict[str, Estimate]]:
-    """Every scoring that the run holds: ``test, 6 views`` -> score -> estimate."""
-    columns: dict[str, dict[str, Estimate]] = {}
-    for split in ("val", "test"):
-        for each in run.predictions(split) or ():
-            if each is not None:
-                columns[split if each.views == 1 else f"{split}, {each.views} views"] = metrics.scores(each)
-    return columns
+from thirtytwo.runs.scored import Scored, stored_scores
 
 
 def say_scores(run: Run) -> None:
     """The headline score, then all scores as a table."""
-    columns = stored_scores(run)
-    if not columns:
+    found = stored_scores(run)
+    if not found:
         say("scores", "none yet")
         return
-    split = "test" if "test" in columns else "val"
-    accuracy = columns[split]["accuracy"]
+    by_split = {each.split: each for each in found if each.views == 1}
+    split = "test" if "test" in by_split else "val"
+    accuracy = by_split[split].scores["accuracy"]
     looks = len(run.looks())
     seen = f"{accuracy.n:,} images" + (f", look {looks}" if split == "test" else ", test not looked at")
-    say(split, f"{percent(accuracy.value)}  [{100 * accuracy.low:.1f}, {100 * accuracy.high:.1f}]", seen)
+    say(split, f"{accuracy.quantity()}  {accuracy.interval()}", seen)
     output.print()
-    show(_table(columns))
+    show(_table(found))
     output.print()
 
 
-def _table(columns: dict[str, dict[str, Estimate]]) -> Table:
-    """Scores as rows, splits as columns."""
+def _table(found: list[Scored]) -> Table:
+    """Scores as rows, scorings as columns."""
     table = plain_table()
     table.add_column("score, 95 % interval")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for key, (name, unit, _method) in SCORES.items():
-        if any(key in scores for scores in columns.values()):
-            cells = (_with_interval(scores[key], unit) if key in scores else "" for scores in columns.values())
-            table.add_row(f"{name}, {unit}", *cells)
+    for each in found:
+        table.add_column(each.name, no_wrap=True)
+    for name in dict.fromkeys(name for each in found for name in each.scores):
+        title, unit, _ = metrics.described(name)
+        estimates = [each.scores.get(name) for each in found]
+        cells = (f"{each.number(unit):>6}  {each.interval(unit)}" if each else "" for each in estimates)
+        table.add_row(titled(title, unit), *cells)
     return table
-
-
-def _with_interval(estimate: Estimate, unit: str) -> str:
-    scale, digits = (100, 1) if unit == "%" else (1, 3)
-    value, low, high = (f"{scale * each:.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
-    return f"{value:>6}  [{low}, {high}]"
 
 
 def say_run_json(run: Run) -> None:
@@ -62,7 +48,7 @@ def say_run_json(run: Run) -> None:
 
     ``classes`` and ``confusion`` (rows are the truth, in the order of ``classes``) are without test-time augmentation.
     """
-    scores = {name: {key: asdict(each) for key, each in found.items()} for name, found in stored_scores(run).items()}
+    scores = {each.name: {name: asdict(found) for name, found in each.scores.items()} for each in stored_scores(run)}
     plain = {split: found[0] for split in ("val", "test") if (found := run.predictions(split))}
     say_json(
         {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, app
+from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, Score, app
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def run_study(
 def show_status(path: Folder, as_json: Json = False) -> None:
     """Every run of a study: waiting, running or finished, and its accuracy on val."""
     from thirtytwo.cli.console import plain_table, say, say_json, show
-    from thirtytwo.display import percent
+    from thirtytwo.evaluation.estimate import quantity
+    from thirtytwo.runs.scored import accuracy
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)
@@ -123,25 +124,30 @@ def show_status(path: Folder, as_json: Json = False) -> None:
         return
     finished = sum(trial.state == "finished" for trial in trials)
     say("study", folder.study.name, f"{finished} of {len(trials)} runs finished, {folder.split()} shown")
-    accuracies = {group.name: group.accuracies for group in folder.groups(folder.split())}
+    accuracies = {(t.arm, t.seed): accuracy(run, folder.split()) for t, run in folder.shown(folder.split())}
     table = plain_table()
     for column in ("arm", *(f"seed {seed}" for seed in folder.study.seeds)):
         table.add_column(column, no_wrap=True)
     for arm in folder.study.arms:
         cells = []
         for seed in folder.study.seeds:
-            accuracy = accuracies.get(arm, {}).get(seed)
-            cells.append(done[arm, seed].standing if accuracy is None else percent(accuracy, 2))
+            found = accuracies.get((arm, seed))
+            cells.append(quantity(found.value, fine=True) if found else done[arm, seed].standing)
         table.add_row(arm, *cells)
     show(table)
 
 
 @study.command("report")
-def write_report(path: Folder, as_json: Json = False) -> None:
+def write_report(
+    path: Folder,
+    score: Score = "accuracy",
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
     """The table of a study, and its report.html and figures, written anew."""
     from thirtytwo.study.folder import StudyFolder
 
-    _finish(StudyFolder.open(path), as_json=as_json)
+    _finish(StudyFolder.open(path), score, as_json=as_json)
 
 
 @study.command("close")
@@ -172,19 +178,21 @@ def _wanted(name: str, words: list[str], seeds: int | None) -> "Study":
     return found if seeds is None else found.with_seeds(seeds)
 
 
-def _finish(folder: "StudyFolder", *, as_json: bool) -> None:
+def _finish(folder: "StudyFolder", score: str = "accuracy", *, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from thirtytwo.cli.compared import as_json as rows_as_json
     from thirtytwo.cli.compared import say_compared
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.report.study import view, write
 
-    seen = view(folder)
-    split, rows, report = seen.split, seen.rows, write(folder, seen)
+    seen = view(folder, score)
+    report = write(folder, seen)
     if as_json:
-        say_json(
-            {"study": str(folder.path), "split": split, "arms": [asdict(row) for row in rows], "report": str(report)}
-        )
+        together = {arm: {name: asdict(each) for name, each in found.items()} for arm, found in seen.statistics.items()}
+        arms = rows_as_json(seen.rows, score)
+        where = {"study": str(folder.path), "split": seen.split, "score": score}
+        say_json({**where, "arms": arms, "statistics": together, "report": str(report)})
         return
-    say_compared(rows, split)
+    say_compared(seen.rows, seen.split, seen.metric)
     say("report", str(report))

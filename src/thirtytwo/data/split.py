@@ -18,6 +18,7 @@ from thirtytwo import rng
 from thirtytwo.data import cache
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
+from thirtytwo.records import CUT_FROM_TEST
 
 VAL_FROM_TEST = Fraction(65, 100)
 """The share of the official test split that is val under the plan ``val-from-test``; the rest is test."""
@@ -81,7 +82,7 @@ def make_splits(
         if "val" in parts:
             notes.append("the source's own val split is unused under plan 'val-from-test'")
         parts["test"], parts["val"] = parts["test"].cut(VAL_FROM_TEST, "val")
-        notes.append("val and test are cut from the official test split: figures do not compare with the usual ones")
+        notes.append(CUT_FROM_TEST)
     elif plan == "default":
         if "test" not in parts:
             parts["train"], parts["test"] = parts["train"].cut(test, "test")

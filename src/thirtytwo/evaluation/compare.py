@@ -1,21 +1,23 @@
-"""Groups of runs against each other, as pure functions of their predictions.
+"""Groups of runs against each other by any score of an image, as pure functions of their predictions.
 
 Two kinds of chance are kept apart. Over *seeds*: another draw of weights, order and augmentation gives another
-accuracy; intervals are Student's. Over *images*: another test sample would have given another accuracy; the paired
+score; intervals are Student's. Over *images*: another test sample would have given another score; the paired
 bootstrap resamples the images. ``docs/studies.md`` says when to read which.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import nan, sqrt
 from typing import Literal
 
 import numpy as np
-from scipy import optimize, stats
+from numpy.typing import ArrayLike
 
-from thirtytwo.errors import UserError
-from thirtytwo.evaluation.metrics import Estimate
-from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.evaluation.estimate import Estimate
+from thirtytwo.evaluation.metrics import Accuracy, ImageMetric, image_metric
+from thirtytwo.evaluation.predictions import Predictions, of
 from thirtytwo.rng import numpy_generator
 
 LEVEL = 0.05
@@ -24,41 +26,62 @@ POWER = 0.8
 """The probability of a find at which a difference counts as one that could have been shown."""
 RESAMPLES = 10_000
 """Bootstrap draws over images."""
+FEW = 1000
+"""Up to so many distinct differences, one multinomial draw over them is faster than drawing every image."""
+
+Scored = Predictions | tuple[ArrayLike, ArrayLike]
+"""What a run said of a split: predictions, or logits (N, K) and labels (N,) as `predictions.of` takes them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs that differ in their seed alone: the predictions of one split by seed."""
+    """Runs that differ in their seed alone: the predictions of one split by seed, and the score that is compared."""
 
     name: str
     runs: Mapping[int, Predictions]
+    metric: ImageMetric = Accuracy()  # noqa: RUF009  (is frozen)
+
+    @cached_property
+    def by_image(self) -> dict[int, np.ndarray]:
+        """The score of each image, float64 (N,), by seed."""
+        found = {}
+        for seed, each in sorted(self.runs.items()):
+            of_images = self.metric.of_images(each)
+            if of_images is None:
+                raise UserError(
+                    f"'{self.name}': {self.metric.title} says nothing of {len(each.classes)} classes: "
+                    "choose another score"
+                )
+            found[seed] = of_images.astype(np.float64)
+        return found
 
     @property
-    def accuracies(self) -> dict[int, float]:
-        """Accuracy by seed, as a share."""
-        return {seed: float(each.correct.mean()) for seed, each in sorted(self.runs.items())}
+    def by_seed(self) -> dict[int, float]:
+        """The score by seed, the mean over the images."""
+        return {seed: float(each.mean()) for seed, each in self.by_image.items()}
 
-    @property
-    def hits(self) -> np.ndarray:
-        """float (N,): for each image the share of the runs that are right about it."""
-        return np.mean([each.correct for each in self.runs.values()], axis=0)
+    def of_seeds(self, seeds: Sequence[int]) -> np.ndarray:
+        """float64 (N,): the mean score of each image over the runs of these seeds."""
+        mean: np.ndarray = np.mean([self.by_image[seed] for seed in seeds], axis=0)
+        return mean
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more accurate a group is than another one.
+    """How much higher the score of a group is than that of another one.
 
     Attributes:
         against: the other group's name.
-        value: mean difference of accuracy with its 95 % interval over seeds; nan ends with a single pair of runs.
+        value: mean difference of the score with its 95 % interval over seeds; nan ends with a single pair of runs.
         over_images: the same difference with its 95 % interval over images (paired percentile bootstrap).
-        test: "paired t" (over the seeds that both have), "Welch's t" (they share none) or "McNemar" (one pair of runs,
-            of the only seed that both have: the exact test on the images that one of them alone gets right, which
-            speaks of these two runs only).
+        test: "paired t" (over the seeds that both have), "Welch's t" (they share none) or, for one pair of runs, of the
+            only seed that both have, which speaks of these two runs only: "McNemar" where an image is right or wrong
+            (the exact test on the images that one of them alone gets right), else "paired t over images".
         p: its two-sided p-value; nan where the differences have no spread that could be judged.
         p_holm: the same, corrected by Holm (1979) for all comparisons of the table.
         detectable: the true difference that the test would have found with 80 % probability, given the spread seen and
-            the level of Holm's first step; nan with McNemar.
+            the level of Holm's first step; nan with a single pair of runs.
+        better: whether higher or lower values of the score are better.
     """
 
     against: str
@@ -68,21 +91,48 @@ class Difference:
     p: float
     p_holm: float
     detectable: float
+    better: Literal["higher", "lower"]
 
     @property
     def shown(self) -> bool:
         """Whether the difference is beyond chance at `LEVEL`, corrected."""
         return self.p_holm < LEVEL
 
+    @property
+    def verdict(self) -> Literal["better", "worse", "not shown"]:
+        """What the test says of it."""
+        if not self.shown:
+            return "not shown"
+        return "better" if (self.value.value > 0) == (self.better == "higher") else "worse"
+
 
 @dataclass(frozen=True)
 class Compared:
-    """One row of a comparison: a group, its accuracy (mean and 95 % interval over seeds), and its difference."""
+    """One row of a comparison: a group, its score (by seed; mean and 95 % interval over seeds), and its difference."""
 
     name: str
-    accuracies: dict[int, float]
-    accuracy: Estimate
+    by_seed: dict[int, float]
+    mean: Estimate
     difference: Difference | None
+
+
+def groups_of(named: Mapping[str, Scored | Mapping[int, Scored]], score: str = "accuracy") -> list[Group]:
+    """Groups to compare by ``score``, a registered metric: of each name what one run said, or what each seed's said.
+
+    Raises UserError for logits and labels that `predictions.of` refuses, and for a metric that is not a mean over
+    images.
+    """
+    metric = image_metric(score)
+    return [Group(name, _runs(name, said), metric) for name, said in named.items()]
+
+
+def bases_of(groups: Sequence[Group], against: str) -> list[Group | None]:
+    """For `compare`: each group beside the one of the name ``against``, which itself has none to stand beside."""
+    names = [group.name for group in groups]
+    if against not in names:
+        raise UserError(f"no group is called '{against}'{did_you_mean(against, names)}")
+    base = groups[names.index(against)]
+    return [None if group is base else base for group in groups]
 
 
 def compare(groups: Sequence[Group], bases: Sequence[Group | None]) -> list[Compared]:
@@ -98,8 +148,8 @@ def compare(groups: Sequence[Group], bases: Sequence[Group | None]) -> list[Comp
     return [
         Compared(
             group.name,
-            group.accuracies,
-            mean_over_seeds(list(group.accuracies.values())),
+            group.by_seed,
+            mean_over_seeds(list(group.by_seed.values())),
             next(found) if base else None,
         )
         for base, group in zip(bases, groups, strict=True)
@@ -111,6 +161,8 @@ def mean_over_seeds(values: Sequence[float]) -> Estimate:
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return Estimate(mean, nan, nan, n)
+    from scipy import stats
+
     half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1)) / sqrt(n)
     return Estimate(mean, mean - half, mean + half, n)
 
@@ -122,7 +174,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     steps = np.minimum(1, p[order] * (len(p) - np.arange(len(p))))
     corrected = np.empty_like(p)
     corrected[order] = np.maximum.accumulate(steps)
-    return corrected.tolist()
+    return [float(each) for each in corrected]
 
 
 def p_text(p: float) -> str:
@@ -145,6 +197,8 @@ def detectable(spread: float, n: int, level: float = LEVEL, *, groups: Literal[1
     degrees = groups * (n - 1)
     if degrees < 1 or not spread > 0:
         return nan
+    from scipy import optimize, stats
+
     # Given the estimated spread, which scatters as chi, the mean has to pass this many standard errors. (Averaged over
     # its quantiles: SciPy's noncentral t gives nan in the far tail that Holm's level asks for.)
     quantiles = (np.arange(2000) + 0.5) / 2000
@@ -153,7 +207,7 @@ def detectable(spread: float, n: int, level: float = LEVEL, *, groups: Literal[1
     def power(shift: float) -> float:
         return float((stats.norm.sf(bars - shift) + stats.norm.cdf(-bars - shift)).mean())
 
-    return optimize.brentq(lambda shift: power(shift) - POWER, 0, bars[-1] + 10) * spread * sqrt(groups / n)
+    return float(optimize.brentq(lambda shift: power(shift) - POWER, 0, bars[-1] + 10)) * spread * sqrt(groups / n)
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
@@ -164,51 +218,93 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     if only_first + only_second == 0:
         return 1.0
+    from scipy import stats
+
     return float(stats.binomtest(only_first, only_first + only_second).pvalue)
 
 
-def over_images(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """Mean of ``second - first``, float (N,) shares of right runs by image, with the paired percentile bootstrap.
+def paired_t(first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided p-value of the paired t test of ``second - first``, float (N,); nan where that has no spread."""
+    if len(first) < 2 or not float((second - first).std(ddof=1)) > 1e-12:
+        return nan
+    from scipy import stats
 
-    Images of the same difference are alike, so that a resample is one multinomial draw over the distinct differences.
+    return float(stats.ttest_rel(second, first).pvalue)
+
+
+def over_images(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """Mean of ``second - first``, float (N,) scores of the same images, with the paired percentile bootstrap.
+
+    Images of the same difference are alike, so that, where there are `FEW` distinct ones, a resample is one multinomial
+    draw over them.
     """
-    n = len(first)
-    values, counts = np.unique(second - first, return_counts=True)
-    draws = numpy_generator(0, "bootstrap/paired", n).multinomial(n, counts / n, size=RESAMPLES) @ values / n
-    low, high = np.quantile(draws, [0.025, 0.975]).tolist()
-    return Estimate(float((second - first).mean()), low, high, n)
+    n, differences = len(first), second - first
+    values, counts = np.unique(differences, return_counts=True)
+    draw = numpy_generator(0, "bootstrap/paired", n)
+    if len(values) <= FEW:
+        means = draw.multinomial(n, counts / n, size=RESAMPLES) @ values / n
+    else:
+        means = np.array([differences[draw.integers(n, size=n)].mean() for _ in range(RESAMPLES)])
+    low, high = np.quantile(means, [0.025, 0.975]).tolist()
+    return Estimate(float(differences.mean()), low, high, n)
 
 
 def _difference(base: Group, group: Group, comparisons: int) -> Difference:
-    images = over_images(base.hits, group.hits)
-    a, b = base.accuracies, group.accuracies
-    seeds = sorted(a.keys() & b.keys())
-    level = LEVEL / comparisons
+    a, b = base.by_seed, group.by_seed
+    seeds, level = sorted(a.keys() & b.keys()), LEVEL / comparisons
     if len(seeds) > 1:
-        paired = np.array([b[seed] - a[seed] for seed in seeds])
-        spread = float(paired.std(ddof=1))
-        p = float(stats.ttest_rel([b[s] for s in seeds], [a[s] for s in seeds]).pvalue) if spread > 1e-12 else nan
-        value, test, least = mean_over_seeds(paired.tolist()), "paired t", detectable(spread, len(seeds), level)
-        hits = [Group("", {s: each.runs[s] for s in seeds}).hits for each in (base, group)]
-        images = over_images(*hits)
+        images = over_images(base.of_seeds(seeds), group.of_seeds(seeds))
+        first, second = (np.array([each[seed] for seed in seeds]) for each in (a, b))
+        p, test = paired_t(first, second), "paired t"
+        least = detectable(float((second - first).std(ddof=1)), len(seeds), level)
+        value = mean_over_seeds((second - first).tolist())
     elif min(len(a), len(b)) > 1:
-        result = stats.ttest_ind(list(b.values()), list(a.values()), equal_var=False)
-        interval = result.confidence_interval(0.95)
-        p, test = float(result.pvalue), "Welch's t"
-        value = Estimate(images.value, float(interval.low), float(interval.high), len(a) + len(b))
-        spread = sqrt((np.var(list(a.values()), ddof=1) + np.var(list(b.values()), ddof=1)) / 2)
-        least = detectable(spread, min(len(a), len(b)), level, groups=2)
+        images = over_images(base.of_seeds([*a]), group.of_seeds([*b]))
+        p, value = _welch([*a.values()], [*b.values()], images.value)
+        spread = sqrt((np.var([*a.values()], ddof=1) + np.var([*b.values()], ddof=1)) / 2)
+        test, least = "Welch's t", detectable(spread, min(len(a), len(b)), level, groups=2)
     elif seeds or len(a) == len(b) == 1:
-        first, second = (each.runs[seeds[0] if seeds else next(iter(each.runs))] for each in (base, group))
-        images = over_images(first.correct.astype(float), second.correct.astype(float))
-        p, test, least = mcnemar(first.correct, second.correct), "McNemar", nan
-        value = Estimate(images.value, nan, nan, 1)
+        first, second = (each.by_image[seeds[0] if seeds else next(iter(each.runs))] for each in (base, group))
+        images = over_images(first, second)
+        if group.metric.binary:
+            p, test = mcnemar(first > 0, second > 0), "McNemar"
+        else:
+            p, test = paired_t(first, second), "paired t over images"
+        value, least = Estimate(images.value, nan, nan, 1), nan
     else:
         raise UserError(
             f"'{base.name}' has seeds {_listed(a)}, '{group.name}' {_listed(b)}: to be compared, two groups need a "
             "seed in common, two or more seeds each, or a single run each"
         )
-    return Difference(base.name, value, images, test, p, nan, least)
+    return Difference(base.name, value, images, test, p, nan, least, group.metric.better)
+
+
+def _welch(first: list[float], second: list[float], difference: float) -> tuple[float, Estimate]:
+    """P-value and interval of a difference of means, by Welch's t test."""
+    from scipy import stats
+
+    result = stats.ttest_ind(second, first, equal_var=False)
+    interval = result.confidence_interval(0.95)
+    value = Estimate(difference, float(interval.low), float(interval.high), len(first) + len(second))
+    return float(result.pvalue), value
+
+
+def _runs(name: str, said: Scored | Mapping[int, Scored]) -> dict[int, Predictions]:
+    """By seed; what a single run said gets the seed 0."""
+    by_seed = said if isinstance(said, Mapping) else {0: said}
+    if not by_seed:
+        raise UserError(f"'{name}': has no run: leave it out, or add one")
+    found = {}
+    for seed, each in by_seed.items():
+        if isinstance(each, tuple) and len(each) == 2:
+            each = of(*each)
+        if not isinstance(each, Predictions):
+            raise UserError(
+                f"'{name}': {type(each).__name__} cannot be compared: give predictions, (logits, labels), or a mapping "
+                "of seeds to such"
+            )
+        found[seed] = each
+    return found
 
 
 def _listed(seeds: Mapping[int, float]) -> str:
@@ -222,6 +318,6 @@ def _require_same_images(groups: Sequence[Group]) -> None:
         same = np.array_equal(each.ids, first.ids) and np.array_equal(each.labels, first.labels)
         if not same or each.classes != first.classes:
             raise UserError(
-                f"'{name}' and '{other}' were not scored on the same images of {first.split}: compare runs of one "
-                "data set with the same plan, val, test and split_seed"
+                f"'{name}' and '{other}' were not scored on the same images{f' of {first.split}' * bool(first.split)}: "
+                "compare runs of one data set with the same plan, val, test and split_seed"
             )

@@ -1,41 +1,260 @@
-"""Every score of a split, each with its 95 % interval, as pure functions of its predictions.
+"""Scores of a split, each with its 95 % interval, as pure functions of its predictions.
+
+A metric is a frozen dataclass whose fields are its settings, called with `Predictions`. Register one with
+``@metrics.register_as``, and every run that is scored has it, in tables, reports and files (``docs/extending.md``).
 
 The intervals are about the test *sample*: how far the score could move had other images of the same kind been drawn.
 They say nothing about the spread over random seeds. ``docs/metrics.md`` has the formulas and where they come from.
 """
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import nan
+from typing import Annotated, Literal, overload
 
 import numpy as np
-from scipy.special import log_softmax
+from numpy.typing import ArrayLike
+from pydantic import Field
 
-from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.errors import UserError
+from thirtytwo.evaluation.estimate import Estimate, normal_mean, wilson
+from thirtytwo.evaluation.predictions import Predictions, of
+from thirtytwo.registry import Registry
 from thirtytwo.rng import numpy_generator
 
-Z = 1.959963984540054
-"""The standard normal's 97.5 % point: every interval here holds 95 %."""
 RESAMPLES = 1000
 """Bootstrap draws an interval: 0.1 s on 10,000 images; the ends repeat to about a twentieth of the width."""
 BINS = 15
 """Equal-width bins of confidence, as in Guo et al. (2017), so that figures compare with the literature's."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A score and its 95 % interval.
+class Metric(ABC):
+    """A score of a split: called with predictions, it gives its `Estimate`; None where it says nothing of them.
 
     Attributes:
-        value: the score on the images at hand; nan when there was nothing to measure (``n`` is 0).
-        low, high: the interval's ends.
-        n: how many images (or, for a class, how many of them) the score is a mean over.
+        unit: "%" for a fraction of 1 that is shown in percent; else the unit's name, or "" where it has none.
+        better: whether higher or lower values are better.
     """
 
-    value: float
-    low: float
-    high: float
-    n: int
+    unit: str = "%"
+    better: Literal["higher", "lower"] = "higher"
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What tables call it, as inside a sentence: ``accuracy``, ``Brier score``."""
+
+    @property
+    @abstractmethod
+    def interval(self) -> str:
+        """How its interval is made, in a word or two: ``Wilson``."""
+
+    @abstractmethod
+    def __call__(self, predictions: Predictions) -> Estimate | None:
+        """The score of these predictions, with its 95 % interval."""
+
+
+class ImageMetric(Metric):
+    """A metric that is the mean of a score of each image: its interval follows, and runs can be compared by it.
+
+    Attributes:
+        binary: whether the score of an image is either 0 or 1. The mean then has Wilson's interval, else the normal
+            one.
+    """
+
+    binary: bool = False
+
+    @abstractmethod
+    def of_images(self, predictions: Predictions) -> np.ndarray | None:
+        """The score of each image, bool or float (N,); None where it says nothing of such predictions."""
+
+    @property
+    def interval(self) -> str:
+        """``Wilson`` or ``normal``."""
+        return "Wilson" if self.binary else "normal"
+
+    def __call__(self, predictions: Predictions) -> Estimate | None:
+        """The mean over the images."""
+        found = self.of_images(predictions)
+        if found is None:
+            return None
+        return wilson(int(found.sum()), len(found)) if self.binary else normal_mean(found)
+
+
+metrics: Registry[Metric] = Registry("metric")
+
+
+@overload
+def scores(predictions: Predictions, /) -> dict[str, Estimate]: ...
+@overload
+def scores(logits: ArrayLike, labels: ArrayLike, /, classes: Sequence[str] | None = None) -> dict[str, Estimate]: ...
+def scores(
+    said: Predictions | ArrayLike, labels: ArrayLike | None = None, /, classes: Sequence[str] | None = None
+) -> dict[str, Estimate]:
+    """Every registered score, by name: of predictions, or of logits and labels from anywhere.
+
+    In this order: accuracy, top5 (with more than 5 classes), nll, ece, macro_f1, then those that users registered.
+    These five are fractions of 1, but nll, which is in nats. The same predictions give the same intervals.
+
+    Args:
+        said: predictions; or logits, float (N, K), before softmax, an array or a tensor.
+        labels: the true class of each image, integers (N,) in 0..K-1.
+        classes: their K names; numbers if left out.
+
+    Raises UserError for logits and labels of a wrong shape, type or range, and for what is not finite.
+    """
+    predictions = said if isinstance(said, Predictions) else of(said, () if labels is None else labels, classes)
+    found = {name: metrics.build(name)(predictions) for name in metrics}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def described(name: str) -> tuple[str, str, str]:
+    """Title, unit and kind of interval of a score; of one that is stored, but not registered here, its name alone."""
+    if name not in metrics:
+        return name, "", ""
+    metric = metrics.build(name)
+    return metric.title, metric.unit, metric.interval
+
+
+def image_metric(name: str) -> ImageMetric:
+    """The metric of this name, to compare runs by. Raises UserError when it is not the mean of a score per image."""
+    metric = metrics.build(name)
+    if not isinstance(metric, ImageMetric):
+        raise UserError(f"score '{name}': is not a mean over images: compare runs by {', '.join(image_scores())}")
+    return metric
+
+
+def image_scores() -> list[str]:
+    """The names of the metrics that runs can be compared by."""
+    return [name for name in metrics if isinstance(metrics.build(name), ImageMetric)]
+
+
+@metrics.register_as("accuracy")
+@dataclass(frozen=True)
+class Accuracy(ImageMetric):
+    """The share of images whose most probable class is the true one."""
+
+    title = "accuracy"
+    binary = True
+
+    def of_images(self, predictions: Predictions) -> np.ndarray:
+        """bool (N,): whether each image is predicted right."""
+        return predictions.correct
+
+
+@dataclass(frozen=True)
+class TopK(ImageMetric):
+    """The share of images whose true class is among the ``k`` most probable ones.
+
+    It says nothing of ``k`` classes or fewer, where it is 1 by construction.
+    """
+
+    k: Annotated[int, Field(ge=1)]
+    binary = True
+
+    @property
+    def title(self) -> str:
+        """``top-5 accuracy``."""
+        return f"top-{self.k} accuracy"
+
+    def of_images(self, predictions: Predictions) -> np.ndarray | None:
+        """bool (N,). Of equal logits the lower class comes first, as in `Predictions.predicted`."""
+        if len(predictions.classes) <= self.k:
+            return None
+        logits, labels = predictions.logits, predictions.labels[:, None]
+        true = np.take_along_axis(logits, labels, axis=1)
+        ahead = (logits > true) | ((logits == true) & (np.arange(logits.shape[1]) < labels))
+        return ahead.sum(axis=1) < self.k
+
+
+@metrics.register_as("top5")
+def top5() -> TopK:
+    """The share of images whose true class is among the 5 most probable ones."""
+    return TopK(5)
+
+
+@metrics.register_as("nll")
+@dataclass(frozen=True)
+class NLL(ImageMetric):
+    """Mean negative log-likelihood of the true class (the cross-entropy)."""
+
+    title = "negative log-likelihood"
+    unit = "nats"
+    better = "lower"
+
+    def of_images(self, predictions: Predictions) -> np.ndarray:
+        """float64 (N,), in nats."""
+        from scipy.special import log_softmax
+
+        log_p = log_softmax(predictions.logits.astype(np.float64), axis=1)
+        return -np.take_along_axis(log_p, predictions.labels[:, None], axis=1)[:, 0]
+
+
+@metrics.register_as("ece")
+@dataclass(frozen=True)
+class ECE(Metric):
+    """Expected calibration error: the mean distance between confidence and accuracy over 15 bins (Guo et al. 2017).
+
+    Resampling adds noise, and noise can only raise this score, so the percentile bootstrap misses the truth of a
+    well-calibrated model every time. The interval is therefore the basic bootstrap's, ``2 ece - quantile``, clipped
+    at 0; and it reaches down to 0 when a perfectly calibrated model shows as much (`calibrated_ece`). Where every
+    image is right no resample can hold a mistake: the high end then is the gap to accuracy's own low end.
+    """
+
+    title = f"calibration error, {BINS} bins"
+    interval = "bootstrap, basic"
+    better = "lower"
+
+    def __call__(self, predictions: Predictions) -> Estimate:
+        """The score, with its bootstrap interval."""
+        n = len(predictions)
+        if n == 0:
+            return Estimate(nan, 0.0, 1.0, 0)
+        confidence, bins = _confidence(predictions)
+        gaps = predictions.correct - confidence
+
+        def error(rows: np.ndarray) -> float:
+            return _binned_error(bins[rows], gaps[rows])
+
+        value = error(np.arange(n))
+        lower, upper = np.quantile(_bootstrap(error, n), [0.025, 0.975]).tolist()
+        low = 0.0 if value <= calibrated_ece(predictions).high else max(0.0, 2 * value - upper)
+        high = max(value, 2 * value - lower)
+        if predictions.correct.all():
+            high = max(high, float(confidence.mean()) - wilson(n, n).low)
+        return Estimate(value, low, high, n)
+
+
+@metrics.register_as("macro_f1")
+@dataclass(frozen=True)
+class MacroF1(Metric):
+    """The mean F1 of the classes that occur or were predicted.
+
+    Its interval is the percentile bootstrap's. Where every image is right no resample can hold a mistake: accuracy's
+    interval then stands in for it.
+    """
+
+    title = "macro F1"
+    interval = "bootstrap, percentile"
+
+    def __call__(self, predictions: Predictions) -> Estimate:
+        """The score, with its bootstrap interval."""
+        k, n = len(predictions.classes), len(predictions)
+        if n == 0:
+            return Estimate(nan, 0.0, 1.0, 0)
+        labels, predicted, hits = predictions.labels, predictions.predicted, predictions.correct
+        if hits.all():
+            return wilson(n, n)
+
+        def mean_f1(rows: np.ndarray) -> float:
+            truth = labels[rows]
+            total = np.bincount(truth, minlength=k) + np.bincount(predicted[rows], minlength=k)
+            found = total > 0
+            return float((2 * np.bincount(truth[hits[rows]], minlength=k)[found] / total[found]).mean())
+
+        low, high = np.quantile(_bootstrap(mean_f1, n), [0.025, 0.975]).tolist()
+        return Estimate(mean_f1(np.arange(n)), low, high, n)
 
 
 @dataclass(frozen=True)
@@ -60,71 +279,11 @@ class ReliabilityBin:
     accuracy: Estimate
 
 
-def scores(predictions: Predictions) -> dict[str, Estimate]:
-    """Every score of a split, in this order: accuracy, top5 (with more than 5 classes), nll, ece, macro_f1.
-
-    All are fractions of 1, but nll, which is in nats. The same predictions give the same intervals.
-    """
-    top5 = top_k(predictions, 5)
-    return {
-        "accuracy": accuracy(predictions),
-        **({} if top5 is None else {"top5": top5}),
-        "nll": nll(predictions),
-        "ece": ece(predictions),
-        "macro_f1": macro_f1(predictions),
-    }
-
-
-def wilson(successes: int, n: int) -> Estimate:
-    """The share ``successes / n`` with Wilson's score interval (Wilson 1927), which never leaves [0, 1].
-
-    With ``n`` = 0 nothing is known: the value is nan, the interval [0, 1].
-    """
-    if n == 0:
-        return Estimate(nan, 0.0, 1.0, 0)
-    share = successes / n
-    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low = 0.0 if successes == 0 else centre - half
-    high = 1.0 if successes == n else centre + half
-    return Estimate(share, low, high, n)
-
-
-def accuracy(predictions: Predictions) -> Estimate:
-    """The share of images whose most probable class is the true one, with Wilson's interval."""
-    return wilson(int(predictions.correct.sum()), len(predictions))
-
-
-def top_k(predictions: Predictions, k: int) -> Estimate | None:
-    """The share of images whose true class is among the ``k`` most probable ones, with Wilson's interval.
-
-    None with ``k`` classes or fewer, where it is 1 by construction. Of equal logits the lower class comes first, as
-    in `Predictions.predicted`.
-    """
-    if len(predictions.classes) <= k:
-        return None
-    logits, labels = predictions.logits, predictions.labels[:, None]
-    true = np.take_along_axis(logits, labels, axis=1)
-    ahead = (logits > true) | ((logits == true) & (np.arange(logits.shape[1]) < labels))
-    return wilson(int((ahead.sum(axis=1) < k).sum()), len(predictions))
-
-
-def nll(predictions: Predictions) -> Estimate:
-    """Mean negative log-likelihood of the true class in nats (the cross-entropy), with the mean's normal interval."""
-    n = len(predictions)
-    if n == 0:
-        return Estimate(nan, nan, nan, 0)
-    log_p = log_softmax(predictions.logits.astype(np.float64), axis=1)
-    losses = -np.take_along_axis(log_p, predictions.labels[:, None], axis=1)
-    mean = float(losses.mean())
-    half = Z * float(losses.std(ddof=1)) / sqrt(n) if n > 1 else nan
-    return Estimate(mean, max(0.0, mean - half), mean + half, n)
-
-
 def confusion(predictions: Predictions) -> np.ndarray:
     """int64 (K, K): how many images of the row's class were called the column's."""
     k = len(predictions.classes)
-    return np.bincount(predictions.labels * k + predictions.predicted, minlength=k * k).reshape(k, k)
+    counts = np.bincount(predictions.labels * k + predictions.predicted, minlength=k * k)
+    return counts.reshape(k, k)
 
 
 def recalls(matrix: np.ndarray) -> np.ndarray:
@@ -160,54 +319,6 @@ def _f1(hits: int, union: int) -> Estimate:
     jaccard = wilson(hits, union)
     value, low, high = (2 * j / (1 + j) for j in (jaccard.value, jaccard.low, jaccard.high))
     return Estimate(value, low, high, union)
-
-
-def macro_f1(predictions: Predictions) -> Estimate:
-    """The mean F1 of the classes that occur or were predicted, with a percentile bootstrap interval.
-
-    Where every image is right no resample can hold a mistake: accuracy's interval then stands in for it.
-    """
-    k, n = len(predictions.classes), len(predictions)
-    if n == 0:
-        return Estimate(nan, 0.0, 1.0, 0)
-    labels, predicted, hits = predictions.labels, predictions.predicted, predictions.correct
-    if hits.all():
-        return accuracy(predictions)
-
-    def mean_f1(rows: np.ndarray) -> float:
-        truth = labels[rows]
-        total = np.bincount(truth, minlength=k) + np.bincount(predicted[rows], minlength=k)
-        found = total > 0
-        return float((2 * np.bincount(truth[hits[rows]], minlength=k)[found] / total[found]).mean())
-
-    low, high = np.quantile(_bootstrap(mean_f1, n), [0.025, 0.975]).tolist()
-    return Estimate(mean_f1(np.arange(n)), low, high, n)
-
-
-def ece(predictions: Predictions) -> Estimate:
-    """Expected calibration error: the mean distance between confidence and accuracy over 15 bins (Guo et al. 2017).
-
-    Resampling adds noise, and noise can only raise this score, so the percentile bootstrap misses the truth of a
-    well-calibrated model every time. The interval is therefore the basic bootstrap's, ``2 ece - quantile``, clipped
-    at 0; and it reaches down to 0 when a perfectly calibrated model shows as much (`calibrated_ece`). Where every
-    image is right no resample can hold a mistake: the high end then is the gap to accuracy's own low end.
-    """
-    n = len(predictions)
-    if n == 0:
-        return Estimate(nan, 0.0, 1.0, 0)
-    confidence, bins = _confidence(predictions)
-    gaps = predictions.correct - confidence
-
-    def error(rows: np.ndarray) -> float:
-        return _binned_error(bins[rows], gaps[rows])
-
-    value = error(np.arange(n))
-    lower, upper = np.quantile(_bootstrap(error, n), [0.025, 0.975]).tolist()
-    low = 0.0 if value <= calibrated_ece(predictions).high else max(0.0, 2 * value - upper)
-    high = max(value, 2 * value - lower)
-    if predictions.correct.all():
-        high = max(high, float(confidence.mean()) - accuracy(predictions).low)
-    return Estimate(value, low, high, n)
 
 
 def calibrated_ece(predictions: Predictions) -> Estimate:

@@ -1,11 +1,15 @@
 """Predict once, derive every figure from the predictions."""
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy.special import softmax
+from numpy.typing import ArrayLike
 
+from thirtytwo.errors import UserError
 from thirtytwo.files import pack_arrays, read_arrays
 
 
@@ -18,7 +22,7 @@ class Predictions:
         labels: int64 (N,), the truth.
         classes: K names.
         ids: int64 (N,): each image's position in the set that its source read.
-        split: "train", "val" or "test".
+        split: "train", "val" or "test"; "" for logits from elsewhere.
         views: how many augmented views of each image the logits average; 1 is none.
     """
 
@@ -35,17 +39,66 @@ class Predictions:
     @property
     def probabilities(self) -> np.ndarray:
         """float64 (N, K): softmax of the logits."""
-        return softmax(self.logits.astype(np.float64), axis=1)
+        from scipy.special import softmax  # takes 0.2 s, which whoever only lists runs need not wait for
+
+        probabilities: np.ndarray = softmax(self.logits.astype(np.float64), axis=1)
+        return probabilities
 
     @property
     def predicted(self) -> np.ndarray:
         """int64 (N,): the most probable class."""
-        return self.logits.argmax(axis=1)
+        predicted: np.ndarray = self.logits.argmax(axis=1)
+        return predicted
 
     @property
     def correct(self) -> np.ndarray:
         """bool (N,)."""
-        return self.predicted == self.labels
+        correct: np.ndarray = self.predicted == self.labels
+        return correct
+
+
+def of(logits: ArrayLike, labels: ArrayLike, classes: Sequence[str] | None = None) -> Predictions:
+    """Logits and labels from anywhere, checked, as predictions of images that are numbered in their order.
+
+    Args:
+        logits: float (N, K), before softmax, an array or a tensor.
+        labels: the true class of each image, integers (N,) in 0..K-1.
+        classes: their K names; numbers if left out.
+
+    Raises UserError for a wrong shape, type or range, for what is not finite, and for probabilities in place of logits.
+    """
+    said, truth = _array("logits", logits), _array("labels", labels)
+    if said.ndim != 2 or said.shape[0] < 1 or said.shape[1] < 2:
+        raise UserError(f"logits: have shape {said.shape}: give (N, K), a row per image and a column per class")
+    if not np.issubdtype(said.dtype, np.floating):
+        raise UserError(f"logits: are {said.dtype}: give floating-point numbers, as they come before softmax")
+    if truth.shape != said.shape[:1]:
+        raise UserError(f"labels: have shape {truth.shape}, the logits {said.shape}: give ({len(said)},), a class each")
+    if not np.issubdtype(truth.dtype, np.integer):
+        raise UserError(f"labels: are {truth.dtype}: give integers, the number of each image's class")
+    k = said.shape[1]
+    if truth.min() < 0 or truth.max() >= k:
+        raise UserError(f"labels: go from {truth.min()} to {truth.max()}: of {k} classes they must lie in 0..{k - 1}")
+    if not np.isfinite(said).all():
+        raise UserError("logits: are not all finite")
+    if said.min() >= 0 and np.allclose(said.sum(axis=1), 1, rtol=0, atol=1e-3):
+        raise UserError("logits: are probabilities, their rows sum to 1: give what comes before softmax, or logarithms")
+    names = tuple(map(str, range(k) if classes is None else classes))
+    if len(names) != k:
+        raise UserError(f"classes: are {len(names)}, the logits have {k} columns: give a name for each")
+    said = said.astype(np.float32) if said.dtype == np.float16 else said
+    return Predictions(said, truth.astype(np.int64), names, np.arange(len(said)), "")
+
+
+def _array(name: str, given: Any) -> np.ndarray:
+    torch = sys.modules.get("torch")  # without it nothing is a tensor
+    try:
+        if torch is not None and isinstance(given, torch.Tensor):
+            tensor = given.detach().cpu()
+            return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{name}: cannot be read as an array: {error}") from None
 
 
 def pack(plain: Predictions, tta: Predictions | None) -> bytes:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.figures import canvas
 from thirtytwo.figures.canvas import BLUE, INK, MUTED, VERMILION
 
@@ -121,7 +122,7 @@ def prediction_panel(
             style: dict[str, Any] = {"va": "center_baseline", "fontsize": 8.5, "weight": "bold" if right else "normal"}
             tick = " ✓" if right else ""
             axes.text(left + 0.05, y + line / 2 - 0.01, canvas.short(name, 17) + tick, **style)
-            axes.text(left + wide, y + line / 2 - 0.01, f"{100 * share:.1f} %", ha="right", **style)
+            axes.text(left + wide, y + line / 2 - 0.01, quantity(share), ha="right", **style)
     if known:
         key = "blue ✓: the true class; vermilion: a wrong answer"
         axes.text(0.05, rows * pitch + 0.2, key, color=MUTED, fontsize=7.5)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from thirtytwo.evaluation.compare import Compared
+from thirtytwo.evaluation.estimate import points, scale, titled
+from thirtytwo.evaluation.metrics import ImageMetric
 from thirtytwo.figures import canvas
 from thirtytwo.figures.canvas import BLUE, INK, MUTED, VERMILION
 
@@ -32,27 +34,26 @@ class ArmCurves:
 
 
 @canvas.drawn
-def differences(rows: Sequence[Compared]) -> "Figure":
-    """Each arm's difference in percentage points with its 95 % intervals, over seeds (thick) and over images (thin).
+def differences(rows: Sequence[Compared], metric: ImageMetric) -> "Figure":
+    """Each arm's difference with its 95 % intervals, over seeds (thick) and over images (thin).
 
     Blue is better and vermilion worse than what it is compared with, beyond chance after correction; grey shows no
     difference.
     """
     shown = [(row.name, row.difference) for row in rows if row.difference]
+    factor, colors = scale(metric.unit), {"better": BLUE, "worse": VERMILION, "not shown": MUTED}
     figure, plane = canvas.axes(5.3, 0.9 + 0.34 * max(len(shown), 2))
     plane.axvline(0, color=INK, linewidth=1)
     for y, (_, difference) in enumerate(shown):
-        value, images = difference.value, difference.over_images
-        color = MUTED if not difference.shown else BLUE if value.value > 0 else VERMILION
-        plane.plot([100 * images.low, 100 * images.high], [y + 0.22] * 2, color=color, alpha=0.5, linewidth=1.5)
+        value, images, color = difference.value, difference.over_images, colors[difference.verdict]
+        plane.plot([factor * images.low, factor * images.high], [y + 0.22] * 2, color=color, alpha=0.5, linewidth=1.5)
         if not isnan(value.low):
-            plane.plot(
-                [100 * value.low, 100 * value.high], [y] * 2, color=color, alpha=0.35, lw=7, solid_capstyle="butt"
-            )
-        plane.plot(100 * value.value, y, "o", color=color, markersize=6)
+            ends = [factor * value.low, factor * value.high]
+            plane.plot(ends, [y] * 2, color=color, alpha=0.35, lw=7, solid_capstyle="butt")
+        plane.plot(factor * value.value, y, "o", color=color, markersize=6)
     _names(plane, [name for name, _ in shown])
-    plane.set_xlabel("difference of accuracy, percentage points")
-    _keep_to_what_is_found(plane, [0.0, *(100 * each.value.value for _, each in shown)])
+    plane.set_xlabel(f"difference of {titled(metric.title, points(metric.unit), capital=False)}")
+    _keep_to_what_is_found(plane, [0.0, *(factor * each.value.value for _, each in shown)])
     plane.plot([], [], "o", color=BLUE, label="better")
     plane.plot([], [], "o", color=VERMILION, label="worse")
     plane.plot([], [], "o", color=MUTED, label="no difference shown")
@@ -61,19 +62,21 @@ def differences(rows: Sequence[Compared]) -> "Figure":
 
 
 @canvas.drawn
-def accuracies(rows: Sequence[Compared]) -> "Figure":
-    """Each arm's accuracy: a dot a seed, and the mean with its 95 % interval over seeds."""
+def means(rows: Sequence[Compared], metric: ImageMetric) -> "Figure":
+    """Each arm's score: a dot a seed, and the mean with its 95 % interval over seeds."""
     figure, plane = canvas.axes(5.3, 0.9 + 0.34 * max(len(rows), 2))
     for y, row in enumerate(rows):
-        accuracy = row.accuracy
-        if not isnan(accuracy.low):
-            plane.plot([accuracy.low, accuracy.high], [y] * 2, color=BLUE, alpha=0.3, lw=7, solid_capstyle="butt")
-        plane.plot(list(row.accuracies.values()), [y - 0.24] * len(row.accuracies), "|", color=MUTED, markersize=7)
-        plane.plot(accuracy.value, y, "o", color=BLUE, markersize=6)
+        mean = row.mean
+        if not isnan(mean.low):
+            plane.plot([mean.low, mean.high], [y] * 2, color=BLUE, alpha=0.3, lw=7, solid_capstyle="butt")
+        plane.plot(list(row.by_seed.values()), [y - 0.24] * len(row.by_seed), "|", color=MUTED, markersize=7)
+        plane.plot(mean.value, y, "o", color=BLUE, markersize=6)
     _names(plane, [row.name for row in rows])
-    plane.xaxis.set_major_formatter(canvas.percent)
-    plane.set_xlabel("accuracy")
-    _keep_to_what_is_found(plane, [a for row in rows for a in row.accuracies.values()])
+    in_percent = metric.unit == "%"
+    if in_percent:
+        plane.xaxis.set_major_formatter(canvas.percent)
+    plane.set_xlabel(titled(metric.title, "" if in_percent else metric.unit, capital=False))
+    _keep_to_what_is_found(plane, [value for row in rows for value in row.by_seed.values()])
     plane.plot([], [], "o", color=BLUE, label="mean, 95 % over seeds")
     plane.plot([], [], "|", color=MUTED, label="one seed")
     figure.legend(loc="outside upper right", ncols=2, handletextpad=0.3, columnspacing=1.2)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thirtytwo.evaluation.compare import p_text
-from thirtytwo.evaluation.metrics import Estimate
+from thirtytwo.evaluation.estimate import number, quantity, titled
+from thirtytwo.evaluation.metrics import described
 from thirtytwo.explain.explanation import LayerMaps
 from thirtytwo.figures import canvas, pictures, scores
 from thirtytwo.figures.canvas import Drawing
 from thirtytwo.files import write_atomic
 from thirtytwo.report.explained import heading
-from thirtytwo.report.view import SCORES, Closeup, Curves, Picture, Scored, View, view
+from thirtytwo.report.view import Closeup, Curves, Picture, View, view
 from thirtytwo.runs.run import Run
+from thirtytwo.runs.scored import Scored
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -53,7 +55,7 @@ def render(seen: View, inline: dict[str, str]) -> str:
             view=seen,
             close=seen.closeup,
             figure={name: Markup(text) for name, text in inline.items()},
-            score_names=SCORES,
+            described={name: described(name) for scored in seen.scored for name in scored.scores},
             bars_shown=canvas.BARS_SHOWN,
             axis=_axis(seen.scored),
             header=_header(seen),
@@ -73,9 +75,10 @@ def environment() -> "Environment":
         lstrip_blocks=True,
     )
     found.filters |= {
-        "value": value,
-        "interval": interval,
-        "percent": _percent,
+        "quantity": lambda estimate, *how, **fine: _unbroken(estimate.quantity(*how, **fine)),
+        "percent": lambda share, **fine: _unbroken(quantity(share, **fine)),
+        "number": number,
+        "titled": titled,
         "thousands": lambda number: f"{number:,}",
         "duration": duration,
         "data_uri": data_uri,
@@ -84,29 +87,9 @@ def environment() -> "Environment":
     return found
 
 
-def value(estimate: Estimate, unit: str = "%") -> str:
-    """``98.9 %``, with two decimals from 2,000 images on; ``0.0412`` in another unit; a dash for nan."""
-    if math.isnan(estimate.value):
-        return "–"
-    return _percent(estimate.value, _decimals(estimate.n)) if unit == "%" else f"{estimate.value:.4f}"
-
-
-def interval(estimate: Estimate, unit: str = "%") -> str:
-    """``[97.2, 99.6]``, in the unit and with the decimals of `value`; nothing for nan."""
-    if math.isnan(estimate.value) or math.isnan(estimate.low):
-        return ""
-    if unit != "%":
-        return f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-    decimals = _decimals(estimate.n)
-    return f"[{100 * estimate.low:.{decimals}f}, {100 * estimate.high:.{decimals}f}]"
-
-
-def _decimals(n: int) -> int:
-    return 2 if n >= 2000 else 1
-
-
-def _percent(share: float, decimals: int = 1) -> str:
-    return f"{100 * share:.{decimals}f}\u00a0%"
+def _unbroken(text: str) -> str:
+    """A number stays on one line with its unit."""
+    return text.replace(" ", "\u00a0")
 
 
 def duration(seconds: float) -> str:
@@ -220,7 +203,7 @@ def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, Draw
         ),
         "reliability": Drawing(
             scores.reliability(close.bins, close.scored.n),
-            f"accuracy by confidence on {split}; the calibration error is {value(close.scored.scores['ece'])}",
+            f"accuracy by confidence on {split}; the calibration error is {close.scored.scores['ece'].quantity()}",
         ),
     }
     if close.worst:
@@ -252,7 +235,7 @@ def _explained_figures(picture: Picture, explanation: LayerMaps) -> dict[str, Dr
 
 
 def _title(picture: Picture) -> str:
-    said = f"{canvas.short(picture.predicted, 12)}  {_percent(picture.probability)}"
+    said = f"{canvas.short(picture.predicted, 12)}  {quantity(picture.probability)}"
     if picture.truth == picture.predicted:
         return said
     return f"{said}\nis {canvas.short(picture.truth, 16)}"

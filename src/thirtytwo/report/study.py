@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 
 from thirtytwo.evaluation.compare import LEVEL, Compared
-from thirtytwo.evaluation.metrics import confusion, recalls
+from thirtytwo.evaluation.estimate import Estimate, points
+from thirtytwo.evaluation.metrics import ImageMetric, confusion, image_metric, recalls
+from thirtytwo.evaluation.statistics import Statistic, of_runs, statistics
 from thirtytwo.figures import canvas, pictures, scores
 from thirtytwo.figures import studies as figures
 from thirtytwo.figures.canvas import Drawing
 from thirtytwo.figures.studies import ArmCurves
 from thirtytwo.files import write_atomic
 from thirtytwo.report.html import environment
-from thirtytwo.report.view import Pair, pairs
+from thirtytwo.report.view import Pair, of_plan, pairs
 from thirtytwo.study.folder import StudyFolder, Trial
 
 
@@ -25,7 +27,9 @@ class StudyView:
 
     Attributes:
         split: "val", or "test" once the study is closed.
+        metric: the score that the arms are compared by.
         rows: an arm each, in the study's order; arms without a finished run are left out.
+        statistics: by arm, what its runs say together, by the statistic's name.
         overrides: by arm, the keys that it sets, as ``key=value``.
         trials: every run.
         curves: val's scores over the epochs, an arm each.
@@ -44,7 +48,9 @@ class StudyView:
     closed: str | None
     split: str
     images: int
+    metric: ImageMetric
     rows: list[Compared]
+    statistics: dict[str, dict[str, Estimate]]
     overrides: dict[str, str]
     trials: list[Trial]
     curves: list[ArmCurves]
@@ -59,8 +65,9 @@ class StudyView:
 
     @property
     def best(self) -> Compared:
-        """The arm of the highest mean accuracy."""
-        return max(self.rows, key=lambda row: row.accuracy.value)
+        """The arm of the best mean."""
+        sign = 1 if self.metric.better == "higher" else -1
+        return max(self.rows, key=lambda row: sign * row.mean.value)
 
     @property
     def weakest(self) -> tuple[str, float]:
@@ -77,6 +84,12 @@ class StudyView:
     def comparisons(self) -> list[Compared]:
         """The rows that are compared with another one."""
         return [row for row in self.rows if row.difference]
+
+    @property
+    def columns(self) -> dict[str, Statistic]:
+        """The statistics that say something of any arm, by name."""
+        found = dict.fromkeys(name for each in self.statistics.values() for name in each)
+        return {name: statistics.build(name) for name in found}
 
     @property
     def shown(self) -> int:
@@ -99,7 +112,7 @@ def write(folder: StudyFolder, seen: StudyView) -> Path:
     page = (
         environment()
         .get_template("study.html.j2")
-        .render(view=seen, figure=inline, level=LEVEL, classes_shown=figures.CLASSES)
+        .render(view=seen, figure=inline, level=LEVEL, classes_shown=figures.CLASSES, points=points(seen.metric.unit))
     )
     path = folder.path / "report.html"
     write_atomic(path, page.encode("utf-8", "replace"))
@@ -110,15 +123,16 @@ def write(folder: StudyFolder, seen: StudyView) -> Path:
 def table(folder: StudyFolder) -> str:
     """The arms beside each other as an HTML table, for a notebook."""
     split = folder.split()
-    rows = folder.compared(split)
-    return environment().get_template("study-table.html.j2").render(rows=rows, split=split, name=folder.study.name)
+    rows, metric = folder.compared(split), image_metric("accuracy")
+    page = environment().get_template("study-table.html.j2")
+    return page.render(rows=rows, split=split, name=folder.study.name, metric=metric)
 
 
-def view(folder: StudyFolder) -> StudyView:
-    """Read a study's folder into a `StudyView`. Works on a study that has only begun."""
+def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
+    """Read a study's folder into a `StudyView`, its arms compared by ``score``. Works on one that has only begun."""
     study, trials, split = folder.study, folder.trials(), folder.split()
     runs = [trial.run for trial in trials if trial.run]
-    groups = folder.groups(split)
+    groups = folder.groups(split, score)
     rows = folder.table(groups)
     data = runs[0].split if runs else {}
     return StudyView(
@@ -127,7 +141,9 @@ def view(folder: StudyFolder) -> StudyView:
         closed=folder.closed,
         split=split,
         images=data["sizes"][split] if data else 0,
+        metric=image_metric(score),
         rows=rows,
+        statistics={group.name: of_runs(group.runs) for group in groups},
         overrides={arm: " ".join(f"{key}={value}" for key, value in keys.items()) for arm, keys in study.arms.items()},
         trials=trials,
         curves=_curves(trials),
@@ -181,11 +197,7 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
         sentences.append(
             f"{missing} of {len(trials)} runs are not finished: differences are over the seeds that both arms have."
         )
-    if data.get("plan") == "val-from-test":
-        sentences.append(
-            "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
-            "compare with those of others, who score the whole of it."
-        )
+    sentences += of_plan(data)
     if any(trial.run and trial.run.recipe.train.patience is not None for trial in trials):
         sentences.append("Val chose when runs stopped, so val's figures are a little too good; test's are not.")
     if not folder.closed:
@@ -198,7 +210,7 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
             "Seeds or arms were added after this study had begun. If that was decided by looking at the table, the "
             "p-values are too small."
         )
-    seeds = max((len(row.accuracies) for row in rows), default=0)
+    seeds = max((len(row.by_seed) for row in rows), default=0)
     if seeds == 1:
         sentences.append("One seed an arm: nothing is known about the spread over seeds. Train at least three.")
     unspread = [row.name for row in rows if row.difference and isnan(row.difference.p)]
@@ -210,9 +222,9 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
 def _figures(seen: StudyView) -> dict[str, Drawing]:
     drawn = {}
     if seen.rows:
-        drawn["accuracies"] = Drawing(
-            figures.accuracies(seen.rows),
-            f"accuracy on {seen.split} by arm; the table has the figures",
+        drawn["means"] = Drawing(
+            figures.means(seen.rows, seen.metric),
+            f"{seen.metric.title} on {seen.split} by arm; the table has the figures",
         )
         best = seen.confusion[seen.best.name]
         drawn["classes"] = Drawing(
@@ -227,8 +239,8 @@ def _figures(seen: StudyView) -> dict[str, Drawing]:
         )
     if seen.comparisons:
         drawn["differences"] = Drawing(
-            figures.differences(seen.rows),
-            f"difference of accuracy on {seen.split} by arm; the table has the figures",
+            figures.differences(seen.rows, seen.metric),
+            f"difference of {seen.metric.title} on {seen.split} by arm; the table has the figures",
         )
     if seen.previews:
         images, by_arm = seen.previews

@@ -7,40 +7,18 @@ from typing import Any
 import numpy as np
 
 from thirtytwo.evaluation import metrics
-from thirtytwo.evaluation.metrics import ClassScores, Estimate, ReliabilityBin
+from thirtytwo.evaluation.estimate import Estimate, wilson
+from thirtytwo.evaluation.metrics import ClassScores, ReliabilityBin
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.explanation import LayerMaps
 from thirtytwo.figures.scores import Curve
+from thirtytwo.records import CUT_FROM_TEST
 from thirtytwo.runs.lineage import said
 from thirtytwo.runs.run import Run
+from thirtytwo.runs.scored import Scored, stored_scores
 from thirtytwo.study.folder import StudyFolder
 
 WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 30, 18, 12, 3
-
-SCORES = {
-    "accuracy": ("Accuracy", "%", "Wilson"),
-    "top5": ("Top-5 accuracy", "%", "Wilson"),
-    "macro_f1": ("Macro F1", "%", "bootstrap, percentile"),
-    "nll": ("Negative log-likelihood", "nats", "normal"),
-    "ece": ("Calibration error, 15 bins", "%", "bootstrap, basic"),
-}
-"""The rows of a table of scores: what each is called, its unit, and how its interval is made."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One scoring of one split: all its scores, with intervals."""
-
-    split: str
-    views: int
-    n: int
-    right: int
-    scores: dict[str, Estimate]
-
-    @property
-    def name(self) -> str:
-        """``test``, or ``test, 6 views`` with test-time augmentation."""
-        return self.split if self.views == 1 else f"{self.split}, {self.views} views"
 
 
 @dataclass(frozen=True)
@@ -149,9 +127,7 @@ class View:
 def view(run: Run) -> View:
     """Read a run folder into a `View`. Works on a run that is unfinished, interrupted, failed or not scored on test."""
     found = {split: run.predictions(split) for split in ("test", "val")}
-    scored = [
-        _scored(predictions) for both in found.values() if both for predictions in both if predictions is not None
-    ]
+    scored = sorted(stored_scores(run), key=lambda each: [*found].index(each.split))
     close = next((both[0] for both in found.values() if both), None)
     looks = [look for look in run.looks() if look.get("split", "test") == "test"]
     return View(
@@ -162,7 +138,7 @@ def view(run: Run) -> View:
         classes=tuple(run.split.get("classes", ())),
         scored=scored,
         latest=None if scored else _latest(run),
-        closeup=None if close is None else _closeup(scored[0], close, run.pictures(close.split)),
+        closeup=None if close is None else _closeup(_plain(scored, close), close, run.pictures(close.split)),
         explained=explained(run),
         curves=_curves([] if "solved" in run.card else run.metrics()),
         training=_training(run),
@@ -189,14 +165,14 @@ def _training(run: Run) -> tuple[np.ndarray, list[str]] | None:
     return None if stored is None else (stored[0], [classes[label] for label in stored[1].tolist()])
 
 
-def _scored(predictions: Predictions) -> Scored:
-    right = int(predictions.correct.sum())
-    return Scored(predictions.split, predictions.views, len(predictions), right, metrics.scores(predictions))
+def _plain(scored: list[Scored], predictions: Predictions) -> Scored:
+    """The scoring of these predictions."""
+    return next(each for each in scored if (each.split, each.views) == (predictions.split, predictions.views))
 
 
 def _latest(run: Run) -> Estimate | None:
     lines, n = run.metrics(), run.split.get("sizes", {}).get("val", 0)
-    return metrics.wilson(round(lines[-1]["val_accuracy"] * n), n) if lines and n else None
+    return wilson(round(lines[-1]["val_accuracy"] * n), n) if lines and n else None
 
 
 def _closeup(scored: Scored, predictions: Predictions, pictures: tuple[np.ndarray, np.ndarray] | None) -> Closeup:
@@ -223,7 +199,7 @@ def pairs(matrix: np.ndarray, classes: tuple[str, ...]) -> list[Pair]:
     order = np.argsort(-errors, axis=None, kind="stable")[:PAIRS_SHOWN]
     cells = [(int(cell) // len(classes), int(cell) % len(classes)) for cell in order]
     return [
-        Pair(classes[t], classes[p], int(errors[t, p]), metrics.wilson(int(errors[t, p]), support[t]))
+        Pair(classes[t], classes[p], int(errors[t, p]), wilson(int(errors[t, p]), support[t]))
         for t, p in cells
         if errors[t, p]
     ]
@@ -277,11 +253,7 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
         sentences.append(
             f"What it learned from was trained on {seen} that it is scored on: the figures may be too good."
         )
-    if run.split.get("plan") == "val-from-test":
-        sentences.append(
-            "Val and test were both cut from the official test split (plan val-from-test): these figures do not "
-            "compare with those of others, who score the whole of it."
-        )
+    sentences += of_plan(run.split)
     if scored and scored[0].split != "test":
         sentences.append(
             "The test split has not been scored: the figures are val's. "
@@ -305,6 +277,11 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
         "about the spread over seeds."
     )
     return sentences
+
+
+def of_plan(split: dict[str, Any]) -> list[str]:
+    """What must be said of figures because of the plan that split.json names."""
+    return [CUT_FROM_TEST] if split.get("plan") == "val-from-test" else []
 
 
 def standing(run: Run) -> str:

@@ -8,7 +8,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -270,6 +270,15 @@ class Run:
         look |= {"accuracy": accuracies[1], "views": views, "accuracy_tta": accuracies[views] if views > 1 else None}
         self._append("looks.jsonl", look)
 
+    def scores(self) -> list[records.Scoring]:
+        """The scorings of scores.json: one of each split and number of views; none where there is no such file."""
+        found: list[records.Scoring] = (self._read_json("scores.json") or {"scorings": []})["scorings"]
+        return found
+
+    def write_scores(self, scorings: Sequence[records.Scoring]) -> None:
+        """Write scores.json."""
+        self._write_json("scores.json", {"format": FORMAT, "scorings": scorings})
+
     def results(self) -> list[dict[str, str]]:
         """The rows of results.csv: a row a score."""
         path = self.path / "results.csv"
@@ -282,11 +291,15 @@ class Run:
             raise UserError(f"{path}: damaged, cannot be read as CSV ({error}): restore it, or delete it") from None
 
     def write_results(self, rows: list[dict[str, Any]]) -> None:
-        """Replace the rows of the splits that ``rows`` speak of in results.csv."""
+        """Replace the rows of the splits that ``rows`` speak of in results.csv.
+
+        A column that other rows lack, of a metric that was added after they were written, is empty there.
+        """
         splits = {row["split"] for row in rows}
-        rows = [*(row for row in self.results() if row["split"] not in splits), *rows]
+        rows = [*(row for row in self.results() if row.get("split") not in splits), *rows]
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         self._write("results.csv", buffer.getvalue())

@@ -1,12 +1,9 @@
 """Score a trained run on a split, and write down all that a report will need. Test is looked at here alone."""
 
-from typing import Any
-
 import numpy as np
 
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
-from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.predict import predict
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.layers import explain
@@ -14,6 +11,7 @@ from thirtytwo.models.classifier import Classifier
 from thirtytwo.rng import numpy_generator
 from thirtytwo.runs.loading import images_of
 from thirtytwo.runs.run import Run
+from thirtytwo.runs.scored import store_scores
 
 PICTURES = 36
 """Pictures of each kind, right and confidently wrong, that a run keeps for its report."""
@@ -34,7 +32,7 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
     if split == "val":
         typical = _typical(plain)
         run.write_explanation(explain(model, images.images[typical]), int(plain.ids[typical]))
-    run.write_results([_row(run, each) for each in (plain, averaged) if each is not None])
+    store_scores(run, *(each for each in (plain, averaged) if each is not None))
 
 
 def score_test(run: Run, model: Classifier, device: Device, *, by: str) -> None:
@@ -58,17 +56,3 @@ def _typical(predictions: Predictions) -> int:
     """Position of the picture to explain: of the first class with a right answer, the most confidently right one."""
     confidence = predictions.probabilities.max(axis=1)
     return int(np.lexsort((-confidence, predictions.labels, ~predictions.correct))[0])
-
-
-def _row(run: Run, predictions: Predictions) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "run": run.name,
-        "seed": run.recipe.seed,
-        "split": predictions.split,
-        "views": predictions.views,
-        "n": len(predictions),
-    }
-    for name, estimate in metrics.scores(predictions).items():
-        ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-        row |= {f"{name}{end}": f"{value:.6g}" for end, value in ends.items()}
-    return row

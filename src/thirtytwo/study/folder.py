@@ -14,8 +14,7 @@ from filelock import FileLock, Timeout
 
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
-from thirtytwo.evaluation.compare import Compared, Group, compare
-from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.evaluation.compare import Compared, Group, Scored, compare, groups_of
 from thirtytwo.files import sha256, write_atomic
 from thirtytwo.paths import as_path
 from thirtytwo.runs.run import Run
@@ -199,23 +198,30 @@ class StudyFolder:
         """What is compared: "test" once it was scored, "val" before."""
         return "test" if self.closed else "val"
 
-    def groups(self, split: str) -> list[Group]:
+    def groups(self, split: str, score: str = "accuracy") -> list[Group]:
         """The arms with the predictions of their finished runs on ``split``, in order; arms without any are left out.
 
-        On test, those that the study was closed with.
+        ``score`` is what they are compared by, a registered metric. Raises UserError for one that is not a mean over
+        images.
         """
-        arms = [*self.study.arms] if split == "val" else self._state.get("closed_arms", [*self.study.arms])
-        found: dict[str, dict[int, Predictions]] = {arm: {} for arm in self.study.arms if arm in arms}
-        for trial in self.trials():
-            if trial.arm in found and trial.run and trial.state == "finished":
-                scored = trial.run.predictions(split)
-                if scored:
-                    found[trial.arm][trial.seed] = scored[0]
-        return [Group(arm, runs) for arm, runs in found.items() if runs]
+        found: dict[str, dict[int, Scored]] = {}
+        for trial, run in self.shown(split):
+            if scored := run.predictions(split):
+                found.setdefault(trial.arm, {})[trial.seed] = scored[0]
+        return groups_of({arm: found[arm] for arm in self.study.arms if arm in found}, score)
 
-    def compared(self, split: str) -> list[Compared]:
+    def shown(self, split: str) -> list[tuple[Trial, Run]]:
+        """The finished runs that the table on ``split`` is about; on test, those of the arms it was closed with."""
+        arms = [*self.study.arms] if split == "val" else self._state.get("closed_arms", [*self.study.arms])
+        return [
+            (trial, trial.run)
+            for trial in self.trials()
+            if trial.run and trial.state == "finished" and trial.arm in arms
+        ]
+
+    def compared(self, split: str, score: str = "accuracy") -> list[Compared]:
         """The study's table on ``split``: every arm that has runs, beside what it is compared with."""
-        return self.table(self.groups(split))
+        return self.table(self.groups(split, score))
 
     def table(self, groups: Sequence[Group]) -> list[Compared]:
         """Some arms' runs as the study's table: an arm that still trains is compared over the seeds that both have."""

@@ -1,0 +1,117 @@
+"""A score with its 95 % interval, and how both are written: decimals, signs and brackets are decided here alone.
+
+Needs neither NumPy nor SciPy, so that whatever only shows scores does not wait for them.
+"""
+
+from dataclasses import dataclass
+from math import isnan, nan, sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Z = 1.959963984540054
+"""The standard normal's 97.5 % point: every interval here holds 95 %."""
+FINE = 2000
+"""From so many images on an interval is narrow enough for a second decimal of the percentage."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score and its 95 % interval.
+
+    Attributes:
+        value: the score on the images at hand; nan when there was nothing to measure (``n`` is 0).
+        low, high: the interval's ends; nan where nothing is known of the spread.
+        n: how many images (or, for a class, how many of them; over seeds, how many seeds) the score is a mean over.
+
+    What writes it takes the score's ``unit``, "%" for a fraction of 1 that is shown in percent, or another's name.
+    ``fine`` asks for two decimals of a percentage; left out, it has them from `FINE` images on. ``sign`` is "+" where
+    positive numbers have a sign too.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def number(self, unit: str = "%", *, fine: bool | None = None, sign: str = "") -> str:
+        """``98.9``, or ``0.0412`` in another unit than percent; a dash for nan."""
+        return number(self.value, unit, fine=self._fine(fine), sign=sign)
+
+    def quantity(self, unit: str = "%", *, fine: bool | None = None) -> str:
+        """`number` with its unit: ``98.9 %``, ``0.0412 nats``."""
+        return quantity(self.value, unit, fine=self._fine(fine))
+
+    def interval(self, unit: str = "%", *, fine: bool | None = None, sign: str = "") -> str:
+        """``[97.2, 99.6]``; nothing where the value or the interval is nan."""
+        if isnan(self.value) or isnan(self.low):
+            return ""
+        low, high = (number(end, unit, fine=self._fine(fine), sign=sign) for end in (self.low, self.high))
+        return f"[{low}, {high}]"
+
+    def spread(self, unit: str = "%", *, fine: bool | None = None) -> str:
+        """``± 0.39``, half the interval's width; nothing where `interval` has nothing."""
+        if isnan(self.value) or isnan(self.low):
+            return ""
+        return f"± {number((self.high - self.low) / 2, unit, fine=self._fine(fine))}"
+
+    def _fine(self, asked: bool | None) -> bool:
+        return self.n >= FINE if asked is None else asked
+
+
+def number(value: float, unit: str = "%", *, fine: bool = False, sign: str = "") -> str:
+    """A score without its unit: a percentage with one decimal, or two where ``fine``, another unit with four."""
+    if isnan(value):
+        return "–"
+    decimals = 4 if unit != "%" else 2 if fine else 1
+    return f"{scale(unit) * value:{sign}.{decimals}f}"
+
+
+def quantity(value: float, unit: str = "%", *, fine: bool = False) -> str:
+    """`number` with its unit, where it has one: ``98.9 %``, ``0.0412 nats``; a dash for nan."""
+    return number(value, unit, fine=fine) + (f" {unit}" if unit and not isnan(value) else "")
+
+
+def scale(unit: str) -> int:
+    """What a score is multiplied by to be shown in its unit."""
+    return 100 if unit == "%" else 1
+
+
+def titled(title: str, unit: str = "%", *, capital: bool = True) -> str:
+    """What a column of numbers is called: ``Accuracy, %``, ``Brier score``; ``capital`` begins it with one."""
+    return f"{title[:1].upper() if capital else title[:1]}{title[1:]}{f', {unit}' if unit else ''}"
+
+
+def points(unit: str) -> str:
+    """The unit of a difference: percentages differ by percentage points."""
+    return "percentage points" if unit == "%" else unit
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """The share ``successes / n`` with Wilson's score interval (Wilson 1927), which never leaves [0, 1].
+
+    With ``n`` = 0 nothing is known: the value is nan, the interval [0, 1].
+    """
+    if n == 0:
+        return Estimate(nan, 0.0, 1.0, 0)
+    share = successes / n
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    low = 0.0 if successes == 0 else centre - half
+    high = 1.0 if successes == n else centre + half
+    return Estimate(share, low, high, n)
+
+
+def normal_mean(values: "np.ndarray") -> Estimate:
+    """The mean of float (N,) with its normal interval: ``1.96 s / sqrt(N)`` to either side.
+
+    Where no value is below 0, neither is the interval.
+    """
+    n = len(values)
+    if n == 0:
+        return Estimate(nan, nan, nan, 0)
+    mean = float(values.mean())
+    half = Z * float(values.std(ddof=1)) / sqrt(n) if n > 1 else nan
+    low = max(0.0, mean - half) if values.min() >= 0 else mean - half
+    return Estimate(mean, low, mean + half, n)

@@ -1,0 +1,126 @@
+"""A run's scores as it stores them: computed once, when a split is scored, and read from then on. Needs no torch.
+
+A run of before scores.json has none stored, and one that was scored before a metric was registered lacks that one: what
+is missing is computed from the stored predictions, and is kept when the run is scored again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite, nan
+from typing import Any
+
+from thirtytwo.evaluation.estimate import Estimate, wilson
+from thirtytwo.evaluation.metrics import metrics
+from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.records import Scoring
+from thirtytwo.runs.run import Run
+
+SPLITS = ("val", "test")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One scoring of one split: all its scores, with intervals.
+
+    Attributes:
+        split: "val" or "test".
+        views: how many augmented views of each image were averaged; 1 is none.
+        n: images.
+        right: of them, predicted right.
+        scores: by name, in the order of the registry.
+    """
+
+    split: str
+    views: int
+    n: int
+    right: int
+    scores: dict[str, Estimate]
+
+    @property
+    def name(self) -> str:
+        """``test``, or ``test, 6 views`` with test-time augmentation."""
+        return self.split if self.views == 1 else f"{self.split}, {self.views} views"
+
+
+def stored_scores(run: Run) -> list[Scored]:
+    """Every scoring that the run holds: val, then test, each without test-time augmentation first."""
+    return [
+        Scored(each["split"], each["views"], each["n"], each["right"], _estimates(each))
+        for each in _scorings(run, SPLITS)
+    ]
+
+
+def accuracy(run: Run, split: str) -> Estimate | None:
+    """The accuracy of a split for lists of many runs, from the smallest file that tells it; None if not scored."""
+    for scoring in run.scores():
+        if (scoring["split"], scoring["views"]) == (split, 1):
+            return wilson(scoring["right"], scoring["n"])
+    for row in run.results():
+        if (row.get("split"), row.get("views")) == (split, "1"):
+            n = int(row["n"])
+            return wilson(round(float(row["accuracy"]) * n), n)
+    found = run.predictions(split)
+    return wilson(int(found[0].correct.sum()), len(found[0])) if found else None
+
+
+def store_scores(run: Run, *scored: Predictions) -> None:
+    """Compute the scores of one split, and write scores.json and results.csv: these, and those of the other split."""
+    others = _scorings(run, [split for split in SPLITS if split != scored[0].split])
+    scorings = [*others, *(_scoring(each) for each in scored)]
+    run.write_scores(sorted(scorings, key=lambda each: SPLITS.index(each["split"])))
+    run.write_results([_row(run, each) for each in scorings])
+
+
+def _scorings(run: Run, splits: Sequence[str]) -> list[Scoring]:
+    """Those of ``splits``, with every registered metric: what is not stored is computed."""
+    stored, found = run.scores(), list[Scoring]()
+    for split in splits:
+        there = [each for each in stored if each["split"] == split]
+        if not there or any(name not in each["scores"] for each in there for name in metrics):
+            predicted = [each for each in run.predictions(split) or () if each is not None]
+            known = {each["views"]: each["scores"] for each in there}
+            there = [_scoring(each, known.get(each.views, {})) for each in predicted]
+        found += there
+    return found
+
+
+def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring:
+    """As scores.json has it; ``known`` are the scores that need not be computed."""
+    scores = {name: known[name] if name in known else _json(metrics.build(name)(predictions)) for name in metrics}
+    return {
+        "split": predictions.split,
+        "views": predictions.views,
+        "n": len(predictions),
+        "right": int(predictions.correct.sum()),
+        "scores": scores | {name: each for name, each in known.items() if name not in scores},
+    }
+
+
+def _json(estimate: Estimate | None) -> Any:
+    """nan and infinity, which JSON does not know, are null."""
+    if estimate is None:
+        return None
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {**{name: each if isfinite(each) else None for name, each in ends.items()}, "n": estimate.n}
+
+
+def _estimates(scoring: Scoring) -> dict[str, Estimate]:
+    return {
+        name: Estimate(_number(each["value"]), _number(each["low"]), _number(each["high"]), each["n"])
+        for name, each in scoring["scores"].items()
+        if each is not None
+    }
+
+
+def _number(stored: float | None) -> float:
+    return nan if stored is None else stored
+
+
+def _row(run: Run, scoring: Scoring) -> dict[str, Any]:
+    """A row of results.csv."""
+    row: dict[str, Any] = {"run": run.name, "seed": run.recipe.seed}
+    row |= {key: scoring[key] for key in ("split", "views", "n")}
+    for name, estimate in _estimates(scoring).items():
+        ends = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+        row |= {f"{name}{end}": f"{value:.6g}" for end, value in ends.items()}
+    return row
