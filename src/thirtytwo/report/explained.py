@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.explain import Explanation
 from thirtytwo.figures import canvas, pictures
 from thirtytwo.files import write_atomic
@@ -73,7 +74,7 @@ def heading(name: str, said: tuple[str, float], truth: str | None) -> str:
     """
     label, share = said
     known = "" if truth is None else f"{canvas.short(truth)}, "
-    return f"{canvas.short(name, 50)}: {known}called {canvas.short(label)} with {100 * share:.1f} %"
+    return f"{canvas.short(name, 50)}: {known}called {canvas.short(label)} with {quantity(share)}"
 
 
 def _unused(name: str, taken: "dict[str, Figure]") -> str:
