@@ -1,6 +1,6 @@
 """``thirtytwo model``."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -61,10 +61,10 @@ def model(
     from thirtytwo.models.summary import summarise
     from thirtytwo.runs.run import Run
 
-    card: dict[str, Any] = {} if path is None else Run.open(path).card
-    channels = channels or card.get("channels", 3)
-    shape = (size, size) if size else tuple(card.get("size", (32, 32)))
-    network = build_network(name, channels, classes or len(card.get("classes", range(10))), shape)
+    card = None if path is None else Run.open(path).card
+    channels = channels or (card["channels"] if card else 3)
+    shape = (size, size) if size else card["size"] if card else (32, 32)
+    network = build_network(name, channels, classes or (len(card["classes"]) if card else 10), shape)
     if told := starvation(name, network, channels, shape):
         errors.print(f"warning: {told}")
     if freeze is not None:

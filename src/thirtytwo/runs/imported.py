@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.models.adapt import without_weights
@@ -16,7 +15,7 @@ from thirtytwo.models.weights import file as weights
 from thirtytwo.models.weights.fit import fitted
 from thirtytwo.recipe import Recipe, from_values
 from thirtytwo.runs import checkpoint
-from thirtytwo.runs.card import describe
+from thirtytwo.runs.card import describe, require_fit
 from thirtytwo.runs.lineage import write_origins
 from thirtytwo.runs.loading import check, load_classifier, load_splits
 from thirtytwo.runs.run import Run
@@ -71,7 +70,7 @@ def import_weights(
     splits = load_splits(recipe)
     train = splits.train
     if card:
-        _require_same(card, train, file)
+        require_fit(card, train, f"{weights.beside(file)}: the weights were trained")
     channels = card["channels"] if card else 3 if asked.prefix and len(mean) == 3 else train.channels
     if bool(mean) != bool(std):
         raise UserError(f"{file}: --mean and --std belong together: give both")
@@ -115,7 +114,7 @@ def import_weights(
 def recipe_beside(file: Path) -> Recipe:
     """The recipe in the card beside a file; it needs no other weights. Raises UserError where there is none."""
     card = weights.card_beside(file)
-    if not isinstance(card.get("recipe"), dict):
+    if card is None or "recipe" not in card:
         if not file.is_file():
             raise UserError(f"{file}: no such file")
         raise UserError(
@@ -126,17 +125,6 @@ def recipe_beside(file: Path) -> Recipe:
         return from_values(card["recipe"]).override({"model": card["model"]})
     except UserError as error:
         raise UserError(f"{weights.beside(file)}: {error}") from None
-
-
-def _require_same(card: weights.Card, images: ImageSet, file: Path) -> None:
-    """Raises UserError when the card tells of other images than these: the network would be shown what it never saw."""
-    channels = max(images.channels, card["channels"])  # grey images become RGB
-    for key, here in (("channels", channels), ("size", images.size), ("classes", list(images.classes))):
-        if card[key] != here:
-            raise UserError(
-                f"{weights.beside(file)}: says {key} {card[key]}, the recipe's data has {here}: name the data that the "
-                "weights are for"
-            )
 
 
 def _channels(option: str, numbers: Channels, channels: int) -> Tensor:
