@@ -20,7 +20,7 @@ from recipes import keep, summary
 
 import thirtytwo
 from thirtytwo import recipes
-from thirtytwo.api import TrainedRun
+from thirtytwo.api.verbs import TrainedRun
 from thirtytwo.models.classifier import build_network
 from thirtytwo.recipe import parse_assignments
 

@@ -16,12 +16,12 @@ from torch.utils.data import Dataset
 import thirtytwo
 from listening import interrupting
 from thirtytwo import UserError
+from thirtytwo.api.overrides import Overrides
 from thirtytwo.data import given as given_data
 from thirtytwo.files import sha256
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.models import given as given_models
 from thirtytwo.models import models
-from thirtytwo.overrides import Overrides
 from thirtytwo.recipe import Recipe, keys
 from thirtytwo.rng import derive
 

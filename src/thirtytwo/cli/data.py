@@ -20,7 +20,7 @@ Pictures = Annotated[str, typer.Argument(help="The path of class folders or parq
 @data.command("list")
 def list_sources(imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
     """The sources that have a name. A path to images of your own is one as well."""
-    from thirtytwo import catalogue
+    from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
 
     say_names(catalogue.list_sources(), as_json=as_json)

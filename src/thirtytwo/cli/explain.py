@@ -33,7 +33,7 @@ def explain(
 
     files = find_pictures(pictures) if pictures else None
 
-    from thirtytwo.api import open_run
+    from thirtytwo.api.verbs import open_run
 
     explained = open_run(run, device=device).explain(files, top=top)
     paths = explained.save(run / "figures" / "explain" if out is None else out)

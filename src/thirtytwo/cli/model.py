@@ -40,8 +40,9 @@ def model(
     """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
     from dataclasses import asdict
 
-    from thirtytwo.catalogue import list_models
-    from thirtytwo.cli.console import errors, one_line, output, plain_table, say_json, say_names, show
+    from thirtytwo.api.catalogue import list_models
+    from thirtytwo.cli.console import errors, one_line, plain_table, say_json, say_names, show
+    from thirtytwo.display import output
     from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
     if "(" not in name and not name.startswith("run:") and any(mark in name for mark in "*?["):
@@ -94,7 +95,8 @@ def _show_stages(network: "nn.Module", freeze: str, *, as_json: bool) -> None:
     """The table of stages: what is trained, what is frozen, and how many numbers they hold."""
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import output, plain_table, say_json, show
+    from thirtytwo.cli.console import plain_table, say_json, show
+    from thirtytwo.display import output
     from thirtytwo.models.stages import plan, sentence, table
 
     rows = table(network, plan(network, freeze))

@@ -19,7 +19,7 @@ def list_recipes(
     as_json: Json = False,
 ) -> None:
     """A line a recipe, and what it says of itself."""
-    from thirtytwo import catalogue
+    from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
 
     say_names(catalogue.list_recipes(pattern), as_json=as_json)

@@ -36,7 +36,7 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A study's folder
 @study.command("list")
 def list_studies(as_json: Json = False) -> None:
     """The studies that come with thirtytwo."""
-    from thirtytwo import catalogue
+    from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
 
     say_names(catalogue.list_studies(), as_json=as_json)

@@ -44,9 +44,9 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, K) of features (B, F)."""
-        if isinstance(self.layer, nn.Conv2d):
-            return self.layer(features[..., None, None]).flatten(1)
-        return self.layer(features)
+        pooled = isinstance(self.layer, nn.Conv2d)
+        logits: Tensor = self.layer(features[..., None, None] if pooled else features)
+        return logits.flatten(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from thirtytwo.api.trained import TrainedRun
 from thirtytwo.evaluation.compare import Compared
 from thirtytwo.report.study import table as study_table
 from thirtytwo.report.study import view as view_study
 from thirtytwo.report.study import write as write_study_report
 from thirtytwo.study.closing import close
 from thirtytwo.study.folder import StudyFolder
-from thirtytwo.trained import TrainedRun
 
 
 class StudyResult:

@@ -8,12 +8,14 @@ from typing import Any, Unpack
 from torch import nn
 
 from thirtytwo import recipes, studies
+from thirtytwo.api.overrides import Overrides, assignments
+from thirtytwo.api.study_result import StudyResult
+from thirtytwo.api.trained import TrainedRun
 from thirtytwo.data import given as given_data
 from thirtytwo.data.given import GivenData
 from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
 from thirtytwo.models import given as given_models
-from thirtytwo.overrides import Overrides, assignments
 from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe
 from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
@@ -22,9 +24,7 @@ from thirtytwo.spec import Spec
 from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder
 from thirtytwo.study.workers import begin, train_all
-from thirtytwo.study_result import StudyResult
 from thirtytwo.tracking import Listener, trackers
-from thirtytwo.trained import TrainedRun
 from thirtytwo.training.session import Session, prepare
 
 
