@@ -2,13 +2,16 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torchvision.models import squeezenet1_1
 
-PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def thirtytwo(*words: object, cwd: Path) -> subprocess.CompletedProcess:
@@ -16,14 +19,22 @@ def thirtytwo(*words: object, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, capture_output=True, text=True)
 
 
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page: their languages, and what they hold."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = blocks("extending.md")
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory) -> Path:
+    """A folder with the files of the user's own that the pages show, each under the name in its first line."""
     folder = tmp_path_factory.mktemp("user")
-    code = next(text for language, text in BLOCKS if language == "python" and text.startswith("# mine.py"))
-    (folder / "mine.py").write_text(code)
+    for language, text in BLOCKS + blocks("models.md"):
+        if language == "python" and (name := re.match(r'(?:# |""")(\w+\.py)', text)):
+            (folder / name[1]).write_text(text)
     return folder
 
 
@@ -58,3 +69,53 @@ def test_from_python_importing_the_file_is_enough(here):
     code = "import mine, thirtytwo; run = thirtytwo.train('even-tiny', epochs=1); print(run.classes)"
     done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
     assert done.stdout.strip() == "('0', '2', '4', '6', '8')", done.stderr
+
+
+def test_a_model_may_say_more_than_its_layers(here):
+    for file, model in (("my_model.py", "mlp(width=64)"), ("my_network.py", "halves")):
+        done = thirtytwo("train", "digits-cnn", f"model={model}", "epochs=4", "--import", file, "--json", cwd=here)
+        assert done.returncode == 0, done.stderr
+    folder = here / json.loads(done.stdout)["run"]
+    card = json.loads((folder / "model.json").read_bytes())
+    assert card["mean"] == card["std"] == [0.5] and card["model"] == "halves"
+
+
+def test_a_format_of_ones_own_goes_out_and_comes_in(here, trained):
+    commands = next(text for language, text in BLOCKS if not language and "npz.py" in text)
+    export, back, train = (shlex.split(line)[1:] for line in commands.strip().splitlines())
+    export[1] = str(trained)
+    done = thirtytwo(*export, cwd=here)
+    assert done.returncode == 0 and "the same logits" in done.stdout, done.stderr
+    with np.load(here / "digits.npz") as arrays:
+        assert sum(arrays[name].size for name in arrays.files) == 14_698
+    again = json.loads(thirtytwo(*back, "--json", cwd=here).stdout)["run"]
+    assert json.loads((here / again / "model.json").read_bytes()) == json.loads((trained / "model.json").read_bytes())
+
+    np.savez(here / "squeezenet.npz", **{name: each.numpy() for name, each in squeezenet1_1().state_dict().items()})
+    words = ["data.limit=24", "epochs=1", "train.freeze=all-but-head", "--no-test", "--json"]
+    begun = thirtytwo(*train, *words, cwd=here)
+    assert begun.returncode == 0, begun.stderr
+    folder = here / json.loads(begun.stdout)["run"]
+    for name in ("model.json", "model.safetensors"):
+        (folder / name).unlink()
+    status = json.loads((folder / "status.json").read_bytes())
+    (folder / "status.json").write_text(json.dumps({**status, "state": "interrupted", "step": 0}))
+    done = thirtytwo("train", "--resume", folder, cwd=here)
+    assert done.returncode == 2 and "npz.py: pass it again" in done.stderr, done.stderr
+    assert thirtytwo("train", "--resume", folder, "--import", "npz.py", cwd=here).returncode == 0
+
+
+def test_a_format_that_is_not_there_or_gives_back_less_is_refused(here, trained):
+    done = thirtytwo("export", trained, "--format", "npy", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "did you mean 'npz'?" in done.stderr
+    done = thirtytwo("export", trained, "net.npy", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "end it in .npz, .pth or .safetensors" in done.stderr
+    lossy = (here / "npz.py").read_text().replace("tensor.numpy()", "tensor.half().numpy()")
+    (here / "lossy.py").write_text(lossy)
+    done = thirtytwo("export", trained, "net.npz", "--import", "lossy.py", cwd=here)
+    assert done.returncode == 2 and "other weights than it was given" in done.stderr
+    assert not (here / "net.npz").exists()
+    (here / "net.npz").write_bytes(b"PK\x03\x04 but no archive")
+    done = thirtytwo("import", "net.npz", "digits-cnn", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "net.npz: damaged, or not a .npz file" in done.stderr
+    assert done.stderr.count("\n") == 1
