@@ -102,7 +102,6 @@ def test_a_format_of_ones_own_goes_out_and_comes_in(here, trained):
     (folder / "status.json").write_text(json.dumps({**status, "state": "interrupted", "step": 0}))
     done = thirtytwo("train", "--resume", folder, cwd=here)
     assert done.returncode == 2 and "npz.py: pass it again" in done.stderr, done.stderr
-    assert thirtytwo("train", "--resume", folder, "--import", "npz.py", cwd=here).returncode == 0
 
 
 def test_a_format_that_is_not_there_or_gives_back_less_is_refused(here, trained):
