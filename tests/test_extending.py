@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torchvision.models import squeezenet1_1
 
 from thirtytwo.runs.run import Run
 
-PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def thirtytwo(*words: object, cwd: Path) -> subprocess.CompletedProcess:
@@ -20,14 +22,22 @@ def thirtytwo(*words: object, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, capture_output=True, text=True)
 
 
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page: their languages, and what they hold."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = blocks("extending.md")
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory) -> Path:
+    """A folder with the files of the user's own that the pages show, each under the name in its first line."""
     folder = tmp_path_factory.mktemp("user")
-    code = next(text for language, text in BLOCKS if language == "python" and text.startswith("# mine.py"))
-    (folder / "mine.py").write_text(code)
+    for language, text in BLOCKS + blocks("models.md"):
+        if language == "python" and (name := re.match(r'(?:# |""")(\w+\.py)', text)):
+            (folder / name[1]).write_text(text)
     return folder
 
 
@@ -95,13 +105,7 @@ def test_a_tracker_that_fails_does_not_end_the_training(tmp_path):
     assert done.stderr.count("Curve failed (AttributeError") == 1, done.stderr
 
 
-def block(first: str) -> str:
-    """The page's Python file that begins so."""
-    return next(text for language, text in BLOCKS if language == "python" and text.startswith(first))
-
-
 def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
-    (here / "brier.py").write_text(block("# brier.py"))
     commands = next(text for language, text in BLOCKS if not language and "brier.py" in text)
     first, second, compare = (line.split()[1:] for line in commands.strip().splitlines())
     runs = [json.loads(thirtytwo(*words, "--json", cwd=here).stdout) for words in (first, second)]
@@ -117,7 +121,6 @@ def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
 
 
 def test_a_statistic_of_ones_own_is_in_a_studys_report(here):
-    (here / "class_gap.py").write_text(block("# class_gap.py"))
     (here / "s.toml").write_text(
         'base = "digits-cnn"\nseeds = [0, 1]\n[set]\nepochs = 1\n[arms.a]\n[arms.b]\nlr = 0.05\n'
     )
@@ -129,3 +132,52 @@ def test_a_statistic_of_ones_own_is_in_a_studys_report(here):
         assert list(found[arm]) == ["ensemble", "agreement", "class_gap"]
         assert 0 < found[arm]["class_gap"]["value"] <= 1 and found[arm]["class_gap"]["n"] == 2
     assert "Best class minus worst class" in (here / "studies" / "s" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_may_say_more_than_its_layers(here):
+    for file, model in (("my_model.py", "mlp(width=64)"), ("my_network.py", "halves")):
+        done = thirtytwo("train", "digits-cnn", f"model={model}", "epochs=4", "--import", file, "--json", cwd=here)
+        assert done.returncode == 0, done.stderr
+    folder = here / json.loads(done.stdout)["run"]
+    card = json.loads((folder / "model.json").read_bytes())
+    assert card["mean"] == card["std"] == [0.5] and card["model"] == "halves"
+
+
+def test_a_format_of_ones_own_goes_out_and_comes_in(here, trained):
+    commands = next(text for language, text in BLOCKS if not language and "npz.py" in text)
+    export, back, train = (shlex.split(line)[1:] for line in commands.strip().splitlines())
+    export[1] = str(trained)
+    done = thirtytwo(*export, cwd=here)
+    assert done.returncode == 0 and "the same logits" in done.stdout, done.stderr
+    with np.load(here / "digits.npz") as arrays:
+        assert sum(arrays[name].size for name in arrays.files) == 14_698
+    again = json.loads(thirtytwo(*back, "--json", cwd=here).stdout)["run"]
+    assert json.loads((here / again / "model.json").read_bytes()) == json.loads((trained / "model.json").read_bytes())
+
+    np.savez(here / "squeezenet.npz", **{name: each.numpy() for name, each in squeezenet1_1().state_dict().items()})
+    words = ["data.limit=24", "epochs=1", "train.freeze=all-but-head", "--no-test", "--json"]
+    begun = thirtytwo(*train, *words, cwd=here)
+    assert begun.returncode == 0, begun.stderr
+    folder = here / json.loads(begun.stdout)["run"]
+    for name in ("model.json", "model.safetensors"):
+        (folder / name).unlink()
+    status = json.loads((folder / "status.json").read_bytes())
+    (folder / "status.json").write_text(json.dumps({**status, "state": "interrupted", "step": 0}))
+    done = thirtytwo("train", "--resume", folder, cwd=here)
+    assert done.returncode == 2 and "npz.py: pass it again" in done.stderr, done.stderr
+
+
+def test_a_format_that_is_not_there_or_gives_back_less_is_refused(here, trained):
+    done = thirtytwo("export", trained, "--format", "npy", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "did you mean 'npz'?" in done.stderr
+    done = thirtytwo("export", trained, "net.npy", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "end it in .npz, .pth or .safetensors" in done.stderr
+    lossy = (here / "npz.py").read_text().replace("tensor.numpy()", "tensor.half().numpy()")
+    (here / "lossy.py").write_text(lossy)
+    done = thirtytwo("export", trained, "net.npz", "--import", "lossy.py", cwd=here)
+    assert done.returncode == 2 and "other weights than it was given" in done.stderr
+    assert not (here / "net.npz").exists()
+    (here / "net.npz").write_bytes(b"PK\x03\x04 but no archive")
+    done = thirtytwo("import", "net.npz", "digits-cnn", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "net.npz: damaged, or not a .npz file" in done.stderr
+    assert done.stderr.count("\n") == 1

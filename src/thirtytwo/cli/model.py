@@ -39,11 +39,8 @@ def model(
     as_json: Json = False,
 ) -> None:
     """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
-    from dataclasses import asdict
-
     from thirtytwo.api.catalogue import list_models
-    from thirtytwo.cli.console import errors, one_line, plain_table, say_json, say_names, show
-    from thirtytwo.display import output
+    from thirtytwo.cli.console import errors, say_names
     from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
     path = Spec(name).run
@@ -58,7 +55,6 @@ def model(
 
     from thirtytwo.models.adapt import starvation
     from thirtytwo.models.classifier import build_network
-    from thirtytwo.models.summary import summarise
     from thirtytwo.runs.run import Run
 
     card = None if path is None else Run.open(path).card
@@ -69,8 +65,19 @@ def model(
         errors.print(f"warning: {told}")
     if freeze is not None:
         _show_stages(network, freeze, as_json=as_json)
-        return
-    layers = summarise(network, channels, shape)
+    else:
+        _show_layers(network, channels, shape, as_json=as_json)
+
+
+def _show_layers(network: "Network", channels: int, size: tuple[int, int], *, as_json: bool) -> None:
+    """The table of layers: their outputs, how many numbers they hold and train, and their operations."""
+    from dataclasses import asdict
+
+    from thirtytwo.cli.console import one_line, plain_table, say_json, show
+    from thirtytwo.display import output
+    from thirtytwo.models.summary import summarise
+
+    layers = summarise(network, channels, size)
     if as_json:
         say_json(asdict(layers))
         return

@@ -11,9 +11,11 @@ from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.models.adapt import without_weights
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.network import Network, Normalisation
 from thirtytwo.models.weights import file as weights
 from thirtytwo.models.weights.fit import fitted
 from thirtytwo.recipe import Recipe, from_values
+from thirtytwo.records import Card
 from thirtytwo.runs import checkpoint
 from thirtytwo.runs.card import describe, require_fit
 from thirtytwo.runs.lineage import write_origins
@@ -83,20 +85,7 @@ def import_weights(
             "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
             file, next(iter(tensors)), recipe.model,
         )  # fmt: skip
-    if given:
-        normalisation = given
-    elif card:
-        normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])
-    elif network.normalisation:
-        normalisation = network.normalisation
-    elif pretrained:
-        raise UserError(
-            f"{file}: no card beside it tells its normalisation, which with {asked.name} is that of the pretrained "
-            "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
-        )
-    else:
-        normalisation = train.statistics()
-        log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
+    normalisation = given or _normalisation(card, network, train, file, asked.name if pretrained else None)
     classifier = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
     run = Run.create(out, recipe)
     with run.owned():
@@ -125,6 +114,26 @@ def recipe_beside(file: Path) -> Recipe:
         return from_values(card["recipe"]).override({"model": card["model"]})
     except UserError as error:
         raise UserError(f"{weights.beside(file)}: {error}") from None
+
+
+def _normalisation(
+    card: Card | None, network: Network, train: ImageSet, file: Path, pretrained: str | None
+) -> Normalisation:
+    """What the weights were trained with, where the user does not say: the card's, the network's, or that of ``train``.
+
+    Raises UserError where it is that of the pretrained weights of the network called ``pretrained``.
+    """
+    if card:
+        return torch.tensor(card["mean"]), torch.tensor(card["std"])
+    if network.normalisation:
+        return network.normalisation
+    if pretrained:
+        raise UserError(
+            f"{file}: no card beside it tells its normalisation, which with {pretrained} is that of the pretrained "
+            "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        )
+    log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
+    return train.statistics()
 
 
 def _channels(option: str, numbers: Channels, channels: int) -> Tensor:
