@@ -2,7 +2,10 @@
 
 >>> import thirtytwo
 >>> run = thirtytwo.train("digits-cnn", epochs=3)
->>> run.predict("seven.png")
+>>> run.scores("test")["accuracy"]
+Estimate(value=0.9..., low=..., high=0.9..., n=360)
+>>> print(run.predict("val:712")[0])  # or a picture of yours: run.predict("seven.png")
+val-712: 6 (...%)
 """
 
 from typing import TYPE_CHECKING, Any
