@@ -181,3 +181,41 @@ def test_a_format_that_is_not_there_or_gives_back_less_is_refused(here, trained)
     done = thirtytwo("import", "net.npz", "digits-cnn", "--import", "npz.py", cwd=here)
     assert done.returncode == 2 and "net.npz: damaged, or not a .npz file" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_an_explanation_of_ones_own_is_drawn(here, trained):
+    number = json.loads((trained / "split.json").read_text())["ids"]["val"][0]
+    commands = next(text for language, text in BLOCKS if not language and "--how" in text)
+    for line in commands.strip().splitlines():
+        _, verb, _, _, *rest = line.replace("'", "").split()
+        done = thirtytwo(verb, trained, f"val:{number}", *rest, "--out", here / "seen", "--json", cwd=here)
+        assert done.returncode == 0, done.stderr
+        names = {Path(path).name for path in json.loads(done.stdout)["figures"]}
+        assert names == {"predictions.png", f"val-{number}-occlusion.png"}
+        assert {path.name for path in (here / "seen").iterdir()} == names
+
+
+def test_an_explanation_of_ones_own_shows_what_it_says_and_its_arguments_are_checked(here, trained):
+    """Covering all of a picture costs each pixel the same: what the network says of a grey picture instead."""
+    code = f"""
+import occlusion, pytest, torch, thirtytwo
+run = thirtytwo.open_run({str(trained)!r}, device="cpu")
+seen = run.explain(how="occlusion(patch=8)")
+image = torch.from_numpy(seen.images[0])[None] / 255
+label = run.classes.index(seen.said[0][0][0])
+said = run.model(torch.cat([image, image.mean().expand_as(image)])).softmax(1)[:, label]
+torch.testing.assert_close(seen.explanations[0].falls, (said[0] - said[1]).expand(8, 8))
+assert set(seen.figures) == {{"predictions", f"{{seen.names[0]}}-occlusion"}}
+assert seen._repr_html_().count("base64") == 2
+for how, message in (
+    ("occlusio", "unknown explanation 'occlusio': did you mean 'occlusion'?"),
+    ("occlusion(patch=0)", "occlusion(patch=0): argument 'patch'"),
+    ("occlusion(size=2)", "explanation 'occlusion' has no argument 'size'"),
+    ("occlusion(patch=9)", "larger than the picture of 8 x 8 pixels"),
+):
+    with pytest.raises(thirtytwo.UserError) as error:
+        run.explain(how=how)
+    assert message in str(error.value), error.value
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.models.adapt import without_weights
