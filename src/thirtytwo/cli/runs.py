@@ -20,7 +20,8 @@ def list_runs(
     root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
     """A line a run: state, data, model, seed, val and test accuracy with its interval, looks."""
-    from thirtytwo.cli.console import one_line, output, plain_table, say_json, show
+    from thirtytwo.cli.console import one_line, plain_table, say_json, show
+    from thirtytwo.display import output
     from thirtytwo.paths import natural
 
     if not root.is_dir():
