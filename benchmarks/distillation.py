@@ -20,7 +20,7 @@ from recipes import keep, summary
 
 import thirtytwo
 from thirtytwo import recipes
-from thirtytwo.api import TrainedRun
+from thirtytwo.api.verbs import TrainedRun
 from thirtytwo.models.classifier import build_network
 from thirtytwo.recipe import parse_assignments
 
@@ -39,7 +39,7 @@ def parameters(student: str, teacher: TrainedRun) -> int:
     """How many the student will have, for the teacher's images and classes."""
     card = teacher.card
     network = build_network(student, card["channels"], len(card["classes"]), tuple(card["size"]))
-    return sum(parameter.numel() for parameter in network.parameters())
+    return sum(parameter.numel() for parameter in network.module.parameters())
 
 
 def compared(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

@@ -49,7 +49,7 @@ def maps() -> "Figure":
         for option, colour in zip(options, COLOURS, strict=False):
             network = build_network(f"torchvision/{name}({option})", 3, 10, (32, 32))
             found = summarise(network, 3, (32, 32))
-            layers = [row for row in found.rows if _slides(network.get_submodule(row.name))]
+            layers = [row for row in found.rows if _slides(network.module.get_submodule(row.name))]
             sides = [row.output[-1] for row in layers if row.output]
             label = f"{option or 'none'}: {found.mflop:,.0f} MFLOP"
             plane.step(range(1, len(sides) + 1), sides, where="mid", color=colour, label=label)

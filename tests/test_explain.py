@@ -18,6 +18,7 @@ from thirtytwo.explain.layers import LAYERS, MAPS, explain, first_filters, layer
 from thirtytwo.figures import canvas, pictures
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.network import Network
 from thirtytwo.report import html
 from thirtytwo.runs.run import Run
 
@@ -26,7 +27,7 @@ DIGIT = torch.tensor(load_digits().images[3] * 16).clamp(max=255).to(torch.uint8
 
 def classifier(spec: str | nn.Module, channels: int, size: int) -> Classifier:
     torch.manual_seed(0)
-    network = build_network(spec, channels, 10, (size, size)) if isinstance(spec, str) else spec
+    network = build_network(spec, channels, 10, (size, size)) if isinstance(spec, str) else Network(spec)
     return Classifier(network, torch.full((channels,), 0.4), torch.full((channels,), 0.3))
 
 
@@ -199,7 +200,7 @@ def test_images_of_the_runs_own_data_are_named_by_number(trained: Path, tmp_path
     run, digits = open_run(trained), load_digits()
     number = Run.open(trained).split["ids"]["val"][3]
     shown = run.explain(f"val:{number}")
-    assert (shown.explanations[0].picture[0] == (digits.images[number] * 255 / 16).round()).all()
+    assert (shown.images[0][0] == (digits.images[number] * 255 / 16).round()).all()
     assert shown.truths == [str(digits.target[number])] and shown.names == [f"val-{number}"]
     assert run.predict([f"val:{number}"])[0].classes[0] == shown.said[0][0][0]
     elsewhere = Run.open(trained).split["ids"]["train"][0]
@@ -207,7 +208,7 @@ def test_images_of_the_runs_own_data_are_named_by_number(trained: Path, tmp_path
         run.explain(f"val:{elsewhere}")
     kept, numbers = Run.open(trained).pictures("test")
     of_test = run.explain(f"test:{numbers[0]}")
-    assert (of_test.explanations[0].picture == kept[0]).all() and of_test.truths == [str(digits.target[numbers[0]])]
+    assert (of_test.images[0] == kept[0]).all() and of_test.truths == [str(digits.target[numbers[0]])]
     hidden = next(number for number in Run.open(trained).split["ids"]["test"] if number not in numbers)
     with pytest.raises(UserError, match=f"test:{hidden}: .* shows no such image"):
         run.predict(f"test:{hidden}")

@@ -14,8 +14,8 @@ from torch import nn
 import thirtytwo
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
-from thirtytwo.models import weights
 from thirtytwo.models.classifier import build_network
+from thirtytwo.models.weights.file import pack, unpacked
 from thirtytwo.recipes import find
 from thirtytwo.runs import export as export_module
 from thirtytwo.runs.imported import import_weights
@@ -57,7 +57,7 @@ def exported(trained, tmp_path) -> Path:
 
 def digits_network(seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return build_network("cnn2", channels=1, classes=10, size=(8, 8))
+    return build_network("cnn2", channels=1, classes=10, size=(8, 8)).module
 
 
 def saved(value: object, path: Path) -> Path:
@@ -83,7 +83,7 @@ def test_export_then_import_is_the_identity(trained, tmp_path, suffix):
 
 def test_plain_pytorch_loads_it_and_gives_the_runs_logits(trained, exported):
     card = json.loads(Path(f"{exported}.json").read_bytes())
-    network = build_network(card["model"], card["channels"], len(card["classes"]), tuple(card["size"])).eval()
+    network = build_network(card["model"], card["channels"], len(card["classes"]), tuple(card["size"])).module.eval()
     state = torch.load(exported, weights_only=True)
     network.load_state_dict(state)
     assert list(state) == list(network.state_dict())
@@ -115,7 +115,7 @@ def test_export_says_what_the_network_expects_and_overwrites_nothing(cli, traine
 
 
 def test_a_disk_that_gives_back_other_weights_leaves_no_file(trained, tmp_path, monkeypatch):
-    other = weights.pack(digits_network(1).state_dict(), Path("x.pth"))
+    other = pack(digits_network(1).state_dict(), Path("x.pth"))
     monkeypatch.setattr(export_module, "write_atomic", lambda path, data: path.write_bytes(other))
     with pytest.raises(UserError, match="other weights than it was given"):
         export_module.export(Run.open(trained), tmp_path / "net.pth")
@@ -190,7 +190,7 @@ def test_grey_images_on_a_network_that_saw_colour_come_back(cli, colour_digits, 
 def test_the_pretrained_weights_that_a_recipe_begins_with_are_not_needed_to_import_others(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     random = "torchvision/squeezenet1_1(input=32)"
-    file = saved(build_network(random, 3, 10, (8, 8)).state_dict(), tmp_path / "net.pth")
+    file = saved(build_network(random, 3, 10, (8, 8)).module.state_dict(), tmp_path / "net.pth")
     words = ("digits-cnn", "model=torchvision/squeezenet1_1(pretrained=True, input=32)", "--out", tmp_path / "runs")
     done = cli("import", file, *words)
     assert done.code == 2 and "no card beside it" in done.err and "--mean 0.485,0.456,0.406" in done.err
@@ -205,7 +205,7 @@ def test_the_pretrained_weights_that_a_recipe_begins_with_are_not_needed_to_impo
 
 def test_batch_norms_counters_may_be_missing(cli, tmp_path, caplog):
     model = "speednet(widths=(8, 8, 8))"
-    state = build_network(model, 1, 10, (8, 8)).state_dict()
+    state = build_network(model, 1, 10, (8, 8)).module.state_dict()
     old = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
     assert len(old) < len(state)
     done = cli("import", saved(old, tmp_path / "old.pth"), "digits-cnn", f"model={model}", "--out", tmp_path)
@@ -223,7 +223,7 @@ def test_batch_norms_counters_may_be_missing(cli, tmp_path, caplog):
 )
 def test_what_training_scripts_wrap_around_a_state_dict_is_taken_off(wrap, tmp_path):
     state = digits_network().state_dict()
-    found = weights.unpacked(saved(wrap(state), tmp_path / "net.pth").read_bytes(), tmp_path / "net.pth")
+    found = unpacked(saved(wrap(state), tmp_path / "net.pth").read_bytes(), tmp_path / "net.pth")
     assert found.keys() == state.keys() and all(torch.equal(found[name], state[name]) for name in state)
 
 

@@ -1,12 +1,16 @@
 """The components of docs/extending.md, added in one file of the user's own."""
 
+import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from thirtytwo.runs.run import Run
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 
@@ -60,13 +64,39 @@ def test_from_python_importing_the_file_is_enough(here):
     assert done.stdout.strip() == "('0', '2', '4', '6', '8')", done.stderr
 
 
-def block(first: str) -> str:
-    """The page's Python file that begins so."""
-    return next(text for language, text in BLOCKS if language == "python" and text.startswith(first))
+def example(name: str) -> str:
+    """The page's Python file of that name."""
+    return next(text for language, text in BLOCKS if language == "python" and text.startswith(f"# {name}\n"))
+
+
+def command(begin: str) -> list[str]:
+    """The words after ``thirtytwo`` of the page's command that begins so."""
+    lines = [line for language, text in BLOCKS if not language for line in text.splitlines()]
+    return shlex.split(next(line for line in lines if line.startswith(begin)))[1:]
+
+
+def test_a_tracker_hears_each_evaluation(tmp_path):
+    (tmp_path / "curve.py").write_text(example("curve.py"))
+    words = command("thirtytwo train digits-cnn epochs=3 --track")
+    done = thirtytwo(*words, "model=cnn2(width=4)", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = Run.open(tmp_path / json.loads(done.stdout)["run"])
+    with (tmp_path / "digits.csv").open() as file:
+        rows = list(csv.reader(file))
+    told = [(int(step), float(loss), float(accuracy)) for step, loss, accuracy in rows[1:]]
+    assert told == [(each["step"], each["val_loss"], each["val_accuracy"]) for each in run.metrics()] and len(told) == 3
+
+
+def test_a_tracker_that_fails_does_not_end_the_training(tmp_path):
+    (tmp_path / "curve.py").write_text(example("curve.py").replace("self.rows.append", "self.nothing.append"))
+    words = command("thirtytwo train digits-cnn epochs=3 --track")
+    done = thirtytwo(*words, "model=cnn2(width=4)", "--json", cwd=tmp_path)
+    assert done.returncode == 0 and json.loads(done.stdout)["status"]["state"] == "finished"
+    assert done.stderr.count("Curve failed (AttributeError") == 1, done.stderr
 
 
 def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
-    (here / "brier.py").write_text(block("# brier.py"))
+    (here / "brier.py").write_text(example("brier.py"))
     commands = next(text for language, text in BLOCKS if not language and "brier.py" in text)
     first, second, compare = (line.split()[1:] for line in commands.strip().splitlines())
     runs = [json.loads(thirtytwo(*words, "--json", cwd=here).stdout) for words in (first, second)]
@@ -82,7 +112,7 @@ def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
 
 
 def test_a_statistic_of_ones_own_is_in_a_studys_report(here):
-    (here / "class_gap.py").write_text(block("# class_gap.py"))
+    (here / "class_gap.py").write_text(example("class_gap.py"))
     (here / "s.toml").write_text(
         'base = "digits-cnn"\nseeds = [0, 1]\n[set]\nepochs = 1\n[arms.a]\n[arms.b]\nlr = 0.05\n'
     )

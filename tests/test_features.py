@@ -20,6 +20,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.neighbours import Neighbours
+from thirtytwo.models.network import Network
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.runs.loading import load_classifier, load_splits
 from thirtytwo.runs.run import Run
@@ -226,7 +227,7 @@ def test_a_head_is_tried_with_weights_of_its_own():
 
     images = torch.rand(8, 3, 16, 16)
     for after, linear in ((nn.Identity(), True), (nn.LogSoftmax(1), True), (nn.ReLU(), False), (nn.Tanh(), False)):
-        model = Classifier(Cut(after), torch.zeros(3), torch.ones(3))
+        model = Classifier(Network(Cut(after)), torch.zeros(3), torch.ones(3))
         assert is_linear(model, "fc", images) == linear
         assert not model.network.fc.weight.any(), "put back"
 
@@ -268,14 +269,15 @@ def test_a_solver_needs_a_head_that_alone_is_trained(words, remedy, trained, tmp
 def test_networks_that_end_in_a_linear_layer_are_known(name):
     torch.manual_seed(0)
     network = build_network(name, 3, 10, (32, 32))
-    names = [place for place, layer in network.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+    names = [place for place, layer in network.module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     model = Classifier(network, torch.zeros(3), torch.ones(3))
     images = torch.rand(4, 3, 32, 32)
     assert is_linear(model, names[-1], images)
     assert not is_linear(model, names[-2], images) and not is_linear(model, names[0], images)
     model.eval()
-    given, logits = pooled(model, network.get_submodule(names[-1]), images)
-    answer = Head(network.get_submodule(names[-1]))(given).softmax(1)
+    head = network.module.get_submodule(names[-1])
+    given, logits = pooled(model, head, images)
+    answer = Head(head)(given).softmax(1)
     torch.testing.assert_close(answer, logits.softmax(1), atol=1e-4, rtol=1e-4)
 
 

@@ -4,12 +4,13 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from thirtytwo.data.digits import digits
 from thirtytwo.models import models
 from thirtytwo.models.classifier import build_network
+from thirtytwo.models.network import Network
 from thirtytwo.models.summary import summarise
 
 SMALLER = {"wideresnet": "wideresnet(depth=16, width=2, dropout=0.1)"}
@@ -47,7 +48,7 @@ def pictures(real: tuple[Tensor, Tensor], channels: int, size: tuple[int, int], 
     return resized.repeat(1, channels, 1, 1)
 
 
-def built(spec: str, channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
+def built(spec: str, channels: int, classes: int, size: tuple[int, int]) -> Network:
     torch.manual_seed(0)
     return build_network(spec, channels, classes, size)
 
@@ -59,10 +60,11 @@ CASES = [(spec, *shape) for spec in NETWORKS for shape in SHAPES if fits(spec, s
 def test_any_image_size_channels_and_classes(
     spec: str, channels: int, classes: int, size: tuple[int, int], real: tuple[Tensor, Tensor]
 ) -> None:
-    network = built(spec, channels, classes, size)
+    whole = built(spec, channels, classes, size)
     images = pictures(real, channels, size, 4)
-    if hasattr(network, "initialise"):
-        network.initialise(images)
+    if whole.initialise is not None:
+        whole.initialise(images)
+    network = whole.module
     logits = network.train()(images)
     assert logits.shape == (4, classes)
     F.cross_entropy(logits, torch.arange(4) % classes).backward()
@@ -72,7 +74,7 @@ def test_any_image_size_channels_and_classes(
         else:
             assert parameter.grad is None, name
 
-    other = build_network(spec, channels, classes, size)
+    other = build_network(spec, channels, classes, size).module
     other.load_state_dict(network.state_dict())
     with torch.no_grad():
         scored = network.eval()(images)
@@ -82,7 +84,7 @@ def test_any_image_size_channels_and_classes(
 
 @pytest.mark.parametrize("spec", NETWORKS)
 def test_one_seed_one_network(spec: str) -> None:
-    first, second = built(spec, 3, 10, (32, 32)), built(spec, 3, 10, (32, 32))
+    first, second = (built(spec, 3, 10, (32, 32)).module for _ in range(2))
     for (name, a), b in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 
@@ -91,9 +93,10 @@ def test_one_seed_one_network(spec: str) -> None:
 def test_learns_real_digits(spec: str, real: tuple[Tensor, Tensor]) -> None:
     size = (8, 8) if fits(spec, (8, 8)) else (16, 16)
     images, labels = pictures(real, 1, size, 256), real[1]
-    network = built(spec, 1, 10, size).train()
-    if hasattr(network, "initialise"):
-        network.initialise(images)
+    whole = built(spec, 1, 10, size)
+    if whole.initialise is not None:
+        whole.initialise(images)
+    network = whole.module.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
     losses = []
     for step in range(20):
@@ -108,11 +111,12 @@ def test_learns_real_digits(spec: str, real: tuple[Tensor, Tensor]) -> None:
 
 @pytest.mark.parametrize("spec", NETWORKS)
 def test_a_summary_accounts_for_everything_and_changes_nothing(spec: str) -> None:
-    network = built(spec, 3, 10, (32, 32)).train()
+    whole = built(spec, 3, 10, (32, 32))
+    network = whole.module.train()
     next(network.children()).eval()
     before = copy.deepcopy(network.state_dict())
     modes, random = [module.training for module in network.modules()], torch.get_rng_state()
-    summary = summarise(network, 3, (32, 32))
+    summary = summarise(whole, 3, (32, 32))
     assert torch.equal(torch.get_rng_state(), random)
     assert [module.training for module in network.modules()] == modes
     assert not any(module._forward_hooks for module in network.modules())

@@ -1,6 +1,7 @@
 """The built-in networks are the ones they are named after; the parts of the speedruns' network keep its mathematics."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from thirtytwo.data.digits import digits
 from thirtytwo.errors import UserError
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.network import Network
 from thirtytwo.models.speed import _LeanMaxPool, _PooledConv, whitening
 from thirtytwo.models.summary import summarise
+from thirtytwo.optim.averaging import ExponentialMovingAverage
 
 KNOWN = [  # spec, channels, size, parameters at 10 classes, MFLOP or None
     ("cnn2", 1, (8, 8), 14_698, None),
@@ -53,12 +56,12 @@ def airbench94(eps: float = 1e-12) -> nn.Sequential:
 
 
 def test_operations_are_counted_as_in_the_literature() -> None:
-    assert round(summarise(airbench94(), 3, (32, 32)).mflop) == 236
+    assert round(summarise(Network(airbench94()), 3, (32, 32)).mflop) == 236
 
 
 def test_the_speedruns_network_computes_what_airbench94_computes() -> None:
     torch.manual_seed(0)
-    network = build_network("speednet", 3, 10, (32, 32)).double().train()
+    network = build_network("speednet", 3, 10, (32, 32)).module.double().train()
     reference = airbench94(eps=1e-5).double().train()
     scaled = {id(m.weight) for m in reference.modules() if isinstance(m, nn.BatchNorm2d)}
     ours = list(network.parameters())
@@ -76,22 +79,23 @@ def test_the_speedruns_network_computes_what_airbench94_computes() -> None:
 
 
 def test_the_whitening_is_frozen_and_its_bias_is_trained_for_three_epochs() -> None:
-    network = models.build("speednet", channels=3, classes=10)
-    frozen = [name for name, parameter in network.named_parameters() if not parameter.requires_grad]
+    network = Network.of(models.build("speednet", channels=3, classes=10))
+    parameters = dict(network.module.named_parameters())
+    frozen = [name for name, parameter in parameters.items() if not parameter.requires_grad]
     assert frozen == ["whiten.weight"]
     assert network.trained_epochs == {"whiten.bias": 3.0}
-    assert set(network.trained_epochs) <= {name for name, _ in network.named_parameters()}
+    assert set(network.trained_epochs) <= set(parameters)
 
 
 def test_convolutions_start_as_the_identity_on_their_first_filters() -> None:
-    network = models.build("speednet", channels=3, classes=10)
+    network = Network.of(models.build("speednet", channels=3, classes=10)).module
     x = torch.randn(2, 64, 9, 9)
     torch.testing.assert_close(network.groups[1].conv1(x)[:, :64], x[..., :8, :8])
     torch.testing.assert_close(network.groups[0].conv2(x), x)
 
 
 def test_the_logits_begin_small() -> None:
-    network = models.build("speednet", channels=3, classes=10)
+    network = Network.of(models.build("speednet", channels=3, classes=10)).module
     assert network.head.weight.std().item() == pytest.approx(1 / 256)
 
 
@@ -158,9 +162,9 @@ def test_whitened_patches_have_the_identity_as_covariance(read: Callable[[], Ten
 
 @pytest.mark.parametrize("black", [True, False])
 def test_degenerate_patches_give_finite_filters(black: bool) -> None:
-    network = models.build("speednet", channels=3, classes=10)
+    network = Network.of(models.build("speednet", channels=3, classes=10))
     network.initialise(torch.zeros(6, 3, 8, 8) if black else normalised_digits()[:6].repeat(1, 3, 1, 1))
-    weight = network.whiten.weight
+    weight = network.module.whiten.weight
     assert weight.isfinite().all() and weight.abs().max() <= 1 / 5e-4**0.5
     assert torch.equal(weight[:12], -weight[12:])
 
@@ -169,8 +173,9 @@ def test_grey_pictures_saved_as_rgb_train() -> None:
     torch.manual_seed(0)
     images = F.interpolate(normalised_digits()[:256], scale_factor=2).repeat(1, 3, 1, 1)
     labels = digits().train.labels[:256]
-    network = build_network("speednet(widths=(32, 64, 64))", 3, 10, (16, 16))
-    network.initialise(images)
+    built = build_network("speednet(widths=(32, 64, 64))", 3, 10, (16, 16))
+    built.initialise(images)
+    network = built.module
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.85, nesterov=True)
     for step in range(40):
         batch = torch.arange(step * 64, step * 64 + 64) % 256
@@ -188,17 +193,35 @@ def test_a_classifier_normalises_and_keeps_doing_so_after_a_round_trip() -> None
     train = digits().train
     images = train.images[:64].float() / 255
     mean, std = train.statistics()
-    model = Classifier(nn.Identity(), mean, std)
-    normalised = Classifier(nn.Identity(), mean, std)(train.images.float() / 255)
+    model = Classifier(Network(nn.Identity()), mean, std)
+    normalised = Classifier(Network(nn.Identity()), mean, std)(train.images.float() / 255)
     assert normalised.mean().item() == pytest.approx(0, abs=1e-4)
     assert normalised.std().item() == pytest.approx(1, abs=1e-4)
-    other = Classifier(nn.Identity(), torch.zeros(1), torch.ones(1))
+    other = Classifier(Network(nn.Identity()), torch.zeros(1), torch.ones(1))
     other.load_state_dict(model.state_dict())
     assert torch.equal(other(images), model(images))
 
 
+def test_a_deep_copy_describes_its_own_module() -> None:
+    """Averages copy the model: what the copy says of itself must not change the model that is trained."""
+    network = build_network("speednet(widths=(8, 8, 8))", 1, 10, (8, 8))
+    model = Classifier(network, torch.zeros(1), torch.ones(1))
+    copy = deepcopy(model)
+    assert model.described is network and model.network is network.module
+    assert copy.described.module is copy.network is not model.network
+    assert (
+        copy.described.trained_epochs == {"whiten.bias": 3.0} and copy.state_dict().keys() == model.state_dict().keys()
+    )
+    assert all(name.startswith(("network.", "mean", "std")) for name in model.state_dict())
+    before = model.network.whiten.weight.clone()
+    copy.described.initialise(normalised_digits()[:50])
+    assert torch.equal(model.network.whiten.weight, before) and not torch.equal(copy.network.whiten.weight, before)
+    average = ExponentialMovingAverage(model).model
+    assert average.described.module is average.network is not model.network
+
+
 def test_a_channel_that_never_varies_stays_finite() -> None:
-    model = Classifier(nn.Identity(), torch.tensor([0.5, 0.0, 1.0]), torch.tensor([0.2, 0.0, 0.0]))
+    model = Classifier(Network(nn.Identity()), torch.tensor([0.5, 0.0, 1.0]), torch.tensor([0.2, 0.0, 0.0]))
     assert model(torch.rand(2, 3, 8, 8)).isfinite().all()
 
 

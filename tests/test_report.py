@@ -16,7 +16,7 @@ from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate, wilson
 from thirtytwo.evaluation.metrics import Accuracy
 from thirtytwo.evaluation.predictions import Predictions
-from thirtytwo.explain.explanation import Explanation, Layer
+from thirtytwo.explain.explanation import Layer, LayerMaps
 from thirtytwo.figures import canvas, pictures, scores
 from thirtytwo.recipe import Data, Recipe, Train
 from thirtytwo.report import html
@@ -333,7 +333,7 @@ def test_what_the_network_saw_is_drawn_from_the_run_alone(make: Maker, scored: t
     assert not page_of(run).tags.count(("h2", {"id": "network"}))
     constant = Layer("<b>0</b>", "Conv2d", (4, 5, 5), np.arange(4), np.ones((4, 5, 5), np.float32))
     id_ = int(val.ids[0])
-    run.write_explanation(Explanation(images[id_], np.ones((3, 1, 3, 3), np.float32), (constant,)), id_)
+    run.write_explanation(LayerMaps(images[id_], np.ones((3, 1, 3, 3), np.float32), (constant,)), id_)
     page = page_of(run)
     assert page.tags.count(("h2", {"id": "network"})) == 1
     labels = [str(svg["aria-label"]) for svg in page.attributes("svg")]

@@ -26,10 +26,12 @@ from thirtytwo import recipes
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.interrupt import Interrupted
-from thirtytwo.models import models, weights
+from thirtytwo.models import models
 from thirtytwo.models.adapt import starvation, starved
 from thirtytwo.models.classifier import build_network
+from thirtytwo.models.network import Network
 from thirtytwo.models.stages import plan, stages, table
+from thirtytwo.models.weights.file import beside, pack
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.recipes import recipes as registry
 from thirtytwo.runs.checkpoint import unpack
@@ -118,12 +120,12 @@ def fine_tuned(name: str, options: str, freeze: str, file: Path, out: Path) -> N
     file.unlink()
     run = Run.open(session.run.path)
     model = load_classifier(run, Device.choose("cpu", "float32"))
-    network = model.network
+    network = model.described
     assert "weights" not in run.card["model"] and run.card["frozen"] > 0
     parts, frozen = stages(network), set(plan(network, freeze))
     names = [each for stage in parts.values() for each in stage]
-    assert set(names) == set(dict(network.named_parameters())) and slots == len(names) - len(frozen) > 0
-    original, state = published(name).state_dict(), network.state_dict()
+    assert set(names) == set(dict(model.network.named_parameters())) and slots == len(names) - len(frozen) > 0
+    original, state = published(name).state_dict(), model.network.state_dict()
     whole = {stage for stage, inside in parts.items() if frozen.issuperset(inside)}
     for key, tensor in state.items():
         in_frozen = key in frozen or any(key.startswith(f"{stage}.") for stage in whole)
@@ -192,7 +194,7 @@ def test_without_timm_one_line_says_how_to_install_it(monkeypatch):
 
 def test_the_adapted_network_is_torchvisions_own():
     """`stem`, `last_pool` and `input` change shapes of maps, no weight; grey is RGB of three equal channels."""
-    network = build_network("torchvision/resnet18(stem='small', input=40)", 1, 10, SIZE).eval()
+    network = build_network("torchvision/resnet18(stem='small', input=40)", 1, 10, SIZE).module.eval()
     plain = published("torchvision/resnet18").eval()
     plain.fc = nn.Linear(512, 10)
     plain.load_state_dict(network.state_dict())
@@ -200,9 +202,10 @@ def test_the_adapted_network_is_torchvisions_own():
     grey = torch.randn(2, 1, 24, 24)
     resized = nn.functional.interpolate(grey.expand(-1, 3, -1, -1), (40, 40), mode="bilinear", antialias=True)
     assert torch.equal(network(grey), plain(resized))
-    squeezed = build_network("torchvision/squeezenet1_1(stem='small')", 3, 10, SIZE)
+    squeezed = build_network("torchvision/squeezenet1_1(stem='small')", 3, 10, SIZE).module
     assert isinstance(squeezed.features[2], nn.Identity) and squeezed.features[0].stride == (1, 1)
-    assert isinstance(build_network("torchvision/vgg11(last_pool='identity')", 3, 4, SIZE).features[20], nn.Identity)
+    vgg = build_network("torchvision/vgg11(last_pool='identity')", 3, 4, SIZE).module
+    assert isinstance(vgg.features[20], nn.Identity)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +317,8 @@ def test_an_own_run_goes_on_with_other_images(trained, tmp_path):
     theirs = larger.parts.model.state_dict()
     assert torch.equal(theirs["network.2.weight"], kept["network.2.weight"]) and len(theirs["mean"]) == 1
     others = tuple("abcdefghij")
-    head = [build_network(f"run:{trained}", 1, 10, (8, 8), labels).state_dict()["6.weight"] for labels in ((), others)]
+    begun = [build_network(f"run:{trained}", 1, 10, (8, 8), labels) for labels in ((), others)]
+    head = [network.module.state_dict()["6.weight"] for network in begun]
     assert torch.equal(head[0], kept["network.6.weight"]) and not torch.equal(head[1], head[0])
     with pytest.raises(UserError, match="trained on grey images"):
         build_network(f"run:{trained}", 3, 10, (8, 8))
@@ -420,7 +424,7 @@ def test_published_names_of_old_are_known(tmp_path):
     file = save_state(as_published("torchvision/densenet121"), tmp_path / "old.safetensors")
     network = build_network(f"torchvision/densenet121(weights='{file}')", 3, 10, SIZE)
     theirs, name = published("torchvision/densenet121").state_dict(), "features.denseblock2.denselayer3.conv1.weight"
-    assert torch.equal(network.state_dict()[name], theirs[name])
+    assert torch.equal(network.module.state_dict()[name], theirs[name])
 
 
 @pytest.fixture
@@ -498,7 +502,7 @@ def test_weights_are_downloaded_as_torchs_hub_does_and_checked(hub, tmp_path, mo
         monkeypatch.setattr(entry, _at(f"{address}/{name}"))
         spec = "torchvision/squeezenet1_1(pretrained=true)"
         if good:
-            assert build_network(spec, 3, 10, SIZE).origin["weights_sha256"] == digest
+            assert build_network(spec, 3, 10, SIZE).origin.weights_sha256 == digest
         else:
             with pytest.raises(UserError, match=r"cannot be downloaded \(invalid hash value"):
                 build_network(spec, 3, 10, SIZE)
@@ -568,13 +572,13 @@ def test_a_link_to_a_file_without_a_suffix_is_a_file_of_weights(tmp_path):
     link = tmp_path / "net.safetensors"
     link.symlink_to(blob)
     network = build_network(f"torchvision/squeezenet1_1(weights='{link}')", 3, 10, SIZE)
-    assert network.origin["weights"] == str(link)
+    assert network.origin.weights == str(link)
 
 
 def test_a_run_may_lie_anywhere_and_is_shown_with_its_own_data(run_copy, tmp_path, cli):
     place = run_copy.rename(tmp_path / "my run (2) für Jörg")
     network = build_network(f"run:{place}", 1, 10, (8, 8))
-    assert network.origin["weights"] == str(place)
+    assert network.origin.weights == str(place)
     shown = cli("model", f"run:{place}")
     assert shown.code == 0 and "14,698" in shown.out and not shown.err
 
@@ -612,7 +616,7 @@ def test_a_network_of_bare_parameters_is_one_stage():
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(64, 10))
 
-    assert stages(Bare()) == {"parameters": ("weight",)}
+    assert stages(Network(Bare())) == {"parameters": ("weight",)}
 
 
 def test_random_weights_forget_batch_norms_start_within_a_short_training(tmp_path):
@@ -630,7 +634,7 @@ def test_timms_positions_are_resized_and_another_networks_file_is_refused(tmp_pa
     timm = pytest.importorskip("timm")
     state = timm.create_model("vit_tiny_patch16_224").state_dict()
     file = save_state(state, tmp_path / "vit.safetensors")
-    network = build_network(f"timm/vit_tiny_patch16_224(weights='{file}')", 3, 10, SIZE)
+    network = build_network(f"timm/vit_tiny_patch16_224(weights='{file}')", 3, 10, SIZE).module
     assert network.pos_embed.shape == (1, 5, 192) and torch.equal(
         network.blocks[3].mlp.fc1.weight, state["blocks.3.mlp.fc1.weight"]
     )
@@ -641,13 +645,13 @@ def test_timms_positions_are_resized_and_another_networks_file_is_refused(tmp_pa
 
 def test_a_card_beside_the_weights_brings_its_normalisation(tmp_path, trained):
     file = tmp_path / "net.safetensors"
-    data = weights.pack(published("torchvision/squeezenet1_1").state_dict(), file)
+    data = pack(published("torchvision/squeezenet1_1").state_dict(), file)
     file.write_bytes(data)
     card = {**Run.open(trained).card, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
-    weights.beside(file).write_text(json.dumps({**card, "sha256": hashlib.sha256(data).hexdigest()}))
+    beside(file).write_text(json.dumps({**card, "sha256": hashlib.sha256(data).hexdigest()}))
     spec = f"torchvision/squeezenet1_1(weights='{file}')"
     assert build_network(spec, 3, 10, SIZE).normalisation[0].tolist() == pytest.approx([0.1, 0.2, 0.3])
-    weights.beside(file).write_text(json.dumps(card))
+    beside(file).write_text(json.dumps(card))
     with pytest.raises(UserError, match="sha256 differs"):
         build_network(spec, 3, 10, SIZE)
 

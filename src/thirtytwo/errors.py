@@ -8,6 +8,11 @@ class UserError(Exception):
     """What the user did, in one line that names the input, and what to do about it.
 
     The command line prints the line and exits with code 2; Python callers catch it like any exception.
+
+    >>> import thirtytwo
+    >>> thirtytwo.train("digits-cn")
+    Traceback (most recent call last):
+    thirtytwo.errors.UserError: unknown recipe 'digits-cn': did you mean 'digits-cnn'?
     """
 
     def __init__(self, message: str) -> None:

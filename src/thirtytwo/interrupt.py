@@ -6,7 +6,12 @@ from types import FrameType, TracebackType
 
 
 class Interrupted(Exception):
-    """A training was asked to stop, and has saved its state. ``signal`` is the number of what asked."""
+    """A training was asked to stop, and has saved its state: `thirtytwo.resume` goes on. ``signal`` is what asked.
+
+    >>> raise Interrupted(2)
+    Traceback (most recent call last):
+    thirtytwo.interrupt.Interrupted: interrupted by SIGINT
+    """
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(signal_number).name}")

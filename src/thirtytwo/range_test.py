@@ -54,6 +54,11 @@ class RangeTest:
         steps: how many were planned. T is smaller when the loss exploded.
         rates: (T,) ``optim.lr`` of each step.
         losses: (T,) the training loss of each step's batch, before its update.
+
+    >>> import thirtytwo
+    >>> found = thirtytwo.find_lr("digits-cnn", model="cnn2(width=4)", steps=40, progress=False)
+    >>> len(found.rates) == len(found.losses) <= 40
+    True
     """
 
     recipe: Recipe

@@ -4,7 +4,7 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -21,6 +21,9 @@ Moment = Annotated[float, Field(ge=0, lt=1, strict=True)]
 """The decay of a moving average."""
 
 
+M = TypeVar("M", bound=BaseModel)
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, strict=True
@@ -28,7 +31,11 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """Where the images come from and how they are split."""
+    """Where the images come from and how they are split.
+
+    >>> Recipe(data=Data(source="mnist", val=5000)).data.plan
+    'default'
+    """
 
     source: Annotated[str, Field(min_length=1)] = "digits"
     """A source's name (`thirtytwo data list`), or a path to a folder or file of images."""
@@ -54,13 +61,17 @@ class Data(_Section):
 
 
 def _none_or_run(text: str) -> str:
-    if text != "none" and not re.fullmatch(r"run:.+", text):
+    if text != "none" and not Spec(text).run:
         raise PydanticCustomError("teacher", "say run:PATH, the folder of a finished run, or none")
     return text
 
 
 class Optim(_Section):
-    """The optimizer. Weight decay never touches norms and biases."""
+    """The optimizer. Weight decay never touches norms and biases.
+
+    >>> Recipe(optim=Optim(name="adamw", lr=0.002)).optim.betas
+    (0.9, 0.999)
+    """
 
     name: str = "sgd"
     """sgd, adam, adamw, rmsprop, muon, or one of your own."""
@@ -86,7 +97,11 @@ class Optim(_Section):
 
 
 class Train(_Section):
-    """The length of the training and what it minimises."""
+    """The length of the training and what it minimises.
+
+    >>> Recipe(train=Train(epochs=3, batch_size=64)).train.label_smoothing
+    0.0
+    """
 
     epochs: Annotated[float, Field(gt=0, le=1e6)] = 10
     """Passes over the training images; fractions are fine."""
@@ -124,14 +139,26 @@ class Train(_Section):
 
 
 class Evaluate(_Section):
-    """How a trained model is scored."""
+    """How a trained model is scored.
+
+    >>> Recipe(evaluate=Evaluate(views="flip")).evaluate.views
+    'flip'
+    """
 
     views: Literal["none", "flip", "flip+shift"] = "none"
     """Test-time augmentation: the mean over the mirrored image (2 views), and over two shifts by a pixel (6)."""
 
 
 class Recipe(_Section):
-    """Everything that decides a training. The same recipe gives the same bits on the same processor."""
+    """Everything that decides a training. The same recipe gives the same bits on the same processor.
+
+    >>> recipe = Recipe(model="cnn2(width=8)", augment="flip|translate(2)")
+    >>> recipe.override({"epochs": 5}).train.epochs
+    5.0
+    >>> recipe.override({"epocs": 5})
+    Traceback (most recent call last):
+    thirtytwo.errors.UserError: unknown key 'epocs': did you mean 'train.epochs'?
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "custom"
     """What its runs are called."""
@@ -289,15 +316,20 @@ def from_toml(path: Path) -> Recipe:
 
 def from_values(values: dict[str, Any]) -> Recipe:
     """Validate nested values as a recipe. Raises UserError with one line on the first mistake."""
+    return validated(Recipe, values)
+
+
+def validated(kind: type[M], values: dict[str, Any]) -> M:
+    """Nested values as a model such as `Recipe`. Raises UserError with one line on the first mistake."""
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         # A union field reports each of its types; the last message is about the most general one.
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
         key = re.sub(r"\.(float|int)$", "", key)
-        if first["type"] == "extra_forbidden":
+        if first["type"] == "extra_forbidden" and kind is Recipe:
             raise _unknown(key) from None
         given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise UserError(f"key '{key}': {message}{given}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}") from None

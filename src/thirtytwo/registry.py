@@ -75,7 +75,12 @@ class Registry(Generic[T]):
         return add
 
     def register_family(self, prefix: str) -> Callable[[A], A]:
-        """Decorator: register a `Family` class, whose names all begin with ``prefix`` (``torchvision/``)."""
+        """Decorator: register a `Family` class, whose names all begin with ``prefix`` (``torchvision/``).
+
+        Raises UserError for a prefix that `Spec.prefix` would not find: it is a word with a slash or a colon.
+        """
+        if not prefix or Spec(prefix).prefix != prefix:
+            raise UserError(f"'{prefix}' cannot be a family's prefix: say a word and a slash, such as package/")
 
         def add(family: A) -> A:
             self._families[prefix] = family()
@@ -89,8 +94,8 @@ class Registry(Generic[T]):
         A family's names are among them where the pattern begins with its prefix: ``torchvision/resnet*``.
         """
         self._discover()
-        prefix = self._prefix(pattern)
-        known = self._factories if prefix is None else [prefix + name for name in self._families[prefix].names()]
+        family = self._family(pattern)
+        known = self._factories if family is None else [Spec(pattern).prefix + name for name in family.names()]
         return sorted(name for name in known if fnmatchcase(name, pattern))
 
     def __iter__(self) -> Iterator[str]:
@@ -99,23 +104,23 @@ class Registry(Generic[T]):
         return iter([*self._factories])
 
     def __contains__(self, name: str) -> bool:
+        """Whether ``name`` is registered, or begins with a family's prefix."""
         self._discover()
-        return name in self._factories
+        return name in self._factories or self._family(name) is not None
 
     def get(self, name: str) -> Callable[..., T]:
         """The factory called ``name``; UserError with the nearest known name otherwise."""
         self._discover()
-        prefix = self._prefix(name)
-        if prefix is not None:
-            family = self._families[prefix]
+        prefix, family = Spec(name).prefix, self._family(name)
+        if family is not None:
             try:
-                return family.get(name.removeprefix(prefix))
+                return family.get(Spec(name).member)
             except KeyError:
                 near = get_close_matches(name, [prefix + each for each in family.names()], n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"list what there is with '{prefix}*'"
                 raise UnknownName(f"unknown {self.kind} '{name}': {hint}") from None
         if name not in self._factories:
-            known = [*self._factories, *(prefix for prefix in self._families if "/" in name or ":" in name)]
+            known = [*self._factories, *(self._families if prefix else ())]
             hint = did_you_mean(name, known)
             if nearest(name, known) is None:
                 there = [prefix for prefix, family in self._families.items() if _holds(family, name)]
@@ -173,9 +178,9 @@ class Registry(Generic[T]):
         except ValidationError as error:
             raise UserError(f"{spec}: argument '{name}': {error.errors()[0]['msg']}") from None
 
-    def _prefix(self, name: str) -> str | None:
-        """The family's prefix that ``name`` begins with, if any."""
-        return next((prefix for prefix in self._families if name.startswith(prefix)), None)
+    def _family(self, name: str) -> Family | None:
+        """The family whose prefix ``name`` begins with, if any."""
+        return self._families.get(Spec(name).prefix)
 
     def _discover(self) -> None:
         if self._discovered or self._package is None:

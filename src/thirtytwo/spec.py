@@ -13,15 +13,24 @@ from typing import Any
 
 from thirtytwo.errors import UserError
 
+RUN = "run:"
+"""The prefix of a run: the rest is the path of its folder."""
+OWN = "own:"
+"""The prefix of what a Python program gave as an object."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:~\-]*")
-_PATH = "run:"
-"""A name that begins so is a path: all of the text, spaces and brackets included."""
+_PREFIX = re.compile(r"[^/:(]*[/:]")
+_VERBATIM = (RUN,)
+"""Prefixes after which all of the text is the name, spaces and brackets included."""
 _WORDS = {"true": True, "false": False, "none": None}
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A component's name with its literal arguments; ``str(spec)`` is the text it came from."""
+    """A component's name with its literal arguments; ``str(spec)`` is the text it came from.
+
+    A name may begin with the prefix of a family: ``torchvision/resnet18`` and ``timm/resnet18`` name networks of
+    other packages, ``run:runs/digits-cnn-1`` the network of a run.
+    """
 
     name: str
     args: tuple[Any, ...] = ()
@@ -31,7 +40,7 @@ class Spec:
     def parse(cls, text: str) -> "Spec":
         """Read ``name`` or ``name(1, key=2)``. Raises UserError naming the text when it is neither."""
         text = text.strip()
-        if text.startswith(_PATH):
+        if cls(text).prefix in _VERBATIM:
             return cls(text)
         match = _NAME.match(text)
         if match is None:
@@ -53,6 +62,27 @@ class Spec:
             raise UserError(
                 f"cannot read '{text}': expected a form such as {name}(4) or {name}(key='text'), with text in quotes"
             ) from None
+
+    @property
+    def prefix(self) -> str:
+        """Of the name, its family's: up to the first slash or colon and with it (``timm/``); else empty."""
+        found = _PREFIX.match(self.name)
+        return found.group() if found else ""
+
+    @property
+    def member(self) -> str:
+        """What the family calls it: the name without the prefix."""
+        return self.name.removeprefix(self.prefix)
+
+    @property
+    def run(self) -> str | None:
+        """The path of the run that it names; None for everything else."""
+        return self.member if self.prefix == RUN else None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it names a network of another package, by a prefix with a slash."""
+        return self.prefix.endswith("/")
 
     def __str__(self) -> str:
         shown = [repr(arg) for arg in self.args] + [f"{key}={value!r}" for key, value in self.kwargs.items()]

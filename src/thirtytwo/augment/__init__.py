@@ -7,12 +7,16 @@ them as text: ``flip|translate(4)|cutout(8)``.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from thirtytwo.registry import Registry
 from thirtytwo.spec import parse_chain
+
+if TYPE_CHECKING:
+    from thirtytwo.augment.augmenter import Augmenter
 
 
 @dataclass(frozen=True)
@@ -22,14 +26,15 @@ class Batch:
     Attributes:
         images: float32 (B, C, H, W) in 0..1, not normalised.
         targets: float32 (B, K), rows sum to 1: one-hot labels, or mixtures of them.
-        ids: int64 (B,): each image's number in its training set, for augmentations that remember an image.
+        ids: int64 (B,): each image's number in its training set, for augmentations that remember an image; None in a
+            loop of the user's own that does not say.
         epoch: passes over the training set that were finished before this batch.
         seed: the run's seed, for draws that belong to an image and not to a step.
     """
 
     images: Tensor
     targets: Tensor
-    ids: Tensor
+    ids: Tensor | None
     epoch: int = 0
     seed: int = 0
 
@@ -61,4 +66,28 @@ class Chain:
         return batch
 
 
-__all__ = ["Augmentation", "Batch", "Chain", "augmentations"]
+def augment(text: str, *, seed: int = 0, classes: int | None = None) -> "Augmenter":
+    """Augmentations for the batches of a loop of one's own.
+
+    >>> import torch
+    >>> from thirtytwo.augment import augment
+    >>> change = augment("flip|translate(4)", seed=0)
+    >>> images, labels = change(torch.rand(128, 3, 32, 32), torch.zeros(128, dtype=torch.int64))
+    >>> images.shape
+    torch.Size([128, 3, 32, 32])
+
+    Args:
+        text: as in a recipe: names with their settings, separated by ``|``, the left one first.
+        seed: decides every draw: the same seed gives the same changes again, call by call.
+        classes: how many there are. With it, int labels come back as float targets (B, classes); ``mixup`` and
+            ``cutmix`` need it, unless they are given such targets.
+
+    Raises:
+        UserError: for text that cannot be read, an unknown name, and settings out of range.
+    """
+    from thirtytwo.augment.augmenter import Augmenter
+
+    return Augmenter(text, seed=seed, classes=classes)
+
+
+__all__ = ["Augmentation", "Batch", "Chain", "augment", "augmentations"]

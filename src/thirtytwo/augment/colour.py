@@ -30,7 +30,7 @@ def luminance(images: Tensor) -> Tensor:
     """(B, 1, H, W): 0.2989 R + 0.587 G + 0.114 B; a grey image is its own."""
     if images.shape[1] == 1:
         return images
-    red, green, blue = images.split(1, dim=1)
+    red, green, blue = torch.split(images, 1, dim=1)
     return (0.2989 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)
 
 

@@ -189,6 +189,8 @@ class FlipAlternating(Checked):
     """
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        if batch.ids is None:
+            raise UserError("flip_alternating needs to know each image again: pass ids=, its numbers, and epoch=")
         key = derive(batch.seed, "flip_alternating") & 0xFFFFFFFF
         coin = _mix(_mix(batch.ids) ^ key) & 1
         images = choose((coin + batch.epoch) % 2 == 1, batch.images.flip(-1), batch.images)

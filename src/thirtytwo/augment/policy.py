@@ -121,7 +121,7 @@ def apply_operations(
         magnitude: int64 (B,), 0..30.
     """
     changed = images.clone()
-    groups = choice.argsort(stable=True).split(choice.bincount(minlength=len(choices)).tolist())
+    groups = torch.split(choice.argsort(stable=True), choice.bincount(minlength=len(choices)).tolist())
     for operation, group in zip(choices, groups, strict=True):
         if len(group):
             strength = operation.strength(magnitude[group])

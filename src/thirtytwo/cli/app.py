@@ -81,6 +81,10 @@ RecipeWords = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the results only.")]
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or another torch device.")]
+Track = Annotated[
+    list[str],
+    typer.Option("--track", help="A tracker by name that hears of the training; may be given several times."),
+]
 BadImages = Annotated[
     Literal["fail", "skip"] | None,
     typer.Option("--bad-images", help="What to do with pictures that cannot be read: stop, or leave them out."),

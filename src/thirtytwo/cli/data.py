@@ -20,10 +20,10 @@ Pictures = Annotated[str, typer.Argument(help="The path of class folders or parq
 @data.command("list")
 def list_sources(imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
     """The sources that have a name. A path to images of your own is one as well."""
+    from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
-    from thirtytwo.data import sources
 
-    say_names({name: sources.summary(name) for name in sources.names()}, as_json=as_json)
+    say_names(catalogue.list_sources(), as_json=as_json)
 
 
 @data.command("info")

@@ -22,20 +22,28 @@ def explain(
     out: Annotated[
         Path | None, typer.Option("--out", help="The folder to draw into (default: RUN/figures/explain).")
     ] = None,
+    how: Annotated[
+        str,
+        typer.Option(
+            "--how",
+            metavar="KIND",
+            help="layers, or an explanation of yours (--import) with its arguments: 'occlusion(patch=4)'.",
+        ),
+    ] = "layers",
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Draw how a network comes to its answers: filters, feature maps layer by layer, class probabilities."""
+    """Draw how a network comes to its answers: class probabilities, filters, feature maps layer by layer."""
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.cli.predict import find_pictures
 
     files = find_pictures(pictures) if pictures else None
 
-    from thirtytwo.api import open_run
+    from thirtytwo.api.verbs import open_run
 
-    explained = open_run(run, device=device).explain(files, top=top)
+    explained = open_run(run, device=device).explain(files, how, top=top)
     paths = explained.save(run / "figures" / "explain" if out is None else out)
     if as_json:
         answers = [

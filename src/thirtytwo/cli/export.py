@@ -23,12 +23,13 @@ def export(
 ) -> None:
     """Write a run's network as a state dict that plain PyTorch loads, and beside it, as JSON, what it needs."""
     from thirtytwo.cli.console import say, say_json
-    from thirtytwo.models.weights import beside
+    from thirtytwo.models.weights import formats
+    from thirtytwo.models.weights.file import beside
     from thirtytwo.runs.export import export as write
     from thirtytwo.runs.run import Run
 
-    found = Run.open(run)
-    file = file or Path(f"{found.recipe.name}.{format}")
+    found, (suffix, *_) = Run.open(run), formats.build(format).suffixes
+    file = file or Path(f"{found.recipe.name}{suffix}")
     card = write(found, file)
     if as_json:
         say_json({"file": str(file), **card})

@@ -11,7 +11,7 @@ from thirtytwo.errors import UserError
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A state dict: .pth or .safetensors.", show_default=False)],
+    file: Annotated[Path, typer.Argument(help="A state dict: .pth, .safetensors or yours.", show_default=False)],
     words: Annotated[
         list[str] | None,
         typer.Argument(

@@ -6,9 +6,10 @@ import typer
 
 from thirtytwo.cli.app import Import, Json, app
 from thirtytwo.errors import UserError
+from thirtytwo.spec import Spec
 
 if TYPE_CHECKING:
-    from torch import nn
+    from thirtytwo.models.network import Network
 
 
 @app.command()
@@ -40,25 +41,27 @@ def model(
     """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import errors, one_line, output, plain_table, say_json, say_names, show
-    from thirtytwo.models import models
+    from thirtytwo.api.catalogue import list_models
+    from thirtytwo.cli.console import errors, one_line, plain_table, say_json, say_names, show
+    from thirtytwo.display import output
     from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
-    if "(" not in name and not name.startswith("run:") and any(mark in name for mark in "*?["):
+    path = Spec(name).run
+    if "(" not in name and path is None and any(mark in name for mark in "*?["):
         if freeze is not None:
             raise UserError(f"--freeze={freeze}: shows the stages of one model, and '{name}' may be many: name one")
-        found = models.names(name)
+        found = list_models(name)
         if not found:
             raise UserError(f"no model is called like '{name}': `thirtytwo model`, `thirtytwo model 'torchvision/*'`")
-        say_names({each: models.summary(each) for each in found}, as_json=as_json)
+        say_names(found, as_json=as_json)
         return
 
     from thirtytwo.models.adapt import starvation
-    from thirtytwo.models.classifier import build_network, channels_of
+    from thirtytwo.models.classifier import build_network
     from thirtytwo.models.summary import summarise
     from thirtytwo.runs.run import Run
 
-    card: dict[str, Any] = Run.open(name.removeprefix("run:")).card if name.startswith("run:") else {}
+    card: dict[str, Any] = {} if path is None else Run.open(path).card
     channels = channels or card.get("channels", 3)
     shape = (size, size) if size else tuple(card.get("size", (32, 32)))
     network = build_network(name, channels, classes or len(card.get("classes", range(10))), shape)
@@ -67,7 +70,7 @@ def model(
     if freeze is not None:
         _show_stages(network, freeze, as_json=as_json)
         return
-    layers = summarise(network, channels_of(network, channels), shape)
+    layers = summarise(network, channels, shape)
     if as_json:
         say_json(asdict(layers))
         return
@@ -90,11 +93,12 @@ def model(
     )
 
 
-def _show_stages(network: "nn.Module", freeze: str, *, as_json: bool) -> None:
+def _show_stages(network: "Network", freeze: str, *, as_json: bool) -> None:
     """The table of stages: what is trained, what is frozen, and how many numbers they hold."""
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import output, plain_table, say_json, show
+    from thirtytwo.cli.console import plain_table, say_json, show
+    from thirtytwo.display import output
     from thirtytwo.models.stages import plan, sentence, table
 
     rows = table(network, plan(network, freeze))

@@ -25,7 +25,7 @@ def predict(
     """Say what is in a picture: the most probable classes, with their probabilities."""
     files = find_pictures(pictures)
 
-    from thirtytwo.api import open_run
+    from thirtytwo.api.verbs import open_run
 
     answers = open_run(run, device=device).predict(files, top=top)
     if as_json:

@@ -19,10 +19,10 @@ def list_recipes(
     as_json: Json = False,
 ) -> None:
     """A line a recipe, and what it says of itself."""
+    from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
-    from thirtytwo.recipes import recipes
 
-    say_names({name: recipes.summary(name) for name in recipes.names(pattern)}, as_json=as_json)
+    say_names(catalogue.list_recipes(pattern), as_json=as_json)
 
 
 @group.command("show")

@@ -36,10 +36,10 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A study's folder
 @study.command("list")
 def list_studies(as_json: Json = False) -> None:
     """The studies that come with thirtytwo."""
+    from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
-    from thirtytwo.studies import studies
 
-    say_names({name: studies.summary(name) for name in studies.names()}, as_json=as_json)
+    say_names(catalogue.list_studies(), as_json=as_json)
 
 
 @study.command("show")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thirtytwo.cli.app import BadImages, DeviceName, Import, Json, Quiet, RecipeWords, app, complete_run
+from thirtytwo.cli.app import BadImages, DeviceName, Import, Json, Quiet, RecipeWords, Track, app, complete_run
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def train(
         float, typer.Option("--checkpoint-every", metavar="SECONDS", help="Time between two checkpoints.", min=0)
     ] = 30.0,
     bad_images: BadImages = None,
+    track: Track = [],  # noqa: B006
     imports: Import = [],  # noqa: B006
     quiet: Quiet = False,
     as_json: Json = False,
@@ -46,9 +47,10 @@ def train(
     from thirtytwo.cli.console import errors, one_line, say
     from thirtytwo.display import Display
     from thirtytwo.interrupt import Interrupted
+    from thirtytwo.tracking import trackers
     from thirtytwo.training.session import Session
 
-    silent = quiet or as_json
+    silent, heard_by = quiet or as_json, [trackers.build(name) for name in track]
     try:
         if resume:
             session = Session.resume(resume, device=device)
@@ -63,7 +65,7 @@ def train(
     goes_on = f"thirtytwo train --resume {one_line(str(session.run.path))} goes on"
     try:
         with Display(session.run.recipe.train.epochs, silent=silent) as display:
-            session.complete(listeners=[display], checkpoint_every=checkpoint_every)
+            session.complete(listeners=[display], trackers=heard_by, checkpoint_every=checkpoint_every)
         # Not before: with all of SciPy behind them they would delay the first step by a second.
         from thirtytwo.cli.scores import say_run_json, say_scores
         from thirtytwo.report.html import write as write_report
@@ -128,7 +130,7 @@ def _introduce(session: "Session") -> None:
     if recipe.train.freeze != "none":
         from thirtytwo.models.stages import sentence, table
 
-        say("freeze", f"{recipe.train.freeze}: {sentence(table(parts.model.network, parts.freeze.since))}")
+        say("freeze", f"{recipe.train.freeze}: {sentence(table(parts.model.described, parts.freeze.since))}")
     if parts.probed and solver != "knn" and recipe.augment != "none":
         say(
             "features",

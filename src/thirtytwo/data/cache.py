@@ -135,7 +135,7 @@ def gather(images: Tensor, indices: np.ndarray, memory_limit: int | None = None)
     if np.prod(shape, dtype=np.int64) <= limit:
         return images[torch.from_numpy(indices)]
     digest = hashlib.blake2b(indices.tobytes(), digest_size=16)
-    for block in images.split(4096):
+    for block in torch.split(images, 4096):
         digest.update(np.ascontiguousarray(block.numpy()).data)
 
     def make(key: str) -> None:

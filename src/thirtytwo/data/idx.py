@@ -13,7 +13,8 @@ from typing import IO, Literal
 import numpy as np
 import torch
 
-from thirtytwo.data import npz, sources
+from thirtytwo.data import sources
+from thirtytwo.data.arrays import official
 from thirtytwo.data.fetch import Remote, fetch
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
@@ -210,7 +211,7 @@ def _assembled(name: str, files: list[Path]) -> Official:
     splits = ("train", "test")[: len(files) // 2]
     images = {split: _with_channel(arrays[2 * i], files[2 * i]) for i, split in enumerate(splits)}
     labels = {split: _labels(arrays[2 * i + 1], files[2 * i + 1]) for i, split in enumerate(splits)}
-    return npz.official(name, str(files[0].parent), images, labels)
+    return official(name, str(files[0].parent), images, labels)
 
 
 def _named(official: Official, name: str, classes: tuple[str, ...]) -> Official:

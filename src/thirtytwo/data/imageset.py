@@ -12,6 +12,11 @@ from torch import Tensor
 from thirtytwo.errors import UserError
 
 
+def to_float(images: Tensor, device: torch.device) -> Tensor:
+    """Pixels as networks take them: uint8 (N, C, H, W) -> float32 in 0..1, on ``device``, channels_last in memory."""
+    return images.to(device).to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Labelled images of one size.
@@ -23,6 +28,10 @@ class ImageSet:
         ids: int64 (N,), each image's position in the set that its source read. Survives `select`, so that a
             prediction can be traced back to its picture.
         paths: where each image came from, when it came from a file of its own.
+
+    >>> images = ImageSet.of(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1, 1]), ("cat", "dog"))
+    >>> images.class_counts()
+    tensor([1, 3])
     """
 
     images: Tensor
@@ -86,7 +95,7 @@ class ImageSet:
     def pixel_counts(self) -> Tensor:
         """int64 (C, 256): how often each pixel value occurs. A block at a time: a mapped set stays on disk."""
         counts = torch.zeros(self.channels, 256, dtype=torch.int64)
-        for block in self.images.split(4096):
+        for block in torch.split(self.images, 4096):
             for c in range(self.channels):
                 counts[c] += torch.from_numpy(np.bincount(block[:, c].reshape(-1).numpy(), minlength=256))
         return counts
@@ -123,6 +132,11 @@ class Official:
         val: the source's own validation split, or None.
         test: the source's own test split, or None.
         notes: one line each on what was done to the pictures (resized, converted, skipped).
+
+    >>> from thirtytwo.data.load import load
+    >>> official = load("digits")
+    >>> official.name, len(official.train), official.test
+    ('digits', 1797, None)
     """
 
     name: str

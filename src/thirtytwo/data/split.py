@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import torch
 
 from thirtytwo import rng
 from thirtytwo.data import cache
@@ -111,7 +112,7 @@ def make_splits(
 def content_hash(image_set: ImageSet) -> str:
     """sha256 (hex) of all pixels, then all labels as little-endian int64, in the set's order."""
     digest = hashlib.sha256()
-    for block in image_set.images.split(4096):
+    for block in torch.split(image_set.images, 4096):
         digest.update(np.ascontiguousarray(block.numpy()).data)
     digest.update(np.ascontiguousarray(image_set.labels.numpy().astype("<i8")).data)
     return digest.hexdigest()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.device import Device
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.models.classifier import Classifier
@@ -41,11 +41,12 @@ def logits(model: nn.Module, images: Tensor, device: Device, *, views: str = "no
 
     def forward(batch: Tensor) -> Tensor:
         with device.autocast():
-            return model(batch).float()
+            scores: Tensor = model(batch)
+        return scores.float()
 
     plain, averaged = [], []
-    for block in images.split(BATCH if device.torch.type == "cpu" else GPU_BATCH):
-        batch = block.to(device.torch).to(torch.float32, memory_format=torch.channels_last).div_(255)
+    for block in torch.split(images, BATCH if device.torch.type == "cpu" else GPU_BATCH):
+        batch = to_float(block, device.torch)
         straight = forward(batch)
         plain.append(straight)
         if views != "none":

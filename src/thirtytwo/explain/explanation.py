@@ -1,10 +1,12 @@
-"""What a network makes of one picture, layer by layer: plain data, and its .npz form."""
+"""What a network makes of one picture, layer by layer: plain data, how it is drawn, and its .npz form."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from thirtytwo.explain import Drawing, Explanation
+from thirtytwo.figures import pictures
 from thirtytwo.files import pack_arrays, read_arrays
 
 
@@ -28,7 +30,7 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
-class Explanation:
+class LayerMaps(Explanation):
     """A picture on its way through a network.
 
     Attributes:
@@ -41,8 +43,24 @@ class Explanation:
     filters: np.ndarray
     layers: tuple[Layer, ...]
 
+    def figures(self, title: str) -> dict[str, Drawing]:
+        """``layers``: the picture and its feature maps."""
+        if not self.layers:
+            return {}
+        rows = [pictures.Maps(f"{layer.name}: {layer.types}", layer.shape, layer.maps) for layer in self.layers]
+        alt = f"feature maps of {len(rows)} layers for one picture; {title}"
+        return {"layers": Drawing(pictures.feature_maps(self.picture, rows, title), alt)}
 
-def pack(explanation: Explanation, id_: int) -> bytes:
+    def network_figures(self) -> dict[str, Drawing]:
+        """``filters``: the weights of the first convolution."""
+        if not len(self.filters):
+            return {}
+        count, channels, height, width = self.filters.shape
+        alt = f"the weights of the first convolution's {count} filters, {channels} x {height} x {width}"
+        return {"filters": Drawing(pictures.filters(self.filters), alt)}
+
+
+def pack(explanation: LayerMaps, id_: int) -> bytes:
     """An .npz file of an explanation and the picture's id; maps lose all but 256 levels between a layer's extremes."""
     layers = explanation.layers
     ranges = np.array([(layer.maps.min(), layer.maps.max()) for layer in layers], np.float32).reshape(-1, 2)
@@ -61,7 +79,7 @@ def pack(explanation: Explanation, id_: int) -> bytes:
     return pack_arrays(arrays)
 
 
-def load(path: Path) -> tuple[Explanation, int]:
+def load(path: Path) -> tuple[LayerMaps, int]:
     """Read what `pack` packed: the explanation and the picture's id. Raises UserError for a bad file."""
     count = len(read_arrays(path, "names")["names"])
     kept = [f"{key}_{i}" for key in ("channels", "maps") for i in range(count)]
@@ -72,4 +90,4 @@ def load(path: Path) -> tuple[Explanation, int]:
         name, types = str(arrays["names"][i]), str(arrays["types"][i])
         c, h, w = arrays["shapes"][i].tolist()
         layers.append(Layer(name, types, (c, h, w), arrays[f"channels_{i}"], maps))
-    return Explanation(arrays["picture"], arrays["filters"], tuple(layers)), int(arrays["id"])
+    return LayerMaps(arrays["picture"], arrays["filters"], tuple(layers)), int(arrays["id"])

@@ -6,16 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thirtytwo.explain.explanation import Explanation, Layer
+from thirtytwo.data.imageset import to_float
+from thirtytwo.explain import explanations
+from thirtytwo.explain.explanation import Layer, LayerMaps
 from thirtytwo.models.classifier import Classifier, evaluating
 
 LAYERS, MAPS = 12, 12
 """At most so many layers, evenly spaced, and of each so many feature maps: what fits a legible figure."""
 
 
-def explain(classifier: Classifier, picture: Tensor) -> Explanation:
-    """The filters, and the layers' maps of a picture, uint8 (C, H, W)."""
-    return Explanation(picture.numpy(), first_filters(classifier), layer_maps(classifier, picture))
+@explanations.register_as("layers")
+def explain(classifier: Classifier, picture: Tensor) -> LayerMaps:
+    """The filters of the first convolution, and the feature maps of a picture, uint8 (C, H, W), layer by layer."""
+    return LayerMaps(picture.numpy(), first_filters(classifier), layer_maps(classifier, picture))
 
 
 def first_filters(classifier: Classifier) -> np.ndarray:
@@ -51,7 +54,7 @@ def layer_maps(classifier: Classifier, picture: Tensor) -> tuple[Layer, ...]:
     hooks = [module.register_forward_hook(note) for module in names]
     try:
         with evaluating(classifier):
-            classifier(picture[None].to(classifier.mean.device).float() / 255)
+            classifier(to_float(picture[None], classifier.mean.device))
     finally:
         for hook in hooks:
             hook.remove()

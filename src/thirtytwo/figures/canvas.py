@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import wraps
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, ParamSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,6 +47,13 @@ BARS_SHOWN = 30
 """Beyond so many classes, bars have no names, or are left out."""
 
 P = ParamSpec("P")
+
+
+class Drawing(NamedTuple):
+    """A figure, and what is read out in its place; where that is empty, a page leaves the figure out."""
+
+    figure: "Figure"
+    alt: str
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Figures of pictures: samples, predictions, what a network makes of one; and of an image set's statistics."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,6 @@ from thirtytwo.figures.canvas import BLUE, INK, MUTED, VERMILION
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from thirtytwo.explain.explanation import Explanation
 
 PANEL_COLUMNS = 3
 FILTERS_SHOWN, FILTER_COLUMNS = 96, 12
@@ -163,31 +161,45 @@ def filters(weights: np.ndarray) -> "Figure":
     return figure
 
 
+class Maps(NamedTuple):
+    """Some feature maps of a layer.
+
+    Attributes:
+        heading: what the layer is called.
+        shape: (C, h, w) of the whole output, of which these are a part.
+        values: float (M, h, w), M at most C.
+    """
+
+    heading: str
+    shape: tuple[int, int, int]
+    values: np.ndarray
+
+
 @canvas.drawn
-def feature_maps(explanation: "Explanation", title: str) -> "Figure":
-    """The picture of an explanation under its title, and below it a row a layer: its name, types, shape and maps.
+def feature_maps(picture: np.ndarray, layers: Sequence[Maps], title: str) -> "Figure":
+    """A picture (uint8 (C, H, W), grey or RGB) under its title, and below it a row of maps per layer.
 
     A row has one scale, from its smallest value (dark) to its largest (bright), which stand above it.
     """
     from matplotlib import colormaps
 
     viridis = colormaps["viridis"]
-    layers, picture = explanation.layers, explanation.picture
     side, gap, head = 0.56, 0.04, 0.24
-    wide = max(6.0, max(len(layer.maps) for layer in layers) * (side + gap) + gap)
-    heights = [side * layer.maps.shape[1] / layer.maps.shape[2] for layer in layers]
+    wide = max(6.0, max(len(layer.values) for layer in layers) * (side + gap) + gap)
+    heights = [side * layer.values.shape[1] / layer.values.shape[2] for layer in layers]
     start = 0.25 + picture.shape[1] / picture.shape[2] + 0.1
     figure, axes = _sheet(wide, start + sum(heights) + head * len(layers) + gap)
     axes.text(gap, 0.2, canvas.short(title, 90), va="bottom")
     _show(axes, _colours(picture), gap, 0.25, 1.0)
     top = start
     for layer, height in zip(layers, heights, strict=True):
-        low, high = float(layer.maps.min()), float(layer.maps.max())
+        low, high = float(layer.values.min()), float(layer.values.max())
         top += head
-        axes.text(gap, top - 0.05, f"{layer.name}: {canvas.short(layer.types, 60)}", va="bottom", fontsize=8)
+        heading = axes.text(gap, top - 0.05, canvas.short(layer.heading, 70), va="bottom", fontsize=8)
         scale = f"{' × '.join(map(str, layer.shape))}, {low:.3g} to {high:.3g}".replace("-", "−")
-        axes.text(wide - gap, top - 0.05, scale, ha="right", va="bottom", color=MUTED, fontsize=8)
-        for index, each in enumerate((layer.maps - low) / ((high - low) or 1.0)):
+        beside: dict[str, Any] = {"xycoords": heading, "xytext": (8, 0), "textcoords": "offset points"}
+        axes.annotate(scale, (1, 0), **beside, va="bottom", color=MUTED, fontsize=8, annotation_clip=False)
+        for index, each in enumerate((layer.values - low) / ((high - low) or 1.0)):
             _show(axes, viridis(each)[..., :3], gap + index * (side + gap), top, side)
         top += height
     return figure
@@ -219,4 +231,5 @@ def _colours(image: np.ndarray) -> np.ndarray:
 def _diverging(values: np.ndarray) -> np.ndarray:
     """(H, W, 3): -1 vermilion, 0 white, 1 blue."""
     strength = np.abs(values)[..., None]
-    return 1 - strength * (1 - np.where(values[..., None] > 0, canvas.rgb(BLUE), canvas.rgb(VERMILION)))
+    colours = np.where(values[..., None] > 0, canvas.rgb(BLUE), canvas.rgb(VERMILION))
+    return np.asarray(1 - strength * (1 - colours))

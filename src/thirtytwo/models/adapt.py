@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from thirtytwo.errors import UserError
-from thirtytwo.models.classifier import build_network, channels_of, evaluating
+from thirtytwo.models.classifier import build_network, evaluating
+from thirtytwo.models.network import Network
 from thirtytwo.models.stages import heads
 from thirtytwo.spec import Spec
 
@@ -19,8 +20,6 @@ Side = Annotated[int, Field(ge=8, le=1024)]
 Stem = Literal["original", "small"]
 LastPool = Literal["original", "identity"]
 LastRelu = Literal["original", "identity"]
-Normalisation = tuple[Tensor, Tensor]
-"""Mean and standard deviation of each channel in 0..1, float (3,) each."""
 
 MOMENTUM = 0.1
 """Of batch norm's running statistics, in PyTorch's own default."""
@@ -62,15 +61,15 @@ class Adaptation:
 
 def adaptable(
     name: str,
-    build: Callable[[int, tuple[int, int], bool, str], tuple[nn.Module, Normalisation | None]],
+    build: Callable[[int, tuple[int, int], bool, str], Network],
     trained_at: Callable[[str], int],
-) -> Callable[..., nn.Module]:
+) -> Callable[..., Network]:
     """The factory of another package's network, with the arguments that all of them take.
 
     Args:
         name: the model's, without arguments.
-        build: called with classes, the images' size inside the network, ``pretrained`` and ``weights``; gives the
-            network and what its pretrained weights expect.
+        build: called with classes, the images' size inside the network, ``pretrained`` and ``weights``; gives a
+            network that takes normalised RGB images.
         trained_at: the side in pixels of the images that ``weights`` were trained on, for ``input='weights'``.
     """
 
@@ -84,17 +83,17 @@ def adaptable(
         stem: Stem = "original",
         last_pool: LastPool = "original",
         last_relu: LastRelu = "original",
-    ) -> nn.Module:
+    ) -> Network:
         side = trained_at(weights) if input == "weights" else input
         seen = (side, side) if side else size
-        built, given = build(classes, seen, pretrained, weights)
-        adapted = adapt(built, name, Adaptation(side, stem, last_pool, last_relu), given)
+        built = build(classes, seen, pretrained, weights)
+        adapted = adapt(built, name, Adaptation(side, stem, last_pool, last_relu))
         asked = {"stem='small'": stem == "small", "last_pool='identity'": last_pool == "identity"}
         if options := [option for option, is_asked in asked.items() if is_asked]:
             try:
                 _try_out(adapted, seen)
             except (RuntimeError, ValueError, AssertionError) as error:
-                _try_out(build(classes, seen, False, "")[0], seen)  # raises where the options are not to blame
+                _try_out(build(classes, seen, False, ""), seen)  # raises where the options are not to blame
                 reason = str(error).partition("\n")[0].rstrip(". ")
                 raise UserError(
                     f"{name}: its layers do not fit each other with {' and '.join(options)} on images of {seen[0]} x "
@@ -106,74 +105,69 @@ def adaptable(
     return network
 
 
-def adapt(network: nn.Module, name: str, change: Adaptation, normalisation: Normalisation | None) -> nn.Module:
-    """Give a network of another package what it needs here, and the attributes that `thirtytwo.models` speaks of.
+def adapt(network: Network, name: str, change: Adaptation) -> Network:
+    """Give a network of another package what it needs here, in place, and say what it is now.
 
     Args:
         network: takes normalised RGB images.
         name: the model's, without arguments.
         change: what is to be changed in it.
-        normalisation: what its pretrained weights expect.
 
     Raises UserError where the network has no such layer.
     """
     if change.stem == "small":
-        _small_stem(network, name)
+        _small_stem(network.module, name)
     if change.last_pool == "identity":
-        _without_last_pool(network, name)
+        _without_last_pool(network.module, name)
     if change.last_relu == "identity":
         _without_last_relu(network, name)
-    network.register_forward_pre_hook(Prepare(change.input))
+    network.module.register_forward_pre_hook(Prepare(change.input))
     kwargs = {key: value for key, value in vars(change).items() if value != getattr(Adaptation, key)}
-    network.architecture = str(Spec(name, kwargs=kwargs))  # type: ignore[assignment]
-    if normalisation is not None:
-        network.normalisation = normalisation  # type: ignore[assignment]
-    return network
+    return replace(network, architecture=str(Spec(name, kwargs=kwargs)))
 
 
 def without_weights(spec: Spec) -> Spec:
     """The same network of another package from random weights; every other model as it is."""
-    if "/" not in spec.name:
+    if not spec.foreign:
         return spec
     return replace(
         spec, kwargs={key: each for key, each in spec.kwargs.items() if key not in ("pretrained", "weights")}
     )
 
 
-def starved(network: nn.Module, channels: int, size: tuple[int, int]) -> list[str]:
+def starved(network: Network, channels: int, size: tuple[int, int]) -> list[str]:
     """Names of the layers that see maps of one pixel and were made for larger ones.
 
     Those are convolutions with kernels larger than 1, of which all but the centre idles, and pools that make many equal
     pixels of that one for the layers behind them (VGG's).
     """
     found: list[str] = []
-    names = {module: name for name, module in network.named_modules() if _wants_more_than_a_pixel(module)}
+    names = {module: name for name, module in network.module.named_modules() if _wants_more_than_a_pixel(module)}
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0].shape[-2:] == (1, 1):
             found.append(names[module])
 
     hooks = [module.register_forward_pre_hook(note) for module in names]
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = next((parameter.device for parameter in network.module.parameters()), torch.device("cpu"))
     try:
-        with evaluating(network), torch.no_grad():
-            network(torch.zeros(1, channels_of(network, channels), *size, device=device))
+        with evaluating(network.module), torch.no_grad():
+            network.module(torch.zeros(1, network.channels(channels), *size, device=device))
     finally:
         for hook in hooks:
             hook.remove()
     return list(dict.fromkeys(found))
 
 
-def starvation(spec: str, network: nn.Module, channels: int, size: tuple[int, int]) -> str | None:
+def starvation(spec: str, network: Network, channels: int, size: tuple[int, int]) -> str | None:
     """What to tell about a network whose maps shrink to one pixel too early, with the remedy; None if all is well."""
     names = starved(network, channels, size)
     if not names:
         return None
-    built = Spec.parse(getattr(network, "architecture", spec))
-    cures = _cures(built, channels, size)
+    cures = _cures(Spec.parse(network.architecture or spec), channels, size)
     if not cures:
         remedy = "set a larger data.size"
-    elif spec.startswith("run:"):
+    elif Spec.parse(spec).run is not None:
         remedy = f"train its run with {' or '.join(cures)}"
     else:
         remedy = f"try {' or '.join(cures)}"
@@ -205,10 +199,10 @@ def _wants_more_than_a_pixel(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and max(module.kernel_size) > 1
 
 
-def _try_out(network: nn.Module, size: tuple[int, int]) -> None:
+def _try_out(network: Network, size: tuple[int, int]) -> None:
     """Show the network a black image of ``size``."""
-    with evaluating(network), torch.no_grad():
-        network(torch.zeros(1, 3, *size))
+    with evaluating(network.module), torch.no_grad():
+        network.module(torch.zeros(1, 3, *size))
 
 
 def forget_faster(network: nn.Module) -> None:
@@ -247,13 +241,13 @@ def _without_last_pool(network: nn.Module, name: str) -> None:
     _replace(network, pools[-1])
 
 
-def _without_last_relu(network: nn.Module, name: str) -> None:
-    places = [place for place, _ in network.named_modules()]
+def _without_last_relu(network: Network, name: str) -> None:
+    places = [place for place, _ in network.module.named_modules()]
     behind = places[places.index(heads(network)[0]) + 1 :]
-    found = [place for place in behind if isinstance(network.get_submodule(place), nn.ReLU)]
+    found = [place for place in behind if isinstance(network.module.get_submodule(place), nn.ReLU)]
     if not found:
         raise UserError(f"{name}: has no ReLU behind its head that last_relu='identity' could leave out: drop it")
-    _replace(network, found[-1])
+    _replace(network.module, found[-1])
 
 
 def _replace(network: nn.Module, place: str) -> None:

@@ -8,24 +8,31 @@ from torch import Tensor, nn
 
 from thirtytwo.errors import UserError
 from thirtytwo.models import models
+from thirtytwo.models.network import Network
+from thirtytwo.spec import Spec
 
 
 class Classifier(nn.Module):
     """A network that takes images as they are: normalisation is part of the model and of its weights file.
 
     Args:
-        network: normalised images (B, C, H, W) -> logits (B, K).
+        network: what takes normalised images (B, C, H, W) and gives logits (B, K).
         mean: (C,), channel means of the training images, in 0..1, or what pretrained weights expect. With three of them
             a grey image becomes RGB.
         std: (C,), their standard deviations. A channel that never varies (0) is not scaled.
+
+    Attributes:
+        network: the module alone, under whose name its weights are kept (``network.0.weight``).
+        described: the network that it belongs to. A deep copy describes its own module.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, network: Network, mean: Tensor, std: Tensor) -> None:
         super().__init__()
-        self.network = network
+        self.network = network.module
+        self.described = network
         self.register_buffer("mean", mean.float())
         self.register_buffer("std", torch.where(std > 0, std, 1).float())
 
@@ -35,12 +42,13 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images in 0..1, float (B, C, H, W)."""
-        return self.network(self.normalise(images))
+        logits: Tensor = self.network(self.normalise(images))
+        return logits
 
 
 def build_network(
     spec: str, channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...] = ()
-) -> nn.Module:
+) -> Network:
     """Build the model that ``spec`` names, for classes called ``labels``, and try it on a black image.
 
     Raises:
@@ -48,14 +56,14 @@ def build_network(
     """
     height, width = size
     try:
-        network = models.build(spec, channels=channels, classes=classes, size=size, labels=labels)
-        with evaluating(network), torch.no_grad():
-            logits = network(torch.zeros(1, channels_of(network, channels), *size))
+        network = Network.of(models.build(spec, channels=channels, classes=classes, size=size, labels=labels))
+        with evaluating(network.module), torch.no_grad():
+            logits = network.module(torch.zeros(1, network.channels(channels), *size))
     except (RuntimeError, ValueError, AssertionError) as error:
         if "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError):
             raise UserError(f"model '{spec}' needs more memory than there is: make it smaller") from None
         remedy = "set data.size=32" if min(size) < 32 else "choose another data.size or another model"
-        if "/" in spec.partition("(")[0] and not spec.startswith("run:"):
+        if Spec.parse(spec).foreign:
             remedy = "let it see larger images, such as input=224"
         reason = str(error).partition("\n")[0].rstrip(". ")
         raise UserError(
@@ -68,12 +76,6 @@ def build_network(
             f"not (1, {classes}): it must return logits (B, classes)"
         )
     return network
-
-
-def channels_of(network: nn.Module, channels: int) -> int:
-    """Channels of the normalised images that ``network`` is given, where the images themselves have ``channels``."""
-    said = getattr(network, "normalisation", None)
-    return channels if said is None else len(said[0])
 
 
 @contextmanager

@@ -2,16 +2,18 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import requests
-from torch import nn
 
 from thirtytwo.errors import UserError, did_you_mean
-from thirtytwo.models import models, pretrained, weights
-from thirtytwo.models.adapt import Normalisation, adaptable
+from thirtytwo.models import models, pretrained
+from thirtytwo.models.adapt import adaptable
+from thirtytwo.models.network import Network
+from thirtytwo.models.weights.fit import require_finite, require_floats
 
 SHA256_DIGITS = 64
 
@@ -22,9 +24,9 @@ class TimmFamily:
 
     def names(self) -> list[str]:
         """All of its networks, without the tags that tell sets of weights apart."""
-        return _timm().list_models()
+        return list(_timm().list_models())
 
-    def get(self, name: str) -> Callable[..., nn.Module]:
+    def get(self, name: str) -> Callable[..., Network]:
         """The factory of one network. Raises KeyError for a name that timm does not know."""
         if not _timm().is_model(name):
             raise KeyError(name)
@@ -39,7 +41,7 @@ def _timm() -> Any:
     return timm
 
 
-def _factory(name: str) -> Callable[..., nn.Module]:
+def _factory(name: str) -> Callable[..., Network]:
     network = adaptable(f"timm/{name}", partial(_build, name), partial(_trained_at, name))
     tags = ", ".join(_tags(name))
     network.__doc__ = f"timm's, with weights {tags}" if tags else "timm's, without weights"
@@ -77,10 +79,8 @@ def _tags(name: str) -> list[str]:
     return _all_tags().get(name, [])
 
 
-def _build(
-    name: str, classes: int, size: tuple[int, int], published: bool, wanted: str
-) -> tuple[nn.Module, Normalisation | None]:
-    """The network for images of ``size`` (a transformer's positions are resized), and what its weights expect."""
+def _build(name: str, classes: int, size: tuple[int, int], published: bool, wanted: str) -> Network:
+    """The network for images of ``size``, to which a transformer's positions are resized."""
     timm, file, full = _timm(), Path(wanted) if pretrained.is_file(wanted) else None, _full(name, wanted)
     default = timm.get_pretrained_cfg(full)
     settings: dict[str, Any] = {"num_classes": classes, "in_chans": 3}
@@ -93,10 +93,8 @@ def _build(
             )
         file = _from_hub(full, default) if default.hf_hub_id else pretrained.from_torchs_cache(full, default.url)
     if file is None:
-        return _with_head_names(timm.create_model(full, **settings)), None
-    network, given = _from_file(full, settings, file)
-    expected: Any = network.pretrained_cfg
-    return network, given or pretrained.normalisation(expected["mean"], expected["std"])
+        return _network(timm.create_model(full, **settings))
+    return _from_file(full, settings, file)
 
 
 def _from_hub(full: str, default: Any) -> Path:
@@ -124,24 +122,24 @@ def _from_hub(full: str, default: Any) -> Path:
         ) from None
     blob = Path(file).resolve()  # where links are possible, a large file lies under its sha256
     if len(blob.name) == SHA256_DIGITS:
-        pretrained.require_hash(blob, blob.name)
+        pretrained.require_hash(blob, pretrained.sha256_of(blob), blob.name)
     return Path(file)
 
 
-def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Module, Normalisation | None]:
+def _from_file(full: str, settings: dict[str, Any], file: Path) -> Network:
     """With a file's weights, which timm itself brings to this version's names and this input's size.
 
     timm leaves out in silence what does not fit, unless the number of classes is that of the weights: so the head's
     tensors are the new network's own. Raises UserError for what is another network's.
     """
     found = pretrained.read(file)
-    weights.require_finite(found.tensors, file)
-    fresh = _with_head_names(_timm().create_model(full, **settings))
-    weights.require_floats(found.tensors, fresh.state_dict(), file)
+    require_finite(found.tensors, file)
+    fresh = _network(_timm().create_model(full, **settings))
+    require_floats(found.tensors, fresh.module.state_dict(), file)
     own = pretrained.head_of(fresh)
     overlay = {"state_dict": {**found.tensors, **own}, "num_classes": settings["num_classes"], "label_offset": 0}
     try:
-        network = _timm().create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
+        module = _timm().create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
     except (RuntimeError, KeyError, IndexError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         own_size = _timm().get_pretrained_cfg(full)
@@ -149,13 +147,13 @@ def _from_file(full: str, settings: dict[str, Any], file: Path) -> tuple[nn.Modu
         raise UserError(
             f"{file}: does not fit timm/{full} ({reason}): name the network that it belongs to{remedy}"
         ) from None
-    del network.pretrained_cfg["state_dict"]
-    network.origin = found.origin
-    return _with_head_names(network), found.normalisation
+    expected = module.pretrained_cfg
+    del expected["state_dict"]
+    given = found.normalisation or pretrained.normalisation(expected["mean"], expected["std"])
+    return replace(_network(module), normalisation=given, origin=found.origin)
 
 
-def _with_head_names(network: nn.Module) -> nn.Module:
-    """What timm's own description calls the classifiers, for `thirtytwo.models.stages`."""
-    names = network.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr, operator]
-    network.head_names = (names,) if isinstance(names, str) else tuple(names)  # type: ignore[assignment]
-    return network
+def _network(module: Any) -> Network:
+    """With what timm's own description calls the classifiers."""
+    names = module.pretrained_cfg.get("classifier") or ()
+    return Network(module, head_names=(names,) if isinstance(names, str) else tuple(names))

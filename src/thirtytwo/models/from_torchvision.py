@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
-from thirtytwo.models.adapt import Normalisation, adaptable
+from thirtytwo.models.adapt import adaptable
+from thirtytwo.models.network import Network
 
 SETTINGS: dict[str, dict[str, Any]] = {
     # Second classifiers, which would make a tuple of the output. Their weights' input is rescaled inside the network.
@@ -30,9 +31,9 @@ class TorchvisionFamily:
         """The networks for classifying pictures, without those for detection, segmentation and video."""
         from torchvision import models as theirs
 
-        return theirs.list_models(module=theirs)
+        return list(theirs.list_models(module=theirs))
 
-    def get(self, name: str) -> Callable[..., nn.Module]:
+    def get(self, name: str) -> Callable[..., Network]:
         """The factory of one network. Raises KeyError for a name that torchvision does not know."""
         if name not in self.names():
             raise KeyError(name)
@@ -42,12 +43,10 @@ class TorchvisionFamily:
         return _factory(name, published)
 
 
-def _factory(name: str, published: Any) -> Callable[..., nn.Module]:
-    def build(
-        classes: int, size: tuple[int, int], pretrained: bool, weights: str
-    ) -> tuple[nn.Module, Normalisation | None]:
+def _factory(name: str, published: Any) -> Callable[..., Network]:
+    def build(classes: int, size: tuple[int, int], pretrained: bool, weights: str) -> Network:
         built = _build(name, classes, size)
-        return built, _load(name, built, published, weights) if pretrained or weights else None
+        return _loaded(name, built, published, weights) if pretrained or weights else Network(built)
 
     def trained_at(weights: str) -> int:
         return int(_entry(name, published, weights).transforms().crop_size[0])
@@ -66,24 +65,27 @@ def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
         settings["image_size"] = size[0]
     elif name.startswith("maxvit"):
         settings["input_size"] = size
-    network = get_model(name, weights=None, num_classes=classes, **settings)
+    network: nn.Module = get_model(name, weights=None, num_classes=classes, **settings)
     if isinstance(network, MNASNet):
         # It refuses state dicts without a version, which none but torch.save's own keep.
         network._load_from_state_dict = partial(nn.Module._load_from_state_dict, network)
     return network
 
 
-def _load(name: str, network: nn.Module, published: Any, wanted: str) -> Normalisation:
-    """Put weights into ``network``: a file's, those called ``wanted``, or the best that torchvision has."""
+def _loaded(name: str, module: nn.Module, published: Any, wanted: str) -> Network:
+    """The network with weights: a file's, those called ``wanted``, or the best that torchvision has."""
     spec, entry = f"torchvision/{name}", _entry(name, published, wanted)
     file = Path(wanted) if pretrained.is_file(wanted) else pretrained.from_torchs_cache(spec, entry.url)
     found = pretrained.read(file)
-    if file.name in {each.url.rpartition("/")[2] for each in published}:
-        pretrained.require_hash_in_name(file, found.origin["weights_sha256"])
-    pretrained.put(_named(name, found.tensors, network), network, spec, file)
-    network.origin = found.origin  # type: ignore[assignment]
+    said = pretrained.hash_in_name(file)
+    if said and file.name in {each.url.rpartition("/")[2] for each in published}:
+        remedy = "fetch it again, or give it another name"
+        pretrained.require_hash(file, found.origin.weights_sha256, said, remedy)
     transforms = entry.transforms()
-    return found.normalisation or pretrained.normalisation(transforms.mean, transforms.std)
+    given = found.normalisation or pretrained.normalisation(transforms.mean, transforms.std)
+    network = Network(module, normalisation=given, origin=found.origin)
+    pretrained.put(_named(name, found.tensors, module), network, spec, file)
+    return network
 
 
 def _entry(name: str, published: Any, wanted: str) -> Any:

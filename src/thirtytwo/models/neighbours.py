@@ -46,7 +46,7 @@ class Neighbours(nn.Module):
         maps = x.ndim == 4
         with torch.autocast(x.device.type, enabled=False):
             wanted = normalize(x.float().mean((2, 3)) if maps else x.float())
-            logits = torch.cat([self._vote(block) for block in wanted.split(BLOCK)])
+            logits = torch.cat([self._vote(block) for block in torch.split(wanted, BLOCK)])
         return logits[..., None, None] if maps else logits
 
     def _vote(self, wanted: Tensor) -> Tensor:

@@ -143,4 +143,4 @@ def _pairs(channels: int, widths: tuple[int, ...], dropout: float = 0.0) -> Iter
 @torch.no_grad()
 def _outputs(features: nn.Module, channels: int, size: tuple[int, int]) -> int:
     with evaluating(features):  # one black image must not count in batch norm's statistics
-        return features(torch.zeros(1, channels, *size)).shape[1]
+        return len(features(torch.zeros(1, channels, *size))[0])

@@ -9,12 +9,13 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thirtytwo.errors import UserError
-from thirtytwo.models import weights
-from thirtytwo.models.adapt import Normalisation
+from thirtytwo.models.network import Network, Normalisation, Origin
 from thirtytwo.models.stages import heads
+from thirtytwo.models.weights import file as weights
+from thirtytwo.models.weights.fit import fitted
 from thirtytwo.paths import as_path
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
@@ -22,8 +23,8 @@ HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
 
 
 def is_file(text: str) -> bool:
-    """Whether ``weights=text`` names a file rather than one of a package's own sets of weights."""
-    return Path(text).suffix.lower() in weights.PTH + weights.SAFETENSORS or "/" in text
+    """Whether ``weights=text`` names a file rather than one of a package's own sets of weights, which have no dots."""
+    return bool(Path(text).suffix) or "/" in text
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Published:
     Attributes:
         tensors: its state dict.
         normalisation: what a card beside it tells; None where there is none.
-        origin: where it lies and its sha256, for `origin` of a network.
+        origin: where it lies, and its sha256.
     """
 
     tensors: dict[str, Tensor]
     normalisation: Normalisation | None
-    origin: dict[str, str]
+    origin: Origin
 
 
 def read(file: Path) -> Published:
@@ -49,10 +50,10 @@ def read(file: Path) -> Published:
     return Published(stored.tensors, given, origin(file, stored.sha256))
 
 
-def origin(path: Path, sha256: str) -> dict[str, str]:
-    """What a run writes down of the weights that its network began with: the file or run, and their hash."""
+def origin(path: Path, sha256: str) -> Origin:
+    """Of weights from a file or a run at ``path``, as the user names it, with their sha256."""
     # Links are not followed: what they point to, in a hub's cache, has no suffix.
-    return {"weights": str(as_path(path).absolute()), "weights_sha256": sha256}
+    return Origin(str(as_path(path).absolute()), sha256)
 
 
 def from_torchs_cache(spec: str, url: str) -> Path:
@@ -61,12 +62,12 @@ def from_torchs_cache(spec: str, url: str) -> Path:
     Raises UserError that says which file to put where when it cannot be downloaded.
     """
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    weights.suffix(file)
-    said = HASH_IN_NAME.search(file.name)
+    weights.format_of(file)
+    said = hash_in_name(file)
     if not file.is_file():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(file), said and said[1], progress=sys.stderr.isatty())
+            torch.hub.download_url_to_file(url, str(file), said, progress=sys.stderr.isatty())
         except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors
             # A plain URLError wraps what went wrong on the way to the server.
             reason = str(error.reason if type(error) is URLError else error).partition("\n")[0]
@@ -75,47 +76,47 @@ def from_torchs_cache(spec: str, url: str) -> Path:
                 f"{file.parent} (TORCH_HOME moves that folder), or name it in the model, \"{spec}(weights='FILE')\""
             ) from None
     if said:
-        require_hash(file, said[1])
+        require_hash(file, sha256_of(file), said)
     return file
 
 
-def require_hash_in_name(file: Path, sha256: str) -> None:
-    """Raises UserError unless a published file's sha256 begins with the hex digits in its name, if it has any."""
-    said = HASH_IN_NAME.search(file.name)
-    if said and not sha256.startswith(said[1]):
-        raise UserError(
-            f"{file}: damaged, or another file: its sha256 begins with {sha256[:8]}, not {said[1][:8]} as its name "
-            "says: fetch it again, or give it another name"
-        )
+def hash_in_name(file: Path) -> str | None:
+    """The hex digits in a published file's name with which its sha256 begins, if there are any."""
+    found = HASH_IN_NAME.search(file.name)
+    return found[1] if found else None
 
 
-def require_hash(file: Path, begin: str) -> None:
-    """Raises UserError unless the file's sha256 begins with ``begin``, hex digits."""
+def sha256_of(file: Path) -> str:
+    """Hex digest of a file, a block at a time."""
     with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if not digest.startswith(begin):
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def require_hash(file: Path, sha256: str, begin: str, remedy: str = "delete it, and it is downloaded again") -> None:
+    """Raises UserError, which tells the ``remedy``, unless a file's ``sha256`` begins with the digits in its name."""
+    if not sha256.startswith(begin):
         raise UserError(
-            f"{file}: damaged, or another file: its sha256 begins with {digest[:8]}, not {begin[:8]} as its name "
-            "says: delete it, and it is downloaded again"
+            f"{file}: damaged, or another file: its sha256 begins with {sha256[:8]}, not {begin[:8]} as its name says: "
+            f"{remedy}"
         )
 
 
-def put(tensors: Mapping[str, Tensor], network: nn.Module, spec: str, file: Path, *, with_head: bool = False) -> None:
+def put(tensors: Mapping[str, Tensor], network: Network, spec: str, file: Path, *, with_head: bool = False) -> None:
     """Load ``tensors`` into ``network``: all but the head, which keeps its first values, or ``with_head`` if it fits.
 
     Raises UserError when they are another network's, or not finite.
     """
-    own, head = network.state_dict(), head_of(network)
+    own, head = network.module.state_dict(), head_of(network)
     if with_head and all(name in tensors and tensors[name].shape == tensor.shape for name, tensor in head.items()):
         head = {}
-    own.update(weights.fitted({**tensors, **head}, network, spec, file))
-    network.load_state_dict(own)
+    own.update(fitted({**tensors, **head}, network.module, spec, file))
+    network.module.load_state_dict(own)
 
 
-def head_of(network: nn.Module) -> dict[str, Tensor]:
+def head_of(network: Network) -> dict[str, Tensor]:
     """The part of the network's state dict that belongs to its head."""
     inside = tuple(f"{head}." for head in heads(network))
-    return {name: tensor for name, tensor in network.state_dict().items() if name.startswith(inside)}
+    return {name: tensor for name, tensor in network.module.state_dict().items() if name.startswith(inside)}
 
 
 def normalisation(mean: list[float] | tuple[float, ...], std: list[float] | tuple[float, ...]) -> Normalisation:

@@ -38,7 +38,7 @@ def _resnet(block: Any, layers: list[int], channels: int, classes: int) -> nn.Mo
     """torchvision's network (and its Kaiming initialisation), which has a 7x7 stem for 224 x 224 images, adapted."""
     from torchvision.models.resnet import ResNet
 
-    network = ResNet(block, layers, num_classes=classes)
+    network: nn.Module = ResNet(block, layers, num_classes=classes)
     network.conv1 = _conv3x3(channels, 64)
     network.maxpool = nn.Identity()
     return network
@@ -100,7 +100,8 @@ class _WideBlock(nn.Module):
         activated = F.relu(self.norm1(x))
         shortcut = x if self.shortcut is None else self.shortcut(activated)
         hidden = F.relu(self.norm2(self.conv1(activated)))
-        return shortcut + self.conv2(self.dropout(hidden))
+        added: Tensor = shortcut + self.conv2(self.dropout(hidden))
+        return added
 
 
 def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

@@ -13,36 +13,46 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thirtytwo.models import models
+from thirtytwo.models.network import Network
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
+_Activation = Literal["gelu", "relu", "silu"]
 _Width = Annotated[int, Field(ge=1)]
 
 
-@models.register_as("speednet")
-class SpeedNet(nn.Module):
+@models.register
+def speednet(
+    channels: int,
+    classes: int,
+    widths: tuple[_Width, _Width, _Width] = (64, 256, 256),
+    activation: _Activation = "gelu",
+    convs: Literal[2, 3] = 2,
+    whiten_bias_epochs: Annotated[float, Field(gt=0)] = 3.0,
+) -> Network:
     """The speedruns' network (arXiv 2404.00498): whitening, three groups of convolutions, a linear head.
 
     1.97 M parameters at the default widths, which are airbench94's. airbench95 is ``widths=(128, 384, 384)``,
     airbench96 ``widths=(128, 384, 512), convs=3`` with 9.92 M. Takes images of at least 2 x 2 pixels.
 
     Args:
+        channels: of the images.
+        classes: to tell apart.
         widths: filters of the three groups.
         activation: after the whitening and after each norm.
         convs: convolutions in a group; with 3, the last two have a residual connection around them.
         whiten_bias_epochs: the whitening's biases are trained until this epoch.
     """
+    module = SpeedNet(channels, classes, widths, activation, convs)
+    return Network(module, initialise=module.initialise, trained_epochs={"whiten.bias": whiten_bias_epochs})
+
+
+class SpeedNet(nn.Module):
+    """The layers of `speednet`, whose arguments it takes."""
 
     def __init__(
-        self,
-        channels: int,
-        classes: int,
-        widths: tuple[_Width, _Width, _Width] = (64, 256, 256),
-        activation: Literal["gelu", "relu", "silu"] = "gelu",
-        convs: Literal[2, 3] = 2,
-        whiten_bias_epochs: Annotated[float, Field(gt=0)] = 3.0,
+        self, channels: int, classes: int, widths: tuple[int, int, int], activation: _Activation, convs: Literal[2, 3]
     ) -> None:
         super().__init__()
-        self.trained_epochs = {"whiten.bias": whiten_bias_epochs}
         patch = channels * 2 * 2
         self.whiten = nn.Conv2d(channels, 2 * patch, 2)
         self.whiten.weight.requires_grad = False
@@ -59,7 +69,8 @@ class SpeedNet(nn.Module):
         """Logits (B, classes) of normalised images (B, channels, H, W)."""
         x = self.groups(self.act(self.whiten(x)))
         x = F.max_pool2d(x, x.shape[-2:]).flatten(1)
-        return self.head(x)
+        logits: Tensor = self.head(x)
+        return logits
 
     @torch.no_grad()
     def initialise(self, images: Tensor) -> None:
@@ -81,14 +92,14 @@ def whitening(images: Tensor, kernel: tuple[int, ...] = (2, 2), eps: float = 5e-
     count = 0
     total = torch.zeros(inputs, dtype=torch.float64, device=images.device)
     products = torch.zeros(inputs, inputs, dtype=torch.float64, device=images.device)
-    for block in images.split(500):
+    for block in torch.split(images, 500):
         patches = F.unfold(block.double(), kernel).transpose(1, 2).reshape(-1, inputs)
         count += len(patches)
         total += patches.sum(0)
         products += patches.T @ patches
     mean = total / count
     eigenvalues, eigenvectors = torch.linalg.eigh(products / count - mean.outer(mean))
-    filters = eigenvectors.T / (eigenvalues.clamp(min=0) + eps).sqrt()[:, None]
+    filters: Tensor = eigenvectors.T / (eigenvalues.clamp(min=0) + eps).sqrt()[:, None]
     return filters.flip(0).reshape(inputs, channels, *kernel).to(images.dtype)
 
 
@@ -144,7 +155,8 @@ class _MaxPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         kernel = [min(2, n) for n in x.shape[-2:]]
         if x.device.type == "cpu" and x.requires_grad:
-            return _LeanMaxPool.apply(x, kernel)
+            pooled: Tensor = _LeanMaxPool.apply(x, kernel)
+            return pooled
         return F.max_pool2d(x, kernel)
 
 
@@ -163,6 +175,7 @@ class _LeanMaxPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: list[int]) -> Tensor:
+        pooled: Tensor
         pooled, indices = torch.ops.aten.max_pool2d_with_indices(x, kernel, kernel)
         small = torch.int16 if x.shape[-2] * x.shape[-1] < 2**15 else torch.int64
         ctx.save_for_backward(indices.to(small))

@@ -8,6 +8,7 @@ from math import inf
 from torch import nn
 
 from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.models.network import Network
 
 TRUNKS = ("encoder", "features", "blocks", "layers", "stages", "trunk_output", "levels", "groups")
 """Parts that hold a network's stages, as torchvision and timm call them: they are opened one level."""
@@ -16,28 +17,27 @@ Since = Mapping[str, float]
 """The epoch from which on a frozen parameter, by name, is trained; infinity where it never is."""
 
 
-def heads(network: nn.Module) -> tuple[str, ...]:
+def heads(network: Network) -> tuple[str, ...]:
     """Names of the modules that give the logits: by default the last linear layer or convolution."""
-    said = getattr(network, "head_names", None)
-    if said:
-        return tuple(said)
+    if network.head_names:
+        return network.head_names
     for kind in (nn.Linear, nn.Conv2d):
-        found = [name for name, module in network.named_modules() if isinstance(module, kind)]
+        found = [name for name, module in network.module.named_modules() if isinstance(module, kind)]
         if found:
             return (found[-1],)
     return ()
 
 
-def stages(network: nn.Module) -> dict[str, tuple[str, ...]]:
+def stages(network: Network) -> dict[str, tuple[str, ...]]:
     """The network's parts that hold parameters, in the order in which they are defined, with the names of these.
 
     A stage is a top-level part (``layer4``) or one of a trunk's (``features.28``). The head alone is the last stage.
     Parameters that belong to no part (a transformer's positions) are the first stage's.
     """
     ends = heads(network)
-    parts = [*_parts(network, "", ends), *ends[:1]] or ["parameters"]
+    parts = [*_parts(network.module, "", ends), *ends[:1]] or ["parameters"]
     found: dict[str, list[str]] = {part: [] for part in parts}
-    for name, _ in network.named_parameters():
+    for name, _ in network.module.named_parameters():
         if any(name.startswith(f"{end}.") for end in ends):
             found[ends[0]].append(name)
         else:
@@ -45,13 +45,13 @@ def stages(network: nn.Module) -> dict[str, tuple[str, ...]]:
     return {part: tuple(names) for part, names in found.items() if names}
 
 
-def distances(network: nn.Module) -> dict[str, int]:
+def distances(network: Network) -> dict[str, int]:
     """How many stages lie between each parameter, by name, and the head, whose own distance is 0."""
     ordered = [*stages(network).values()]
     return {name: len(ordered) - 1 - i for i, names in enumerate(ordered) for name in names}
 
 
-def plan(network: nn.Module, freeze: str, unfreeze_every: float | None = None) -> dict[str, float]:
+def plan(network: Network, freeze: str, unfreeze_every: float | None = None) -> dict[str, float]:
     """Which parameters ``freeze`` freezes, and when each of them is trained.
 
     Args:
@@ -64,7 +64,7 @@ def plan(network: nn.Module, freeze: str, unfreeze_every: float | None = None) -
     """
     parts = stages(network)
     chosen = _chosen(network, parts, freeze)
-    trainable = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    trainable = {name for name, parameter in network.module.named_parameters() if parameter.requires_grad}
     frozen = chosen & trainable
     if frozen == trainable:
         raise UserError(f"train.freeze={freeze}: leaves nothing to be trained: freeze less")
@@ -83,12 +83,13 @@ class Freeze:
     keeps its statistics and dropout does nothing. Where the head alone is trained, so is everything else.
     """
 
-    def __init__(self, network: nn.Module, since: Since) -> None:
-        self.network = network
+    def __init__(self, network: Network, since: Since) -> None:
+        self.module = network.module
         self.since = since
-        self._parameters = {name: parameter for name, parameter in network.named_parameters() if name in since}
+        parameters = dict(network.module.named_parameters())
+        self._parameters = {name: parameter for name, parameter in parameters.items() if name in since}
         ends = heads(network)
-        trained = {name for name, each in network.named_parameters() if each.requires_grad and since.get(name) != inf}
+        trained = {name for name, each in parameters.items() if each.requires_grad and since.get(name) != inf}
         inside = tuple(f"{end}." for end in ends)
         self.head_alone = bool(since) and all(name.startswith(inside) for name in trained)
         """Whether nothing but the head, of one module or more, is ever trained."""
@@ -103,9 +104,9 @@ class Freeze:
         if frozen != self._frozen:
             for name, parameter in self._parameters.items():
                 parameter.requires_grad_(name not in frozen)
-            self._still = tuple(_still(self.network)) if frozen else ()
+            self._still = tuple(_still(self.module)) if frozen else ()
             if self.probed:
-                self._still = tuple(self.network.modules())
+                self._still = tuple(self.module.modules())
             self._frozen = frozen
         for module in self._still:
             module.training = False
@@ -134,9 +135,9 @@ class Row:
         return now if self.since == inf else f"{now}, trained from epoch {self.since:g} on"
 
 
-def table(network: nn.Module, since: Since) -> list[Row]:
+def table(network: Network, since: Since) -> list[Row]:
     """What is trained of each stage, when the parameters in ``since`` are frozen."""
-    parameters = dict(network.named_parameters())
+    parameters = dict(network.module.named_parameters())
 
     def row(stage: str, names: tuple[str, ...]) -> Row:
         trained = [name for name in names if name not in since and parameters[name].requires_grad]
@@ -173,9 +174,9 @@ def _parts(module: nn.Module, prefix: str, ends: tuple[str, ...]) -> Iterator[st
             yield path
 
 
-def _chosen(network: nn.Module, parts: dict[str, tuple[str, ...]], freeze: str) -> set[str]:
+def _chosen(network: Network, parts: dict[str, tuple[str, ...]], freeze: str) -> set[str]:
     """Names of the parameters that ``freeze`` speaks of."""
-    names = [name for name, _ in network.named_parameters()]
+    names = [name for name, _ in network.module.named_parameters()]
     ordered = [*parts]
     if freeze == "none":
         return set()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from thirtytwo.models.classifier import evaluating
+from thirtytwo.models.network import Network
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,13 @@ class Summary:
     activation_bytes: int
 
 
-def summarise(network: nn.Module, channels: int, size: tuple[int, int]) -> Summary:
-    """Describe ``network`` by one forward pass of a black image (1, channels, *size) in eval mode.
+def summarise(network: Network, channels: int, size: tuple[int, int]) -> Summary:
+    """Describe ``network`` by one forward pass of a black image of ``channels`` and ``size`` (H, W) in eval mode.
 
     Weights, buffers, modes and random generators stay as they are.
     """
-    modules = {name: module for name, module in network.named_modules() if _is_layer(module)}
+    whole = network.module
+    modules = {name: module for name, module in whole.named_modules() if _is_layer(module)}
     names = {module: name for name, module in modules.items()}
     outputs: dict[str, tuple[int, ...]] = {}
 
@@ -66,16 +68,16 @@ def summarise(network: nn.Module, channels: int, size: tuple[int, int]) -> Summa
             outputs.setdefault(names[module], tuple(output.shape[1:]))
 
     hooks = [module.register_forward_hook(note) for module in modules.values()]
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    device = next((parameter.device for parameter in whole.parameters()), torch.device("cpu"))
     counter = FlopCounterMode(display=False)
     try:
-        with evaluating(network), torch.no_grad(), counter:
-            network(torch.zeros(1, channels, *size, device=device))
+        with evaluating(whole), torch.no_grad(), counter:
+            whole(torch.zeros(1, network.channels(channels), *size, device=device))
     finally:
         for hook in hooks:
             hook.remove()
     flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
-    root = type(network).__name__
+    root = type(whole).__name__
 
     def row(name: str) -> Row:
         own = list(modules[name].parameters(recurse=False))
@@ -88,13 +90,13 @@ def summarise(network: nn.Module, channels: int, size: tuple[int, int]) -> Summa
             mflop=flops.get(f"{root}.{name}" if name else root, 0) / 1e6,
         )
 
-    parameters = list(network.parameters())
+    parameters = list(whole.parameters())
     return Summary(
         rows=tuple(row(name) for name in [*outputs, *(name for name in modules if name not in outputs)]),
         parameters=_count(parameters),
         trainable=_count([parameter for parameter in parameters if parameter.requires_grad]),
         mflop=counter.get_total_flops() / 1e6,
-        parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values()),
+        parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in whole.state_dict().values()),
         activation_bytes=sum(4 * torch.Size(shape).numel() for shape in outputs.values()),
     )
 

@@ -20,7 +20,7 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
     Returns:
         bf16 (M, N).
     """
-    x = matrix.bfloat16()
+    x: Tensor = matrix.bfloat16()
     x = x / (x.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     if tall:

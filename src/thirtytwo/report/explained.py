@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from thirtytwo.evaluation.estimate import quantity
-from thirtytwo.explain.explanation import Explanation
+from thirtytwo.explain import Explanation
 from thirtytwo.figures import canvas, pictures
 from thirtytwo.files import write_atomic
 
@@ -21,30 +23,29 @@ class Explained:
 
     Attributes:
         names: of the pictures.
+        images: the pictures as the network took them, uint8 (C, H, W) each.
         said: the most probable classes of each with their probabilities, most probable first.
         truths: the true class of each, where it is known.
-        explanations: what the network makes of each.
+        explanations: of each, all of one kind.
     """
 
     names: Sequence[str]
+    images: Sequence[np.ndarray]
     said: Sequence[Sequence[tuple[str, float]]]
     truths: Sequence[str | None]
     explanations: Sequence[Explanation]
 
     @cached_property
     def figures(self) -> "dict[str, Figure]":
-        """``predictions``; and where the network has convolutions, ``<picture>-layers`` for each, and ``filters``."""
-        images = [explanation.picture for explanation in self.explanations]
+        """``predictions``, then ``<picture>-<figure>`` for each picture's figures, then those of the network."""
         titles = [Path(name).name for name in self.names]
-        drawn = {"predictions": pictures.prediction_panel(images, titles, self.said, self.truths)}
-        for name, title, said, explanation in zip(self.names, titles, self.said, self.explanations, strict=True):
-            if explanation.layers:
-                label, share = said[0]
-                heading = f"{canvas.short(title, 50)}: {canvas.short(label)} {quantity(share)}"
-                drawn[_unused(f"{Path(name).stem}-layers", drawn)] = pictures.feature_maps(explanation, heading)
-        if len(self.explanations[0].filters):
-            drawn["filters"] = pictures.filters(self.explanations[0].filters)
-        return drawn
+        drawn = {"predictions": pictures.prediction_panel(self.images, titles, self.said, self.truths)}
+        for name, title, said, truth, explanation in zip(
+            self.names, titles, self.said, self.truths, self.explanations, strict=True
+        ):
+            for kind, drawing in explanation.figures(heading(title, said[0], truth)).items():
+                drawn[_unused(f"{Path(name).stem}-{kind}", drawn)] = drawing.figure
+        return drawn | {name: drawing.figure for name, drawing in self.explanations[0].network_figures().items()}
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write each figure as a PNG file into ``folder``, which is made; their paths."""
@@ -61,6 +62,19 @@ class Explained:
 
     def _repr_html_(self) -> str:
         return "".join(f"{canvas.img(figure, name)}<br>" for name, figure in self.figures.items())
+
+
+def heading(name: str, said: tuple[str, float], truth: str | None) -> str:
+    """``seven.png: called 7 with 99.1 %``, or ``val #712: 7, called 1 with 60.3 %`` where the true class is known.
+
+    Args:
+        name: the picture's.
+        said: the most probable class and its probability.
+        truth: the true class.
+    """
+    label, share = said
+    known = "" if truth is None else f"{canvas.short(truth)}, "
+    return f"{canvas.short(name, 50)}: {known}called {canvas.short(label)} with {quantity(share)}"
 
 
 def _unused(name: str, taken: "dict[str, Figure]") -> str:

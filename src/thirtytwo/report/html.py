@@ -11,9 +11,11 @@ import numpy as np
 from thirtytwo.evaluation.compare import p_text
 from thirtytwo.evaluation.estimate import number, quantity, titled
 from thirtytwo.evaluation.metrics import described
-from thirtytwo.explain.explanation import Explanation
+from thirtytwo.explain.explanation import LayerMaps
 from thirtytwo.figures import canvas, pictures, scores
+from thirtytwo.figures.canvas import Drawing
 from thirtytwo.files import write_atomic
+from thirtytwo.report.explained import heading
 from thirtytwo.report.view import Closeup, Curves, Picture, View, view
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored
@@ -153,20 +155,20 @@ def _header(seen: View) -> list[str]:
     return words
 
 
-def _figures(seen: View) -> dict[str, "tuple[Figure, str]"]:
-    """Every figure with what to read out in its place; without a text it is not drawn inline."""
+def _figures(seen: View) -> dict[str, Drawing]:
+    """Every figure by name; those without an alt text are files only, not drawn inline."""
     drawn = _curve_figures(seen.curves)
     if seen.closeup:
         drawn |= _closeup_figures(seen.closeup, seen.classes)
     if seen.explained:
         drawn |= _explained_figures(*seen.explained)
     if seen.training:
-        drawn["training-pictures"] = (
+        drawn["training-pictures"] = Drawing(
             _training_grid(*seen.training),
             f"training pictures: {', '.join(seen.training[1])}",
         )
     if counts := seen.data.get("class_counts"):
-        drawn["class-counts"] = (pictures.class_counts(counts, seen.classes), "")
+        drawn["class-counts"] = Drawing(pictures.class_counts(counts, seen.classes), "")
     return drawn
 
 
@@ -178,7 +180,7 @@ def _training_grid(images: np.ndarray, names: list[str]) -> "Figure":
     return pictures.sample_grid(images.reshape(-1, *images.shape[2:]), [title for row in rows for title in row], count)
 
 
-def _curve_figures(curves: Curves) -> dict[str, "tuple[Figure, str]"]:
+def _curve_figures(curves: Curves) -> dict[str, Drawing]:
     drawn = {}
     for what, lines in (
         ("loss", curves.loss),
@@ -188,34 +190,34 @@ def _curve_figures(curves: Curves) -> dict[str, "tuple[Figure, str]"]:
         measured = [line for line in lines if line.values]
         if measured:
             ends = ", ".join(f"{line.name} ends at {line.values[-1]:.4g}" for line in measured)
-            drawn[what.replace(" ", "-")] = (scores.curves(measured, what), f"{what} by epoch: {ends}")
+            drawn[what.replace(" ", "-")] = Drawing(scores.curves(measured, what), f"{what} by epoch: {ends}")
     return drawn
 
 
-def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, "tuple[Figure, str]"]:
+def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, Drawing]:
     split = close.scored.split
     drawn = {
-        "confusion": (
+        "confusion": Drawing(
             scores.confusion(close.confusion, classes),
             f"confusion matrix of {split}, {len(classes)} classes; the most frequent confusions are listed beside it",
         ),
-        "reliability": (
+        "reliability": Drawing(
             scores.reliability(close.bins, close.scored.n),
             f"accuracy by confidence on {split}; the calibration error is {close.scored.scores['ece'].quantity()}",
         ),
     }
     if close.worst:
-        drawn["classes"] = (
+        drawn["classes"] = Drawing(
             scores.class_bars(close.worst, close.scored.scores["accuracy"].value),
             f"recall and precision by class on {split}, lowest recall first; the table below has the figures",
         )
     for name, shown in (("wrong", close.wrong), ("right", close.right)):
         if shown:
             images = np.stack([picture.image for picture in shown])
-            drawn[name] = (pictures.sample_grid(images, [_title(picture) for picture in shown], 6), "")
+            drawn[name] = Drawing(pictures.sample_grid(images, [_title(picture) for picture in shown], 6), "")
     panel = [*close.wrong[:PANEL], *close.right[:PANEL]]
     if panel:
-        drawn["predictions"] = (
+        drawn["predictions"] = Drawing(
             pictures.prediction_panel(
                 [picture.image for picture in panel],
                 [f"{split} #{picture.id}, is {picture.truth}" for picture in panel],
@@ -227,18 +229,9 @@ def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, "tup
     return drawn
 
 
-def _explained_figures(picture: Picture, explanation: Explanation) -> dict[str, "tuple[Figure, str]"]:
-    drawn = {}
-    if len(explanation.filters):
-        count, channels, height, width = explanation.filters.shape
-        label = f"the weights of the first convolution's {count} filters, {channels} x {height} x {width}"
-        drawn["filters"] = (pictures.filters(explanation.filters), label)
-    if explanation.layers:
-        said = f"called {canvas.short(picture.predicted)} with {quantity(picture.probability)}"
-        title = f"val #{picture.id}: {canvas.short(picture.truth)}, {said}"
-        label = f"feature maps of {len(explanation.layers)} layers for one picture; {title}"
-        drawn["layers"] = (pictures.feature_maps(explanation, title), label)
-    return drawn
+def _explained_figures(picture: Picture, explanation: LayerMaps) -> dict[str, Drawing]:
+    said = (picture.predicted, picture.probability)
+    return explanation.network_figures() | explanation.figures(heading(f"val #{picture.id}", said, picture.truth))
 
 
 def _title(picture: Picture) -> str:

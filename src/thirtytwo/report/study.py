@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,14 +13,12 @@ from thirtytwo.evaluation.metrics import ImageMetric, confusion, image_metric, r
 from thirtytwo.evaluation.statistics import Statistic, of_runs, statistics
 from thirtytwo.figures import canvas, pictures, scores
 from thirtytwo.figures import studies as figures
+from thirtytwo.figures.canvas import Drawing
 from thirtytwo.figures.studies import ArmCurves
 from thirtytwo.files import write_atomic
 from thirtytwo.report.html import environment
 from thirtytwo.report.view import Pair, of_plan, pairs
 from thirtytwo.study.folder import StudyFolder, Trial
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,26 +219,26 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
     return sentences
 
 
-def _figures(seen: StudyView) -> dict[str, "tuple[Figure, str]"]:
+def _figures(seen: StudyView) -> dict[str, Drawing]:
     drawn = {}
     if seen.rows:
-        drawn["means"] = (
+        drawn["means"] = Drawing(
             figures.means(seen.rows, seen.metric),
             f"{seen.metric.title} on {seen.split} by arm; the table has the figures",
         )
         best = seen.confusion[seen.best.name]
-        drawn["classes"] = (
+        drawn["classes"] = Drawing(
             figures.class_recalls(
                 list(seen.confusion), seen.classes, np.stack([*map(recalls, seen.confusion.values())])
             ),
             f"recall of each class on {seen.split}, a row an arm",
         )
-        drawn["confusion"] = (
+        drawn["confusion"] = Drawing(
             scores.confusion(best, seen.classes),
             f"confusion matrix of {seen.best.name} on {seen.split}, all its runs together",
         )
     if seen.comparisons:
-        drawn["differences"] = (
+        drawn["differences"] = Drawing(
             figures.differences(seen.rows, seen.metric),
             f"difference of {seen.metric.title} on {seen.split} by arm; the table has the figures",
         )
@@ -250,12 +248,12 @@ def _figures(seen: StudyView) -> dict[str, "tuple[Figure, str]"]:
             title for arm in ("as it is", *by_arm) for title in (canvas.short(arm, 24), *[""] * (len(images) - 1))
         ]
         shown = np.concatenate([images, *by_arm.values()])
-        drawn["previews"] = (pictures.sample_grid(shown, titles, len(images)), "training pictures, a row an arm")
+        drawn["previews"] = Drawing(pictures.sample_grid(shown, titles, len(images)), "training pictures, a row an arm")
     if seen.curves:
         first = next(iter(seen.overrides))
-        drawn["curves"] = (
+        drawn["curves"] = Drawing(
             figures.arm_curves(seen.curves, first, "accuracy"),
             "accuracy on val by epoch, a plot an arm",
         )
-        drawn["losses"] = (figures.arm_curves(seen.curves, first, "loss"), "loss on val by epoch, a plot an arm")
+        drawn["losses"] = Drawing(figures.arm_curves(seen.curves, first, "loss"), "loss on val by epoch, a plot an arm")
     return drawn

@@ -10,7 +10,7 @@ from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate, wilson
 from thirtytwo.evaluation.metrics import ClassScores, ReliabilityBin
 from thirtytwo.evaluation.predictions import Predictions
-from thirtytwo.explain.explanation import Explanation
+from thirtytwo.explain.explanation import LayerMaps
 from thirtytwo.figures.scores import Curve
 from thirtytwo.records import CUT_FROM_TEST
 from thirtytwo.runs.lineage import said
@@ -114,7 +114,7 @@ class View:
     scored: list[Scored]
     latest: Estimate | None
     closeup: Closeup | None
-    explained: tuple[Picture, Explanation] | None
+    explained: tuple[Picture, LayerMaps] | None
     curves: Curves
     training: tuple[np.ndarray, list[str]] | None
     looks: list[dict[str, Any]]
@@ -150,7 +150,7 @@ def view(run: Run) -> View:
     )
 
 
-def explained(run: Run, top: int = CLASSES_SHOWN) -> tuple[Picture, Explanation] | None:
+def explained(run: Run, top: int = CLASSES_SHOWN) -> tuple[Picture, LayerMaps] | None:
     """The picture of val of which a run keeps what each layer made, with ``top`` classes; None where it keeps none."""
     stored, scored = run.explanation(), run.predictions("val")
     if stored is None or scored is None:

@@ -17,7 +17,7 @@ from thirtytwo.recipe import Recipe
 def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> dict[str, Any]:
     """The card of a model that was made for images like these: what its weights need to be used."""
     return {
-        "model": getattr(model.network, "architecture", recipe.model),
+        "model": model.described.architecture or recipe.model,
         "channels": len(model.mean),
         "size": list(images.size),
         "classes": list(images.classes),
@@ -38,7 +38,7 @@ def classifier_for(card: Mapping[str, Any]) -> Classifier:
     if kept := card.get("neighbours"):
         try:
             layer = Neighbours(kept["k"], kept["images"], kept["features"], len(card["classes"]))
-            put_head(network, kept["head"], layer)
+            put_head(network.module, kept["head"], layer)
         except (AttributeError, RuntimeError):
             raise UserError(f"model.json: its neighbours do not fit {card['model']}: restore it") from None
     return Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))

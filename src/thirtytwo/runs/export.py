@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation.predict import logits
 from thirtytwo.files import sha256, write_atomic
-from thirtytwo.models import weights
+from thirtytwo.models.classifier import Classifier
+from thirtytwo.models.weights.file import beside, pack, unpacked
 from thirtytwo.rng import generator
 from thirtytwo.runs.card import classifier_for, ready
 from thirtytwo.runs.loading import load_classifier, own_components
@@ -21,39 +23,49 @@ CHECKED_ON = 64
 
 
 def export(run: Run, file: Path) -> dict[str, Any]:
-    """Write the state dict of a run's network as ``.pth`` or ``.safetensors``, and ``<file>.json`` beside it.
+    """Write the state dict of a run's network in the format of the file's suffix, and ``<file>.json`` beside it.
 
     The network takes normalised images; the JSON file says how: mean and std of each channel in 0..1, size, channels,
     classes in label order, and the recipe. It is returned. What was written is read back, and must give the same
     logits (float32, on the processor) as the run's model, bit for bit.
 
-    Raises UserError when the run is not trained to its end, a file is there already, or the disk gave back other
-    weights than it was given; nothing is left then.
+    Raises UserError when the run is not trained to its end, no format has that suffix, a file is there already, or
+    other weights were read back than were written; nothing is left then.
     """
-    beside = weights.beside(file)
-    for path in (file, beside):
+    for path in (file, beside(file)):
         if path.exists():
             raise UserError(f"{path}: exists already: name another file, `thirtytwo export {run.path} FILE`")
     if "neighbours" in run.card:
         raise UserError(f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run of lbfgs")
     device = Device.choose("cpu", "float32")
     model = load_classifier(run, device)
-    data = weights.pack(model.network.state_dict(), file)
+    data = pack(model.network.state_dict(), file)
     card = {**run.card, "sha256": sha256(data), "recipe": run.recipe.model_dump(mode="json", exclude_none=True)}
     write_atomic(file, data)
     try:
         with own_components(run):
             again = classifier_for(card)
-        again.network.load_state_dict(weights.unpacked(file.read_bytes(), file))
-        height, width = card["size"]
-        pixels = torch.randint(
-            256, (CHECKED_ON, card["channels"], height, width), generator=generator(0, "export"), dtype=torch.uint8
-        )
-        mine, theirs = (logits(each, pixels, device)[0] for each in (model, ready(again, device)))
-        if not torch.equal(mine, theirs):
-            raise UserError(f"{file}: the disk gave back other weights than it was given: export to another disk")
-        write_atomic(beside, (json.dumps(card, indent=1) + "\n").encode())
+        if not _same(model, again, unpacked(file.read_bytes(), file), card, device):
+            raise UserError(
+                f"{file}: the disk, or the format, gave back other weights than it was given: export to another disk, "
+                "or in another format"
+            )
+        write_atomic(beside(file), (json.dumps(card, indent=1) + "\n").encode())
     except BaseException:
         file.unlink(missing_ok=True)
         raise
     return card
+
+
+def _same(
+    model: Classifier, again: Classifier, tensors: dict[str, Tensor], card: dict[str, Any], device: Device
+) -> bool:
+    """Whether ``again``, whose network is given ``tensors``, has the logits of ``model`` to the bit."""
+    try:
+        again.network.load_state_dict(tensors)
+    except RuntimeError:  # other names or shapes
+        return False
+    shape = (CHECKED_ON, card["channels"], *card["size"])
+    pixels = torch.randint(256, shape, generator=generator(0, "export"), dtype=torch.uint8)
+    mine, theirs = (logits(each, pixels, device)[0] for each in (model, ready(again, device)))
+    return torch.equal(mine, theirs)

@@ -10,9 +10,10 @@ from torch import Tensor
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
-from thirtytwo.models import weights
 from thirtytwo.models.adapt import without_weights
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.weights import file as weights
+from thirtytwo.models.weights.fit import fitted
 from thirtytwo.recipe import Recipe, from_values
 from thirtytwo.runs import checkpoint
 from thirtytwo.runs.card import describe
@@ -39,7 +40,7 @@ def import_weights(
     test: bool = False,
     imports: Sequence[Path] = (),
 ) -> Run:
-    """Make a run of a state dict: ``.pth``, which is read without running what it holds, or ``.safetensors``.
+    """Make a run of a state dict, in a file of any format that `formats` has; nothing in it is run.
 
     Args:
         file: the state dict of the network alone.
@@ -60,8 +61,7 @@ def import_weights(
     card, tensors = stored.card, stored.tensors
     asked = Spec.parse(recipe.model)
     model = without_weights(asked)
-    elsewhere = "/" in asked.name  # of another package, or a run's
-    pretrained = elsewhere and bool(asked.kwargs.get("pretrained") or asked.kwargs.get("weights"))
+    pretrained = asked.foreign and bool(asked.kwargs.get("pretrained") or asked.kwargs.get("weights"))
     if pretrained and asked.kwargs.get("input") == "weights":
         raise UserError(
             f"model '{asked}': the weights are {file}'s: say the size that they were trained at, input=NUMBER"
@@ -72,13 +72,13 @@ def import_weights(
     train = splits.train
     if card:
         _require_same(card, train, file)
-    channels = card["channels"] if card else 3 if elsewhere and len(mean) == 3 else train.channels
+    channels = card["channels"] if card else 3 if asked.prefix and len(mean) == 3 else train.channels
     if bool(mean) != bool(std):
         raise UserError(f"{file}: --mean and --std belong together: give both")
     given = (_channels("--mean", mean, channels), _channels("--std", std, channels)) if mean else None
     network = build_network(str(model), channels=channels, classes=len(train.classes), size=train.size)
-    named = weights.fitted(tensors, network, recipe.model, file)
-    network.load_state_dict(named)
+    named = fitted(tensors, network.module, recipe.model, file)
+    network.module.load_state_dict(named)
     if not named.keys() & tensors.keys():
         log.warning(
             "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
@@ -88,8 +88,8 @@ def import_weights(
         normalisation = given
     elif card:
         normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])
-    elif known := getattr(network, "normalisation", None):
-        normalisation = known
+    elif network.normalisation:
+        normalisation = network.normalisation
     elif pretrained:
         raise UserError(
             f"{file}: no card beside it tells its normalisation, which with {asked.name} is that of the pretrained "

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thirtytwo.errors import UserError
 from thirtytwo.paths import as_path
@@ -12,6 +13,9 @@ from thirtytwo.recipe import Recipe
 from thirtytwo.runs.run import Run
 from thirtytwo.spec import Spec
 from thirtytwo.version import __version__
+
+if TYPE_CHECKING:  # reports, which need no torch, read what is written here
+    from thirtytwo.models.network import Origin
 
 log = logging.getLogger("thirtytwo")
 
@@ -82,20 +86,20 @@ def _parents(env: Mapping[str, Any]) -> Iterator[Run]:
 
 
 def learned_from(
-    recipe: Recipe, origin: Mapping[str, str], teacher: Run | None, record: Mapping[str, Any]
+    recipe: Recipe, origin: "Origin | None", teacher: Run | None, record: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What env.json says of the teacher and of the first weights: where they lie, their hashes, what they have seen.
 
     Args:
         recipe: of the new run.
-        origin: where the network's first weights lay, and their sha256; empty where they were drawn.
+        origin: where the network's first weights lay; None where they were drawn.
         teacher: the run that it learns from, if any.
         record: the new run's splits, as `Splits.record` has them.
 
     A warning says how many of the images that the new run is scored on were trained on.
     """
-    found: dict[str, Any] = dict(origin)
-    runs = [Run.open(Path(found["weights"]))] if Spec.parse(recipe.model).name.startswith("run:") else []
+    found: dict[str, Any] = {} if origin is None else asdict(origin)
+    runs = [Run.open(Path(origin.weights))] if origin and Spec.parse(recipe.model).run else []
     if teacher:
         found |= {"teacher": str(teacher.path.resolve()), "teacher_sha256": teacher.card["sha256"]}
         runs.append(teacher)

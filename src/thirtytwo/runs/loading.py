@@ -18,7 +18,7 @@ from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH kn
 from thirtytwo.runs.card import classifier_for, ready
 from thirtytwo.runs.checkpoint import unpack
 from thirtytwo.runs.run import Run
-from thirtytwo.spec import parse_chain
+from thirtytwo.spec import Spec, parse_chain
 
 
 def check(recipe: Recipe) -> None:
@@ -33,10 +33,11 @@ def check(recipe: Recipe) -> None:
 
 def find_teacher(recipe: Recipe) -> Run | None:
     """The run that the recipe's training learns from. Raises UserError when there is none, or it is not finished."""
-    if recipe.train.teacher == "none":
+    path = Spec.parse(recipe.train.teacher).run
+    if path is None:
         return None
     try:
-        run = Run.open(recipe.train.teacher.removeprefix("run:"))
+        run = Run.open(path)
         run.require_trained()
     except UserError as error:
         raise UserError(f"train.teacher={recipe.train.teacher}: {error}") from None

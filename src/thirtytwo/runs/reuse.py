@@ -1,19 +1,21 @@
 """A network from an own run, with its weights: ``model=run:runs/mnist-cnn-1``."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from thirtytwo.errors import UserError
 from thirtytwo.models import models
+from thirtytwo.models.network import Network
 from thirtytwo.models.pretrained import origin, put
 from thirtytwo.runs.checkpoint import unpack
 from thirtytwo.runs.run import Run
+from thirtytwo.spec import RUN
 
 
-@models.register_family("run:")
+@models.register_family(RUN)
 class RunFamily:
     """The name of a network is the path of a run's folder."""
 
@@ -21,18 +23,19 @@ class RunFamily:
         """None: runs may lie anywhere."""
         return []
 
-    def get(self, name: str) -> Callable[..., nn.Module]:
+    def get(self, name: str) -> Callable[..., Network]:
         """The factory of a run's network. Raises UserError when there is no run, or it was not trained to its end."""
         run = Run.open(Path(name))
         run.require_trained()
         card = run.card
 
-        def network(channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...]) -> nn.Module:
+        def network(channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...]) -> Network:
             """The run's network with its normalisation; its head too where the classes are the same."""
             seen = len(card["mean"])
             if seen == 1 < channels:
                 raise UserError(f"run:{name}: was trained on grey images, these are RGB: set data.channels=1")
-            built = models.build(card["model"], channels=seen, classes=classes, size=size, labels=labels)
+            context = {"channels": seen, "classes": classes, "size": size, "labels": labels}
+            built = Network.of(models.build(card["model"], **context))
             tensors = {
                 key.removeprefix("network."): tensor
                 for key, tensor in unpack(run.read_weights(), run.weights).items()
@@ -42,10 +45,12 @@ class RunFamily:
                 tensors = {key: each for key, each in tensors.items() if not key.startswith(f"{kept['head']}.")}
             same = "neighbours" not in card and (not labels or list(labels) == card["classes"])
             put(tensors, built, card["model"], run.weights, with_head=same)
-            built.initialise = None  # type: ignore[assignment]  # its weights need no start from the images
-            built.architecture = card["model"]
-            built.origin = origin(run.path, card["sha256"])  # type: ignore[assignment]
-            built.normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])  # type: ignore[assignment]
-            return built
+            return replace(
+                built,
+                normalisation=(torch.tensor(card["mean"]), torch.tensor(card["std"])),
+                architecture=card["model"],
+                origin=origin(run.path, card["sha256"]),
+                initialise=None,  # its weights need no start from the images
+            )
 
         return network

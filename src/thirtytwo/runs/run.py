@@ -23,7 +23,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.evaluation import predictions as predictions_file
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain import explanation as explanation_file
-from thirtytwo.explain.explanation import Explanation
+from thirtytwo.explain.explanation import LayerMaps
 from thirtytwo.files import pack_arrays, read_arrays, sha256, write_atomic
 from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe, from_toml
@@ -244,12 +244,12 @@ class Run:
         """Write ``predictions/train-pictures.npz``."""
         self._write_arrays("train-pictures", pack_arrays({"images": images, "labels": labels}))
 
-    def explanation(self) -> tuple[Explanation, int] | None:
+    def explanation(self) -> tuple[LayerMaps, int] | None:
         """What the network makes of one picture of val, and the picture's id; None where that was not written."""
         path = self.path / "predictions" / "layers.npz"
         return explanation_file.load(path) if path.is_file() else None
 
-    def write_explanation(self, explanation: Explanation, id_: int) -> None:
+    def write_explanation(self, explanation: LayerMaps, id_: int) -> None:
         """Write ``predictions/layers.npz``."""
         self._write_arrays("layers", explanation_file.pack(explanation, id_))
 

@@ -4,17 +4,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
-from thirtytwo.recipe import Recipe, parse_value, read_toml, resolve_key
+from thirtytwo.recipe import Recipe, parse_value, read_toml, resolve_key, validated
 
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 
 
 class Study(BaseModel):
-    """Arms, each a recipe, that are trained with the same seeds and compared."""
+    """Arms, each a recipe, that are trained with the same seeds and compared.
+
+    >>> study = Study(name="mirror", base="digits-cnn", arms={"plain": {}, "mirror": {"augment": "flip"}})
+    >>> study.recipe("mirror", seed=1).augment
+    'flip'
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
@@ -102,13 +107,7 @@ def from_toml(path: Path) -> Study:
 
 def from_values(values: dict[str, Any]) -> Study:
     """Validate nested values as a study. Raises UserError with one line on the first mistake."""
-    try:
-        return Study.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"key '{key}': {message[0].lower()}{message[1:]}") from None
+    return validated(Study, values)
 
 
 def _by_full_key(keys: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ class Progress:
         loss: the last step's.
         seconds: spent so far, earlier sittings of a resumed run included.
         remaining: expected seconds until the last step.
+
+    >>> Progress(step=20, steps=80, epoch=1.0, loss=0.7, seconds=0.5, remaining=1.5).share
+    0.25
     """
 
     step: int
@@ -46,6 +49,12 @@ class Evaluation:
         val_loss: cross-entropy in nats.
         val_accuracy: share of val's images that are right.
         seconds: of training and evaluating so far, over all sittings.
+
+    >>> Evaluation(
+    ...     step=20, epoch=1.0, rates={"filters": 0.1, "biases": 0.2}, train_loss=1.5, train_accuracy=0.5, val_loss=1.2,
+    ...     val_accuracy=0.6, seconds=0.5
+    ... ).lr
+    0.2
     """
 
     step: int
@@ -67,6 +76,13 @@ class Listener:
     """Hears of a training: the display, metrics.jsonl, a study's worker, a tracker. Each method does nothing by itself.
 
     A resumed training tells again of the evaluations after its newest checkpoint: their steps tell them apart.
+
+    >>> class Steps(Listener):
+    ...     def evaluated(self, evaluation: Evaluation) -> None:
+    ...         print(evaluation.step, end=" ")
+    >>> import thirtytwo
+    >>> run = thirtytwo.train(model="cnn2(width=2)", epochs=2, progress=False, track=[Steps()])
+    20 40
     """
 
     def began(self, run: Run) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thirtytwo.augment import Chain
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
@@ -101,23 +101,26 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.seed, "weights"))
         network = build_network(recipe.model, train.channels, len(train.classes), train.size, train.classes)
-    if hasattr(network, "architecture") and not hasattr(network, "origin"):
-        forget_faster(network)
-    mean, std = getattr(network, "normalisation", None) or train.statistics()
-    model = Classifier(network, mean, std).to(target).to(memory_format=torch.channels_last)
+    if network.architecture and not network.origin:
+        forget_faster(network.module)
+    model = (
+        Classifier(network, *(network.normalisation or train.statistics()))
+        .to(target)
+        .to(memory_format=torch.channels_last)
+    )
     _initialise(model, feed)
     optim = recipe.optim
     since = plan(network, recipe.train.freeze, recipe.train.unfreeze_every)
     freeze = Freeze(network, since)
     freeze.hold(recipe.train.epochs)  # what is never trained has no place in the optimizer
     groups = parameter_groups(
-        network,
+        network.module,
         lr=optim.lr,
         weight_decay=optim.weight_decay,
         bias_lr=optim.bias_lr,
         head_lr=optim.head_lr,
         head=[f"{head}.weight" for head in heads(network)],
-        until=getattr(network, "trained_epochs", {}),
+        until=network.trained_epochs,
         scale={name: optim.layer_decay**distance for name, distance in distances(network).items()},
     )
     freeze.hold(0)
@@ -142,7 +145,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         average=averages.build(recipe.average, network=model),
         objective=_objective(recipe, device, splits, teacher),
         teacher=teacher,
-        probed=_probed(recipe, model, freeze, train.images[:8].to(target).float().div(255)),
+        probed=_probed(recipe, model, freeze, to_float(train.images[:8], target)),
     )
 
 
@@ -207,10 +210,8 @@ def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -
 
 @torch.no_grad()
 def _initialise(model: Classifier, feed: Feed) -> None:
-    initialise = getattr(model.network, "initialise", None)
-    if initialise is not None:
-        images = feed.images[:INITIALISE_ON].float().div(255)
-        initialise(model.normalise(images))
+    if model.described.initialise is not None:
+        model.described.initialise(model.normalise(to_float(feed.images[:INITIALISE_ON], feed.device)))
 
 
 def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -72,20 +74,25 @@ class Checkpointing:
         for line in damaged:
             log.warning("%s: going on from step %d", line, state["step"])
         parts = self.parts
-        try:
+        with _fitting(self.run):
             parts.model.load_state_dict(_section("model", tensors))
             parts.optimizer.load_tensors(_section("optimizer", tensors))
             parts.average.load_tensors(_section("average", tensors), state["average_steps"])
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = str(error).partition("\n")[0]
-            raise UserError(
-                f"{self.run.checkpoints}: do not fit the recipe's parts ({reason}): has a file changed?"
-            ) from None
         parts.schedule.restore(state["schedule"])
         self.stopping.restore(state["best"], _section("best", tensors))
         self.meter.load_tensors(tensors, state["step"], parts.device.torch)
         self.run.forget_after(state["step"])
         return float(state["seconds"])
+
+
+def restore_model(run: Run, parts: Parts) -> None:
+    """Put back the model alone of the newest valid checkpoint, if there is any.
+
+    A network that a program gave has other first weights when it is given again, unless the program saw to it.
+    """
+    if found := checkpoint.newest(run.checkpoints):
+        with _fitting(run):
+            parts.model.load_state_dict(_section("model", found[0]))
 
 
 def require_finite(tensors: dict[str, Tensor], step: int) -> None:
@@ -98,6 +105,16 @@ def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float,
     """Leave the weights of ``model``, the one of ``parts`` or its average, in the run; ``more`` joins its card."""
     run.write_model(checkpoint.pack(dict(model.state_dict())), {**parts.card(), **more})
     run.set_status("trained", step=step, seconds=seconds)
+
+
+@contextmanager
+def _fitting(run: Run) -> Iterator[None]:
+    """Within this context, what does not fit the parts is a UserError that names the checkpoints."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{run.checkpoints}: do not fit the recipe's parts ({reason}): has a file changed?") from None
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from torch.nn.functional import log_softmax, one_hot
 
 from thirtytwo.augment import Augmentation, Batch, Chain
 from thirtytwo.data import cache
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.data.split import Splits
 from thirtytwo.data.waiting import counted
 from thirtytwo.device import Device
@@ -44,9 +44,9 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (B, K) of features (B, F)."""
-        if isinstance(self.layer, nn.Conv2d):
-            return self.layer(features[..., None, None]).flatten(1)
-        return self.layer(features)
+        pooled = isinstance(self.layer, nn.Conv2d)
+        logits: Tensor = self.layer(features[..., None, None] if pooled else features)
+        return logits.flatten(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,9 +179,8 @@ def _blocks(
     with device.training(search=False), evaluating(model):
         for start in range(0, len(images), BLOCK):
             ids = torch.arange(start, min(start + BLOCK, len(images)))
-            pixels = images.images[ids].to(device.torch)
             batch = Batch(
-                pixels.to(torch.float32, memory_format=torch.channels_last).div_(255),
+                to_float(images.images[ids], device.torch),
                 one_hot(images.labels[ids], len(images.classes)).float().to(device.torch),
                 ids.to(device.torch),
                 view,

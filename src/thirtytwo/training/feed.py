@@ -1,20 +1,31 @@
 """Training batches: cut from the image set on the training device, in an order that derives from the seed."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from math import ceil
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from thirtytwo.augment import Augmentation, Batch
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.augment import Augmentation, Batch, Chain
+from thirtytwo.data.imageset import ImageSet, to_float
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
 from thirtytwo.rng import generator
 
 
-class Batches:
+class Batches(ABC):
     """Which images make which batch: the order of each epoch is drawn from (seed, epoch).
 
-    The last, smaller batch of an epoch is left out unless it is the only one.
+    Iterating gives the batches of one epoch, iterating again those of the next; ``len`` is how many that are. The last,
+    smaller batch of an epoch is left out unless it is the only one.
+
+    Args:
+        images: how many there are, at least 1.
+        batch_size: images per batch, at least 1; where there are fewer images, all of them.
+        seed: decides the order.
+        device: where the batches are wanted.
     """
 
     def __init__(self, images: int, *, batch_size: int, seed: int, device: torch.device) -> None:
@@ -23,6 +34,7 @@ class Batches:
         self.seed = seed
         self.device = device
         self._order: tuple[int, Tensor] | None = None
+        self._begun = 0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -45,31 +57,75 @@ class Batches:
             self._order = epoch, order.to(self.device)
         return epoch, self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
 
+    @abstractmethod
     def batch(self, step: int) -> Batch:
         """The batch of ``step``, on the device."""
-        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        first = self._begun * self.steps_per_epoch
+        self._begun += 1
+        return map(self.batch, range(first, first + self.steps_per_epoch))
 
 
 class Feed(Batches):
     """Every batch of a training by its step alone: order and augmentation are drawn from (seed, epoch or step).
 
     The images lie on the device as uint8, a quarter of their size as float32; each batch is gathered, scaled to 0..1
-    and augmented there.
+    and augmented there. In a loop of one's own::
+
+        feed = Feed(images, batch_size=128, augment="flip|translate(4)")
+        for epoch in range(10):
+            for batch in feed:
+                loss = cross_entropy(model(batch.images), batch.targets)
+
+    Args:
+        images: what to train on.
+        batch_size: images per batch; where there are fewer images, all of them.
+        augment: how each batch is changed, as in a recipe or as a callable.
+        seed: decides the order of the images and the augmentation's draws.
+        device: where the images lie and the batches are made, such as "cpu" or "cuda".
+
+    Raises:
+        UserError: for images that are not an `ImageSet` or none at all, a batch size or seed that is not a whole
+            number, an unknown augmentation, and a device that this machine does not have.
     """
 
     def __init__(
-        self, images: ImageSet, *, batch_size: int, augment: Augmentation, seed: int, device: torch.device
+        self,
+        images: ImageSet,
+        *,
+        batch_size: int,
+        augment: Augmentation | str = "none",
+        seed: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(len(images), batch_size=batch_size, seed=seed, device=device)
-        self.images = images.images.to(device)
-        self.labels = images.labels.to(device)
+        if not isinstance(images, ImageSet):
+            raise UserError(
+                f"a feed takes an ImageSet, not {type(images).__name__}: make one with "
+                "ImageSet.of(images, labels, classes)"
+            )
+        if not len(images):
+            raise UserError("a feed of no images: give it one or more")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise UserError(f"batch_size must be a whole number from 1 up, not {batch_size!r}")
+        if not isinstance(seed, int):
+            raise UserError(f"seed must be a whole number, not {seed!r}")
+        if not (isinstance(augment, str) or callable(augment)):
+            raise UserError(f"augment must be text such as 'flip|translate(4)', or an augmentation, not {augment!r}")
+        where = Device.choose(str(device), "float32").torch
+        super().__init__(len(images), batch_size=batch_size, seed=seed, device=where)
+        self.images = images.images.to(where)
+        self.labels = images.labels.to(where)
         self.classes = len(images.classes)
-        self.augment = augment
+        self.augment = Chain.parse(augment) if isinstance(augment, str) else augment
 
     def batch(self, step: int) -> Batch:
-        """The augmented batch of ``step``, on the device, images channels_last."""
+        """The augmented batch of ``step``, from 0 up, on the device, images channels_last."""
         epoch, ids = self.ids(step)
-        images = self.images[ids].to(torch.float32, memory_format=torch.channels_last).div_(255)
+        images = to_float(self.images[ids], self.device)
         targets = one_hot(self.labels[ids], self.classes).float()
         batch = Batch(images, targets, ids, epoch, self.seed)
         return self.augment(batch, generator(self.seed, "augment", step, device=images.device))

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from thirtytwo.augment import Augmentation, Batch, Chain
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.rng import generator, numpy_generator
 
 PICTURES, EPOCHS = 8, 3
@@ -25,7 +25,7 @@ def sample(images: ImageSet, count: int, seed: int) -> ImageSet:
 def augmented(images: ImageSet, augment: Augmentation, seed: int, epoch: int = 0) -> np.ndarray:
     """uint8 (N, C, H, W): the images as one training batch of an epoch, counted from 0, would show them."""
     targets = one_hot(images.labels, len(images.classes)).float()
-    batch = Batch(images.images.float() / 255, targets, images.ids, epoch, seed)
+    batch = Batch(to_float(images.images, images.images.device), targets, images.ids, epoch, seed)
     shown = augment(batch, generator(seed, "augment", epoch)).images
     return (shown.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 

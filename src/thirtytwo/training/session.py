@@ -21,11 +21,12 @@ from thirtytwo.runs.lineage import learned_from, require_same_weights, write_ori
 from thirtytwo.runs.loading import check, find_teacher, load_classifier, load_splits, own_components, require_same_split
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score
-from thirtytwo.spec import Spec
+from thirtytwo.spec import RUN, Spec
 from thirtytwo.tracking.audience import Audience, Guarded
 from thirtytwo.tracking.events import Listener
 from thirtytwo.tracking.metrics_file import MetricsFile
 from thirtytwo.training.build import Parts, build, try_out, with_features
+from thirtytwo.training.checkpointing import restore_model
 from thirtytwo.training.loop import CHECKPOINT_EVERY, train
 from thirtytwo.training.preview import preview
 from thirtytwo.training.probe import solve
@@ -64,8 +65,7 @@ class Session:
         later.
         """
         parts = prepare(recipe, device)
-        origin = dict(getattr(parts.model.network, "origin", {}))
-        learned = learned_from(recipe, origin, parts.teacher, parts.splits.record)
+        learned = learned_from(recipe, parts.model.described.origin, parts.teacher, parts.splits.record)
         run = Run.create(out, recipe, name)
         try:
             run.lock()
@@ -138,6 +138,8 @@ class Session:
             self.run.set_status("running", **({} if stepwise else {"step": 0, "steps": 1}))
             augment = Chain() if recipe.train.solver == "knn" else self.parts.augment
             self.run.write_training_pictures(*preview(train_set, augment, recipe.seed))
+            if self.parts.probed is not None:
+                restore_model(self.run, self.parts)  # the trunk that the features are computed by
             parts = with_features(self.parts)
             if stepwise:
                 train(parts, self.run, listener=listener, checkpoint_every=checkpoint_every)
@@ -163,7 +165,7 @@ def prepare(recipe: Recipe, device: str = "auto") -> Parts:
     parts = build(recipe, Device.choose(device, recipe.train.precision), load_splits(recipe))
     try_out(parts)
     train = parts.splits.train
-    if told := starvation(recipe.model, parts.model.network, train.channels, train.size):
+    if told := starvation(recipe.model, parts.model.described, train.channels, train.size):
         log.warning("%s", told)
     return parts
 
@@ -188,11 +190,11 @@ def _rebuilt(run: Run, device: str) -> Parts:
         if teacher := find_teacher(recipe):
             require_same_weights(run, f"its teacher {teacher.path}", "teacher_sha256", teacher.card["sha256"])
         splits = load_splits(recipe, source=env.get("source"))
-    for split in ("train", "val", "test"):
-        require_same_split(run, splits, split)
-    parts = build(recipe, chosen, splits)
-    if origin := getattr(parts.model.network, "origin", None):
-        require_same_weights(run, f"{origin['weights']}", "weights_sha256", origin["weights_sha256"])
+        for split in ("train", "val", "test"):
+            require_same_split(run, splits, split)
+        parts = build(recipe, chosen, splits)
+    if origin := parts.model.described.origin:
+        require_same_weights(run, origin.weights, "weights_sha256", origin.weights_sha256)
     return parts
 
 
@@ -201,11 +203,11 @@ def _as_begun(run: Run) -> Recipe:
     if run.card:
         return run.recipe.override({"train.teacher": "none", "model": run.card["model"]})
     recipe, env = run.recipe, run.env
-    found, model = {}, Spec.parse(recipe.model)
-    if "teacher" in env:
-        found["train.teacher"] = f"run:{_found_again(run, env['teacher'], recipe.train.teacher.removeprefix('run:'))}"
-    if "weights" in env and model.name.startswith("run:"):
-        found["model"] = f"run:{_found_again(run, env['weights'], model.name.removeprefix('run:'))}"
+    found, teacher, model = {}, Spec.parse(recipe.train.teacher), Spec.parse(recipe.model)
+    if "teacher" in env and teacher.run:
+        found["train.teacher"] = RUN + _found_again(run, env["teacher"], teacher.run)
+    if "weights" in env and model.run:
+        found["model"] = RUN + _found_again(run, env["weights"], model.run)
     elif "weights" in env and is_file(named := str(model.kwargs.get("weights", ""))):
         there = _found_again(run, env["weights"], named)
         found["model"] = str(replace(model, kwargs={**model.kwargs, "weights": there}))

@@ -1,0 +1,122 @@
+"""Keys of a recipe as keyword arguments, ``epochs=3``, with a program's own networks and images among them."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal, TypedDict
+
+from torch import nn
+
+from thirtytwo.data import given as given_data
+from thirtytwo.data.given import GivenData
+from thirtytwo.models import given as given_models
+from thirtytwo.recipe import resolve_key
+
+
+class Overrides(TypedDict, total=False):
+    """Every key of a recipe, so that an editor completes them: what each means is said by `thirtytwo recipes keys`.
+
+    A key of a section is written with two underscores for its dot, ``optim__lr``, or, where no other section has one of
+    that name, alone, ``lr``. ``model`` may be a network itself instead of a name, and ``data`` is images that are at
+    hand: a pair of arrays, a PyTorch dataset, an `ImageSet`, or these by split, ``{"train": ..., "test": ...}``.
+
+    >>> import thirtytwo
+    >>> settings: Overrides = {"model": "cnn2(width=2)", "optim__lr": 0.01, "epochs": 1}
+    >>> thirtytwo.train(**settings, progress=False).run.recipe.optim.lr
+    0.01
+    """
+
+    data: GivenData
+    name: str
+    model: str | nn.Module
+    augment: str
+    schedule: str
+    average: str
+    seed: int
+    source: str | os.PathLike[str]
+    data__source: str | os.PathLike[str]
+    plan: Literal["default", "val-from-test"]
+    data__plan: Literal["default", "val-from-test"]
+    val: float | int
+    data__val: float | int
+    data__test: float | int
+    split_seed: int
+    data__split_seed: int
+    limit: int | None
+    data__limit: int | None
+    size: int | None
+    data__size: int | None
+    channels: Literal[1, 3] | None
+    data__channels: Literal[1, 3] | None
+    fit: Literal["pad", "crop", "stretch"]
+    data__fit: Literal["pad", "crop", "stretch"]
+    bad_images: Literal["fail", "skip"]
+    data__bad_images: Literal["fail", "skip"]
+    optim__name: str
+    lr: float
+    optim__lr: float
+    momentum: float
+    optim__momentum: float
+    nesterov: bool
+    optim__nesterov: bool
+    betas: tuple[float, float]
+    optim__betas: tuple[float, float]
+    weight_decay: float
+    optim__weight_decay: float
+    bias_lr: float | None
+    optim__bias_lr: float | None
+    head_lr: float | None
+    optim__head_lr: float | None
+    layer_decay: float
+    optim__layer_decay: float
+    clip: float | None
+    optim__clip: float | None
+    epochs: float
+    train__epochs: float
+    batch_size: int
+    train__batch_size: int
+    label_smoothing: float
+    train__label_smoothing: float
+    freeze: str
+    train__freeze: str
+    unfreeze_every: float | None
+    train__unfreeze_every: float | None
+    solver: Literal["steps", "lbfgs", "knn"]
+    train__solver: Literal["steps", "lbfgs", "knn"]
+    feature_views: int
+    train__feature_views: int
+    class_weights: Literal["none", "balanced"]
+    train__class_weights: Literal["none", "balanced"]
+    teacher: str
+    train__teacher: str
+    temperature: float
+    train__temperature: float
+    teacher_weight: float
+    train__teacher_weight: float
+    patience: int | None
+    train__patience: int | None
+    eval_every: float
+    train__eval_every: float
+    precision: Literal["auto", "bf16", "float32"]
+    train__precision: Literal["auto", "bf16", "float32"]
+    compile: bool
+    train__compile: bool
+    views: Literal["none", "flip", "flip+shift"]
+    evaluate__views: Literal["none", "flip", "flip+shift"]
+
+
+def assignments(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The overrides by full dotted key, as `Recipe.override` takes them.
+
+    Networks and images that are given as objects get names, under which this process finds them. Raises UserError for
+    an unknown key and for an object that is neither a network nor images.
+    """
+    found: dict[str, Any] = {}
+    for key, value in overrides.items():
+        if key == "data":
+            found["data.source"] = given_data.register(value)
+        elif isinstance(value, nn.Module):
+            found[resolve_key(key.replace("__", "."))] = given_models.register(value)
+        else:
+            plain = os.fspath(value) if isinstance(value, os.PathLike) else value
+            found[resolve_key(key.replace("__", "."))] = plain
+    return found

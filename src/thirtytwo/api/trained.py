@@ -1,0 +1,292 @@
+"""A trained run at hand: score it, predict with it, look into it, report on it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from typing_extensions import TypeIs
+
+from thirtytwo.data import picture
+from thirtytwo.data.given import as_png
+from thirtytwo.data.imageset import ImageSet
+from thirtytwo.device import Device
+from thirtytwo.errors import UserError
+from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.estimate import Estimate, titled
+from thirtytwo.evaluation.predict import logits
+from thirtytwo.explain import Explanation, explanations
+from thirtytwo.models.classifier import Classifier
+from thirtytwo.paths import NUMBERED
+from thirtytwo.report.explained import Explained
+from thirtytwo.report.html import write as write_report
+from thirtytwo.report.view import explained
+from thirtytwo.runs.export import export
+from thirtytwo.runs.loading import images_of, load_classifier
+from thirtytwo.runs.run import Run
+from thirtytwo.runs.score import score_test
+from thirtytwo.runs.scored import stored_scores
+from thirtytwo.spec import Spec
+from thirtytwo.study.folder import StudyFolder
+
+if TYPE_CHECKING:
+    import pandas
+
+Picture = str | Path | np.ndarray | Tensor | Image.Image
+
+EXPLAINED = 60
+"""Pictures that are explained at a time: they share one figure."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says about one picture: classes with their probabilities, most probable first.
+
+    >>> print(Answer("seven.png", classes=("7", "1"), probabilities=(0.99, 0.01)))
+    seven.png: 7 (99.0%)
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.classes[0]} ({self.probabilities[0]:.1%})"
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<td>{escape(label)} {share:.1%}</td>"
+            for label, share in zip(self.classes, self.probabilities, strict=True)
+        )
+        return f"<table><tr><th>{escape(self.name)}</th>{cells}</tr></table>"
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A picture as the network takes it, uint8 (C, H, W), with its class where that is known."""
+
+    name: str
+    image: Tensor
+    truth: str | None
+
+
+class TrainedRun:
+    """A run that has been trained: score it on test, predict with it, report on it.
+
+    >>> import thirtytwo
+    >>> run = thirtytwo.train("digits-cnn", epochs=3, progress=False)
+    >>> run.scores()["accuracy"].value > 0.8
+    True
+    >>> run.predict_proba("val:712").shape
+    (1, 10)
+    """
+
+    def __init__(self, run: Run, device: Device) -> None:
+        self.run = run
+        self.device = device
+        self._images: dict[str, ImageSet] = {}
+
+    @classmethod
+    def open(cls, path: str | Path, *, device: str = "auto") -> "TrainedRun":
+        """A run's folder. Raises UserError when there is no run, or ``device`` is not available on this machine."""
+        run = Run.open(path)
+        return cls(run, Device.choose(device, run.env.get("precision", "auto")))
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.run.path
+
+    @cached_property
+    def model(self) -> Classifier:
+        """The trained network, in evaluation mode: float images (B, C, H, W) in 0..1 -> logits (B, K)."""
+        return load_classifier(self.run, self.device)
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What the weights need to be used: classes, size, channels. Raises UserError while there are no weights."""
+        self.run.read_weights()
+        return self.run.card
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return tuple(self.card["classes"])
+
+    def scores(self, split: str = "test") -> dict[str, Estimate]:
+        """The stored scores of a split without test-time augmentation, each with its interval; empty if not scored."""
+        return next((each.scores for each in stored_scores(self.run) if (each.split, each.views) == (split, 1)), {})
+
+    def history(self) -> "pandas.DataFrame | list[dict[str, Any]]":
+        """The evaluations along the training: a table where pandas is installed, else a list of records.
+
+        Columns: step, epoch, lr, train_loss (as it was minimised), train_accuracy (with augmentation), val_loss (nats),
+        val_accuracy (accuracies in 0..1), seconds.
+        """
+        records = self.run.metrics()
+        try:
+            import pandas
+        except ImportError:
+            return records
+        return pandas.DataFrame(records)
+
+    def test(self) -> dict[str, Estimate]:
+        """Score the test split once more. It is a look, and is written down.
+
+        Raises UserError for a run of a study that is still open.
+        """
+        if study := StudyFolder.withholding(self.run.path):
+            raise UserError(
+                f"{self.path}: belongs to a study, whose runs are scored on test together and once: "
+                f"`thirtytwo study close {study.path}`"
+            )
+        score_test(self.run, self.model, self.device, by="test")
+        return self.scores("test")
+
+    def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
+        """Classify pictures: paths, PIL images, uint8 arrays (H, W) or (H, W, C), uint8 tensors (H, W) or (C, H, W).
+
+        One of them, several, or a batch of arrays (N, H, W[, C]) or tensors (N[, C], H, W). Each is
+        brought to the training's size and channels in the way the training did it. ``"val:12"`` and ``"train:3"`` are
+        images of the run's own data, by their numbers in the official split that they were cut from, as reports call
+        them; ``"test:5"`` is one that the report shows.
+        """
+        return self._answer(self._prepare_all(pictures), top)
+
+    def predict_proba(self, pictures: Picture | Iterable[Picture]) -> np.ndarray:
+        """The probability of each class, float64 (N, K) in the order of `classes`, rows sum to 1.
+
+        ``pictures`` as in `predict`.
+        """
+        prepared = self._prepare_all(pictures)
+        return self._probabilities(prepared).numpy() if prepared else np.zeros((0, len(self.classes)))
+
+    def explain(
+        self, pictures: Picture | Iterable[Picture] | None = None, how: str = "layers", *, top: int = 3
+    ) -> Explained:
+        """Show how the network comes to its answers: class probabilities, and an explanation of each picture.
+
+        Args:
+            pictures: as in `predict`, at most `EXPLAINED`; None takes the picture of val that the run keeps for this.
+            how: the kind of explanation, with its arguments: "layers" (the first filters, and feature maps layer by
+                layer), or one of your own, such as "occlusion(patch=4)".
+            top: how many classes to show.
+
+        Raises:
+            UserError: for an unknown kind or wrong arguments, pictures that cannot be read, and too many of them.
+        """
+        explanations.check(how)
+        if pictures is None:
+            return self._explain_kept(how, top)
+        chosen = self._prepare_all(pictures)
+        if not 1 <= len(chosen) <= EXPLAINED:
+            raise UserError(f"{len(chosen)} pictures to explain: name between 1 and {EXPLAINED} at a time")
+        said = [list(zip(each.classes, each.probabilities, strict=True)) for each in self._answer(chosen, top)]
+        found = [self._look(how, each.image, classes[0][0]) for each, classes in zip(chosen, said, strict=True)]
+        images = [each.image.numpy() for each in chosen]
+        return Explained([each.name for each in chosen], images, said, [each.truth for each in chosen], found)
+
+    def _explain_kept(self, how: str, top: int) -> Explained:
+        """The picture that the run keeps; its layers are kept too, and need no network."""
+        _ = self.card  # raises while there are no weights
+        kept = explained(self.run, top)
+        if kept is None:
+            raise UserError(f"{self.path}: keeps no picture to explain: name one, `explain {self.path} PICTURE`")
+        shown, layers = kept
+        there = Spec.parse(how).name == "layers"
+        found = layers if there else self._look(how, torch.from_numpy(shown.image), shown.predicted)
+        return Explained([f"val-{shown.id}"], [shown.image], [shown.top], [shown.truth], [found])
+
+    def _look(self, how: str, image: Tensor, called: str) -> Explanation:
+        """Explain an image, uint8 (C, H, W), that is called so."""
+        label = self.classes.index(called)
+        return explanations.build(how, classifier=self.model.eval(), picture=image, label=label)
+
+    def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> list["_Prepared"]:
+        if _is_single(pictures):
+            pictures = [pictures]
+        return [self._prepare(each, f"picture {i + 1}") for i, each in enumerate(pictures)]
+
+    def _answer(self, pictures: list["_Prepared"], top: int) -> list[Answer]:
+        if not pictures:
+            return []
+        probabilities, order = self._probabilities(pictures).sort(descending=True)
+        return [
+            Answer(each.name, tuple(self.classes[k] for k in ks[:top]), tuple(ps[:top]))
+            for each, ks, ps in zip(pictures, order.tolist(), probabilities.tolist(), strict=True)
+        ]
+
+    def _probabilities(self, pictures: list["_Prepared"]) -> Tensor:
+        """float64 (N, K), with the recipe's test-time augmentation."""
+        images = torch.stack([each.image for each in pictures])
+        plain, averaged = logits(self.model, images, self.device, views=self.run.recipe.evaluate.views)
+        return (plain if averaged is None else averaged).double().softmax(1)
+
+    def report(self) -> Path:
+        """Write report.html and figures/ anew from what the run left behind."""
+        return write_report(self.run)
+
+    def export(self, file: str | Path) -> Path:
+        """Write the network's state dict as ``.pth`` or ``.safetensors``, and beside it, as JSON, what it needs."""
+        export(self.run, Path(file))
+        return Path(file)
+
+    def __repr__(self) -> str:
+        return f"TrainedRun({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        rows = ""
+        for each in stored_scores(self.run):
+            for name, score in each.scores.items():
+                title, unit, _ = metrics.described(name)
+                rows += f"<tr><th>{each.name}</th><td>{escape(titled(title, unit))}</td>"
+                rows += f"<td>{score.number(unit)}</td><td>{score.interval(unit)}</td></tr>"
+        return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
+
+    def _prepare(self, source: Picture, unnamed: str) -> "_Prepared":
+        wanted = {"size": tuple(self.card["size"]), "channels": self.card["channels"], "fit": self.card["fit"]}
+        if not isinstance(source, str | Path):
+            return _Prepared(unnamed, picture.decode(as_png(source, unnamed), name=unnamed, **wanted), None)
+        if (own := NUMBERED.fullmatch(str(source))) and not Path(source).exists():
+            return self._own_image(own["split"], int(own["number"]))
+        return _Prepared(str(source), picture.decode(Path(source), **wanted), None)
+
+    def _own_image(self, split: str, number: int) -> "_Prepared":
+        """An image of the run's data; of test, one that the run keeps for its report.
+
+        Raises UserError when the split has none of that number, or has changed.
+        """
+        if split == "test":
+            kept, scored = self.run.pictures("test"), self.run.predictions("test")
+            if kept is None or scored is None or number not in kept[1]:
+                raise UserError(f"test:{number}: {self.path} shows no such image of test: name one of its report")
+            image, label = kept[0][kept[1] == number][0], scored[0].labels[scored[0].ids == number][0]
+            return self._shown(f"test-{number}", torch.from_numpy(image), self.classes[label])
+        if split not in self._images:
+            self._images[split] = images_of(self.run, split)
+        images = self._images[split]
+        places = (images.ids == number).nonzero()
+        if not len(places):
+            some = ", ".join(map(str, images.ids[:3].tolist()))
+            raise UserError(f"{split}:{number}: {self.path} has no such image in {split} (but {some} ...)")
+        place = int(places[0])
+        return self._shown(f"{split}-{number}", images.images[place], images.classes[int(images.labels[place])])
+
+    def _shown(self, name: str, image: Tensor, truth: str) -> "_Prepared":
+        """An image of the data: a network that was trained on RGB takes a grey one as three equal channels."""
+        return _Prepared(name, image.expand(self.card["channels"], -1, -1), truth)
+
+
+def _is_single(pictures: object) -> TypeIs[Picture]:
+    """Whether this is one picture. An array or tensor of three axes is where one of them is the channels'."""
+    if not isinstance(pictures, np.ndarray | Tensor):
+        return isinstance(pictures, str | Path | Image.Image)
+    if pictures.ndim == 3:
+        return pictures.shape[2 if isinstance(pictures, np.ndarray) else 0] in (1, 3, 4)
+    return pictures.ndim != 4

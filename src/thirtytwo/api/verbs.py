@@ -1,0 +1,267 @@
+"""The front door: what the command line and a notebook both call."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import nn
+
+from thirtytwo import recipes, studies
+from thirtytwo.api.overrides import Overrides, assignments
+from thirtytwo.api.study_result import StudyResult
+from thirtytwo.api.trained import TrainedRun
+from thirtytwo.data import given as given_data
+from thirtytwo.data.given import GivenData
+from thirtytwo.display import Display, StudyDisplay, output
+from thirtytwo.errors import UserError
+from thirtytwo.models import given as given_models
+from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
+from thirtytwo.recipe import Recipe
+from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
+from thirtytwo.runs.run import Run
+from thirtytwo.spec import OWN, Spec
+from thirtytwo.study.definition import Study
+from thirtytwo.study.folder import StudyFolder
+from thirtytwo.study.workers import begin, train_all
+from thirtytwo.tracking import Listener, trackers
+from thirtytwo.training.session import Session, prepare
+
+
+def train(
+    recipe: str | Path | Recipe = "digits-cnn",
+    *,
+    out: str | Path = "runs",
+    device: str = "auto",
+    test: bool = True,
+    progress: bool = True,
+    track: Sequence[str | Listener] = (),
+    **overrides: Unpack[Overrides],
+) -> TrainedRun:
+    """Train a recipe, score it and write its report.
+
+    >>> run = train("digits-cnn", epochs=2, model="cnn2(width=4)")
+    >>> run.path.name
+    'digits-cnn-...'
+
+    Args:
+        recipe: what to train: a name, a TOML file, an earlier run's folder, or a `Recipe`.
+        out: where the run folder is made.
+        device: "auto", "cpu", "cuda" or another torch device.
+        test: whether to score the test split after the last step.
+        progress: whether to show how it goes, on a terminal or in a notebook. A script's output stays its own.
+        track: trackers by name, or listeners of your own, that hear of the training.
+        overrides: recipe keys, ``epochs=3``; a dot is written as two underscores, ``data__source="mnist"``. ``model``
+            may be a network of your own, and ``data`` arrays or a PyTorch dataset: see `Overrides`.
+
+    Raises:
+        UserError: a mistake, in one line that says what to do.
+        Interrupted: asked to stop; `resume` goes on.
+    """
+    found, heard_by = _found(recipe).override(assignments(overrides)), _listeners(track)
+    return _completed(Session.new(found, out=Path(out), device=device, test=test), progress, heard_by)
+
+
+def resume(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+    track: Sequence[str | Listener] = (),
+    model: nn.Module | None = None,
+    data: GivenData | None = None,
+) -> TrainedRun:
+    """Go on with a run exactly where it stopped, score it and write its report. A finished run stays as it is.
+
+    >>> run = train(epochs=2, model="cnn2(width=2)", progress=False)
+    >>> resume(run.path).path == run.path
+    True
+
+    Args:
+        path: the run's folder.
+        device, progress, track: as in `train`.
+        model, data: the network and the images again, where `train` was given them as objects.
+
+    Raises UserError when there is nothing to go on with, or the images or the first weights have changed.
+    """
+    _given_again(path, model, data)
+    heard_by = _listeners(track)
+    return _completed(Session.resume(Path(path), device=device), progress, heard_by)
+
+
+def open_run(
+    path: str | Path, *, device: str = "auto", model: nn.Module | None = None, data: GivenData | None = None
+) -> TrainedRun:
+    """A run, to predict with or to report on.
+
+    >>> run = open_run(train(epochs=2, progress=False).path)
+    >>> run.classes[:3]
+    ('0', '1', '2')
+
+    Args:
+        path: the run's folder.
+        device: where it predicts.
+        model, data: the network and the images again, where `train` was given them as objects.
+
+    Raises UserError when there is no run; predicting needs one that is trained.
+    """
+    _given_again(path, model, data)
+    return TrainedRun.open(path, device=device)
+
+
+def find_lr(
+    recipe: str | Path | Recipe = "digits-cnn",
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    steps: int = STEPS,
+    device: str = "auto",
+    progress: bool = True,
+    **overrides: Unpack[Overrides],
+) -> RangeTest:
+    """Look for a learning rate: train a few steps at a rate that grows from ``low`` to ``high``. Nothing is kept.
+
+    >>> found = find_lr("digits-cnn", model="cnn2(width=4)", steps=40, progress=False)
+    >>> 1e-4 < found.overrides["optim.lr"] < 1
+    True
+
+    Args:
+        recipe, device, progress, overrides: as in `train`.
+        low, high: the first and the last ``optim.lr``; by default a thousandth of the recipe's, and a thousand times.
+        steps: training steps, each at a higher rate.
+
+    In a notebook the result shows its figure; ``train(found.recipe.override(found.overrides))`` trains as it suggests.
+    """
+    found = _found(recipe).override(assignments(overrides))
+    rates = ladder(found, low, high, steps)
+    parts = prepare(found, device)
+    with _display(parts.feed.epoch(steps), progress) as display:
+        return range_test(parts, rates, listener=display)
+
+
+def import_run(
+    file: str | Path,
+    recipe: str | Path | Recipe | None = None,
+    *,
+    mean: Channels = (),
+    std: Channels = (),
+    out: str | Path = "runs",
+    device: str = "auto",
+    test: bool = False,
+    **overrides: Unpack[Overrides],
+) -> TrainedRun:
+    """Make a run of a state dict that was trained elsewhere, and score it on val.
+
+    >>> file = train(epochs=2, model="cnn2(width=2)", progress=False).export("digits.pth")
+    >>> import_run(file).scores("val")["accuracy"].n
+    144
+
+    Args:
+        file: the state dict of the network alone, which is read without running what it holds.
+        recipe: which network and which data the weights are for, as in `train`; None takes the recipe that `export`
+            left beside the file.
+        mean, std: the normalisation, in 0..1, that the network was trained with.
+        out, device, overrides: as in `train`.
+        test: whether to score the test split too.
+    """
+    path = Path(file)
+    found = (recipe_beside(path) if recipe is None else _found(recipe)).override(assignments(overrides))
+    run = import_weights(path, found, mean=mean, std=std, out=Path(out), device=device, test=test)
+    return TrainedRun.open(run.path, device=device)
+
+
+def run_study(
+    study: str | Path | Study,
+    *,
+    out: str | Path = "studies",
+    seeds: int | None = None,
+    jobs: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    **overrides: Unpack[Overrides],
+) -> StudyResult:
+    """Train every arm of a study with every seed, and write its report. Begun before, it goes on.
+
+    >>> result = run_study("digits", seeds=1, jobs=1, model="cnn2(width=2)", epochs=1, progress=False)
+    >>> [row.name for row in result.table()]
+    ['none', 'shift', 'turn', 'mirror']
+
+    Args:
+        study: what to train: a name, a TOML file, or a `Study`.
+        out: where the study's folder is made.
+        seeds: train with the seeds 0 to N-1 instead of the study's own.
+        jobs: runs side by side; by default one per core.
+        device: where a new study's runs are trained, as in `train`.
+        progress: whether to show how it goes, on a terminal or in a notebook.
+        overrides: recipe keys for all arms, as in `train`. Each run trains in a process of its own, which finds
+            networks and data by name only.
+
+    Raises UserError for a mistake, and after the last run when some of them failed.
+    """
+    if given := [key for key, value in overrides.items() if key == "data" or isinstance(value, nn.Module)]:
+        raise UserError(
+            f"{given[0]}: the processes of a study know networks and data by name only: register yours in a file, and "
+            "name that with `thirtytwo study --import FILE`"
+        )
+    wanted = (study if isinstance(study, Study) else studies.find(str(study))).override(assignments(overrides))
+    if seeds is not None:
+        wanted = wanted.with_seeds(seeds)
+    folder = begin(wanted, Path(out), jobs=jobs, device=device)
+    with folder.owned(), StudyDisplay(wanted.name, silent=_silent(progress)) as watch:
+        failed = train_all(folder, jobs, watch)
+    result = StudyResult(folder)
+    result.report()
+    if failed:
+        raise UserError(f"{folder.path}: {'; '.join(f'{run}: {message}' for run, message in failed.items())}")
+    return result
+
+
+def open_study(path: str | Path) -> StudyResult:
+    """A study's folder, open or closed, to look at its table and its runs. Raises UserError when there is none.
+
+    >>> run_study("digits", seeds=1, jobs=1, model="cnn2(width=2)", epochs=1, progress=False)
+    StudyResult('studies/digits')
+    >>> open_study("studies/digits").run("mirror", seed=0).classes[:3]
+    ('0', '1', '2')
+    """
+    return StudyResult(StudyFolder.open(path))
+
+
+def _found(recipe: str | Path | Recipe) -> Recipe:
+    return recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))
+
+
+def _listeners(track: Sequence[str | Listener]) -> list[Listener]:
+    return [trackers.build(each) if isinstance(each, str) else each for each in track]
+
+
+def _completed(session: Session, progress: bool, heard_by: Sequence[Listener]) -> TrainedRun:
+    """The session trained to its end, scored and reported on."""
+    with _display(session.run.recipe.train.epochs, progress) as display:
+        session.complete(listeners=[display], trackers=heard_by)
+    trained = TrainedRun(session.run, session.device)
+    trained.report()
+    return trained
+
+
+def _given_again(path: str | Path, model: nn.Module | None, data: GivenData | None) -> None:
+    """Bind objects to the names that a run's recipe has for what `train` was given."""
+    if model is None and data is None:
+        return
+    recipe = Run.open(path).recipe
+    for key, named, given in (("model", recipe.model, model), ("data", recipe.data.source, data)):
+        if given is not None and Spec(named).prefix != OWN:
+            raise UserError(f"{path}: was trained with {key} '{named}', which needs no object: leave {key}= out")
+    if model is not None:
+        given_models.register(model, Spec.parse(recipe.model).name)
+    if data is not None:
+        given_data.register(data, recipe.data.source)
+
+
+def _silent(progress: bool) -> bool:
+    """A script's output stays its own."""
+    return not (progress and (output.is_terminal or output.is_jupyter))
+
+
+def _display(epochs: float, progress: bool) -> AbstractContextManager[Any]:
+    return Display(epochs, silent=_silent(progress))

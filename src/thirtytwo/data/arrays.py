@@ -1,0 +1,88 @@
+"""Images and labels in NumPy arrays, checked and brought to one form."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.picture import eight_bit
+from thirtytwo.errors import UserError
+
+
+def official(name: str, where: str, images: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Official:
+    """Arrays as image sets. Without class names, they are the labels that train has: 0 to K-1 without a gap.
+
+    Args:
+        name: what reports call it.
+        where: what messages call it.
+        images: split -> uint8 (N, C, H, W).
+        labels: split -> (N,), whole numbers or text.
+    """
+    present = np.unique(labels["train"])
+    if present.dtype.kind != "U":
+        _require_dense(labels["train"], present, where)
+    sets = {}
+    for split, y in labels.items():
+        unknown = np.flatnonzero(~np.isin(y, present))
+        if len(unknown):
+            raise UserError(
+                f"{where}: label {y[unknown[0]]} of {split} image {unknown[0]} is out of range: "
+                f"train has labels 0 to {len(present) - 1}"
+                if y.dtype.kind != "U"
+                else f"{where}: label '{y[unknown[0]]}' of {split} image {unknown[0]} is not among train's"
+            )
+        if len(y) != len(images[split]):
+            raise UserError(f"{where}: {len(images[split])} {split} images but {len(y)} labels: one label an image")
+        numbers = torch.from_numpy(np.searchsorted(present, y))
+        sets[split] = ImageSet.of(torch.from_numpy(images[split]), numbers, tuple(str(label) for label in present))
+    return Official(name, sets["train"], sets.get("val"), sets.get("test"))
+
+
+def _require_dense(labels: np.ndarray, present: np.ndarray, where: str) -> None:
+    """Training labels that are numbers (``present``: each once, sorted) must be 0 to K-1."""
+    if present.min(initial=0) < 0:
+        first = int(np.argmax(labels < 0))
+        raise UserError(
+            f"{where}: label {labels[first]} of train image {first} is out of range: number the classes 0 to K-1"
+        )
+    if len(gaps := np.flatnonzero(present != np.arange(len(present)))):
+        raise UserError(
+            f"{where}: labels run to {present[-1]}, but no training image has label {gaps[0]}: "
+            "number the classes 0 to K-1 without a gap"
+        )
+
+
+def as_images(array: np.ndarray, what: str) -> np.ndarray:
+    """uint8 (N, C, H, W) of images (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W), which messages call ``what``.
+
+    Pixels may be uint8, bool, wider integers in 0..255, uint16, or floats in 0..1 or 0..255. Raises UserError for
+    everything else.
+    """
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[3] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or array.size == 0:
+        raise UserError(f"{what} have shape {array.shape}: expected (N, H, W), (N, H, W, 3) or (N, 3, H, W)")
+    if array.dtype.kind not in "buif":
+        raise UserError(f"{what} hold {array.dtype}: expected numbers")
+    low, high = array.min(), array.max()
+    if array.dtype.kind in "iu" and array.dtype != np.uint16:
+        if low < 0 or high > 255:
+            raise UserError(f"{what} hold whole numbers from {low} to {high}: expected 0 to 255")
+        array = array.astype(np.uint8)
+    if array.dtype.kind == "f" and not (low >= 0 and high <= 255):
+        raise UserError(f"{what} hold numbers from {low:g} to {high:g}: expected 0 to 1, or 0 to 255")
+    return np.ascontiguousarray(eight_bit(array))
+
+
+def as_labels(array: np.ndarray, what: str) -> np.ndarray:
+    """int64 or text (N,) of labels (N,) or (N, 1), which messages call ``what``. Raises UserError for others."""
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise UserError(f"{what} have shape {array.shape}: expected one label an image, (N,) or (N, 1)")
+    if array.dtype.kind not in "iuU" or array.size == 0:
+        raise UserError(f"{what} hold {array.size} values of {array.dtype}: expected whole numbers or names")
+    return array if array.dtype.kind == "U" else array.astype(np.int64)

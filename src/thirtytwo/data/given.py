@@ -1,0 +1,214 @@
+"""Images that a Python program has at hand, as a data source: arrays, a PyTorch dataset, image sets."""
+
+import io
+from collections.abc import Callable, Mapping, Sized
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset
+
+from thirtytwo.data import picture, sources
+from thirtytwo.data.arrays import as_images, as_labels, official
+from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.picture import Fit
+from thirtytwo.data.waiting import counted
+from thirtytwo.errors import UserError
+from thirtytwo.spec import OWN
+
+SPLITS = ("train", "val", "test")
+
+Images = ImageSet | Dataset[Any] | tuple[ArrayLike, ArrayLike]
+"""Labelled images: a PyTorch dataset of (image, label), a pair of arrays or tensors (images, labels), an image set."""
+GivenData = Official | Images | Mapping[str, Images]
+"""What is cut into train, val and test as a source's images are; or by split, "train", "val" and "test"."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Pictures uint8 (C, H, W), one shape or several, with labels (N,) and the classes' names where these are known."""
+
+    pictures: np.ndarray | list[Tensor]
+    labels: np.ndarray
+    classes: tuple[str, ...] | None
+
+
+_given: dict[str, GivenData] = {}
+
+
+@sources.register_family(OWN)
+class Given:
+    """Sources that `register` named in this process."""
+
+    def names(self) -> list[str]:
+        """Their names, without the prefix."""
+        return list(_given)
+
+    def get(self, name: str) -> Callable[..., Official]:
+        """The source of that name. Raises UserError when nothing was given under it."""
+        if name not in _given:
+            raise UserError(
+                f"data.source={OWN}{name}: these images came from a Python program: give them again, data=... in "
+                "thirtytwo.open_run or thirtytwo.resume"
+            )
+
+        def given(size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:
+            return read(_given[name], "data", size, channels, fit)
+
+        return given
+
+
+def register(data: GivenData, name: str | None = None) -> str:
+    """The name under which ``data`` is a source from now on: ``name``, or one after its type. It is kept in memory.
+
+    Raises UserError for what is none of the kinds that `GivenData` lists.
+    """
+    if name is None:
+        label = type(data).__name__ if isinstance(data, Dataset) else "images"
+        taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(_given) + 2))
+        name = OWN + next(each for each in taken if each not in _given or _same(_given[each], data))
+    for part in _parts(data).values():
+        _require_kind(part)
+    _given[name.removeprefix(OWN)] = data
+    return name
+
+
+def read(data: GivenData, where: str, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:
+    """``data`` as image sets, in one pass. ``size``, ``channels`` and ``fit`` as in `thirtytwo.data.load.load`.
+
+    Raises UserError naming ``where`` for images and labels that do not fit each other, or are not images.
+    """
+    if isinstance(data, Official):
+        return data
+    if isinstance(data, ImageSet):
+        return Official("images", data)
+    parts = _parts(data)
+    if unknown := [split for split in parts if split not in SPLITS]:
+        raise UserError(f"{where}: '{unknown[0]}' is not a split: give train, and val and test if you have them")
+    if "train" not in parts:
+        raise UserError(f"{where}: has no train images: give data={{'train': ..., 'test': ...}}")
+    name = type(data).__name__ if isinstance(data, Dataset) else "images"
+    read = {split: _read(each, f"{where}, {split}", size, channels, fit) for split, each in parts.items()}
+    shapes = {tuple(each.shape[-2:]) for split in read.values() for each in split.pictures}
+    target = picture.choose_size(shapes, size)
+    depth: Literal[1, 3] = channels or (3 if any(p.shape[0] == 3 for s in read.values() for p in s.pictures) else 1)
+    images = {split: _stacked(each.pictures, target, depth, fit) for split, each in read.items()}
+    classes = read["train"].classes
+    if classes is None:
+        return official(name, where, images, {split: each.labels for split, each in read.items()})
+    sets = {
+        split: ImageSet.of(torch.from_numpy(images[split]), torch.as_tensor(each.labels), classes)
+        for split, each in read.items()
+    }
+    return Official(name, sets["train"], sets.get("val"), sets.get("test"))
+
+
+def as_png(image: object, what: str) -> bytes:
+    """A picture in memory, which messages call ``what``, as a file's bytes: so that it goes the way of every other.
+
+    Takes a PIL image, an array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or a tensor (H, W), (C, H, W); pixels uint8 in
+    0..255, or floats in 0..1. Raises UserError for everything else.
+    """
+    if isinstance(image, np.ndarray | Tensor):
+        image = Image.fromarray(_pixels(image, what))
+    if not isinstance(image, Image.Image):
+        raise UserError(f"{what}: is a {type(image).__name__}: expected a PIL image, an array or a tensor")
+    buffer = io.BytesIO()
+    plain = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else image.convert("RGB")
+    plain.save(buffer, "PNG", compress_level=0)
+    return buffer.getvalue()
+
+
+def _pixels(image: np.ndarray | Tensor, what: str) -> np.ndarray:
+    """uint8 (H, W), (H, W, 3) or (H, W, 4)."""
+    array: np.ndarray = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
+    if array.ndim == 3 and isinstance(image, Tensor):
+        array = array.transpose(1, 2, 0)
+    if 0 in array.shape:
+        raise UserError(f"{what}: has no pixels, its shape is {tuple(image.shape)}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        expected = "(H, W) or (C, H, W)" if isinstance(image, Tensor) else "(H, W) or (H, W, 3)"
+        raise UserError(f"{what}: {tuple(image.shape)} is not the shape of a picture: expected {expected}")
+    if array.dtype.kind == "f":
+        low, high = array.min(), array.max()
+        if not (low >= 0 and high <= 1):
+            raise UserError(
+                f"{what}: has pixels from {low:g} to {high:g}: expected floats in 0..1, without normalisation, or uint8"
+            )
+        array = np.rint(array * 255).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise UserError(f"{what}: pixels must be uint8 in 0..255 or floats in 0..1, not {array.dtype}")
+    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
+def _parts(data: GivenData) -> Mapping[str, Any]:
+    if isinstance(data, Official):
+        return {split: each for split in SPLITS if (each := getattr(data, split)) is not None}
+    return data if isinstance(data, Mapping) else {"train": data}
+
+
+def _same(known: GivenData, data: GivenData) -> bool:
+    """Whether these are the same objects, so that one name serves both."""
+
+    def leaves(of: GivenData) -> list[int]:
+        parts = _parts(of).values()
+        return [id(leaf) for part in parts for leaf in (part if isinstance(part, tuple) else (part,))]
+
+    return leaves(known) == leaves(data)
+
+
+def _require_kind(part: object) -> None:
+    pair = isinstance(part, tuple) and len(part) == 2
+    if isinstance(part, IterableDataset) or (isinstance(part, Dataset) and not isinstance(part, Sized)):
+        raise UserError(f"data={type(part).__name__}: has no length: give a dataset whose items have numbers")
+    if not pair and not isinstance(part, ImageSet | Dataset):
+        raise UserError(
+            f"data={type(part).__name__}: expected a pair of arrays (images, labels), a PyTorch dataset, an ImageSet, "
+            "or these by split, {'train': ..., 'test': ...}"
+        )
+
+
+def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> _Split:
+    if isinstance(part, ImageSet):
+        return _Split(part.images.numpy(), part.labels.numpy(), part.classes)
+    if isinstance(part, tuple):
+        images, labels = (np.asarray(each.detach().cpu() if isinstance(each, Tensor) else each) for each in part)
+        found = as_images(images, f"{what} images"), as_labels(labels, f"{what} labels")
+        if len(found[0]) != len(found[1]):
+            raise UserError(f"{what}: {len(found[0])} images but {len(found[1])} labels: give one label per image")
+        return _Split(*found, None)
+    assert isinstance(part, Sized), "checked when it was registered"
+    pictures: list[Tensor] = []
+    targets: list[np.ndarray] = []
+    for i in counted(range(len(part)), len(part), what):
+        item = part[i]
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise UserError(f"{what}: item {i} is not a pair (image, label)")
+        file, name = as_png(item[0], f"{what}, item {i}"), f"{what}, item {i}"
+        asked = None if size is None else (size, size)
+        pictures.append(picture.decode(file, size=asked, channels=channels, fit=fit, name=name))
+        targets.append(np.asarray(item[1]))
+    if not pictures:
+        raise UserError(f"{what}: is empty")
+    names = getattr(part, "classes", None)
+    known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    return _Split(pictures, as_labels(np.array(targets), f"{what} labels"), tuple(names) if known and names else None)
+
+
+def _stacked(
+    pictures: np.ndarray | list[Tensor], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+) -> np.ndarray:
+    """uint8 (N, C, H, W) of pictures of any size."""
+    if isinstance(pictures, np.ndarray):
+        images = picture.convert_channels(torch.from_numpy(pictures), channels)
+        return (images if tuple(images.shape[-2:]) == size else picture.resize(images, size, fit)).numpy()
+
+    def changed(image: Tensor) -> Tensor:
+        image = picture.convert_channels(image[None], channels)
+        return image if tuple(image.shape[-2:]) == size else picture.resize(image, size, fit)
+
+    return torch.cat([changed(image) for image in pictures]).numpy()

@@ -1,0 +1,57 @@
+"""Networks that a Python program has at hand, as models by name."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from weakref import ref
+
+from torch import nn
+
+from thirtytwo.errors import UserError
+from thirtytwo.models import models
+from thirtytwo.spec import OWN
+
+_given: dict[str, tuple["ref[nn.Module]", nn.Module]] = {}
+"""By name, the object that was given, and a copy of it as it was then."""
+
+
+@models.register_family(OWN)
+class Given:
+    """Networks that `register` named in this process."""
+
+    def names(self) -> list[str]:
+        """Their names, without the prefix."""
+        return list(_given)
+
+    def get(self, name: str) -> Callable[..., nn.Module]:
+        """The factory of that name. Raises UserError when nothing was given under it."""
+        if name not in _given:
+            raise UserError(
+                f"model '{OWN}{name}': came from a Python program: give it again, model=... in "
+                "thirtytwo.open_run or thirtytwo.resume"
+            )
+
+        def given() -> nn.Module:
+            """A network of the user's own, with the weights that it had when it was given."""
+            return deepcopy(_given[name][1])
+
+        return given
+
+
+def register(network: nn.Module, name: str | None = None) -> str:
+    """The name under which ``network`` is a model from now on: ``name``, or one after its class.
+
+    It is copied as it is, so that a training leaves the given object alone. Raises UserError for one that cannot be,
+    and for what is not a network.
+    """
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model={network!r}: is not a network: expected a torch.nn.Module")
+    if name is None:
+        label = type(network).__name__
+        taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(_given) + 2))
+        name = OWN + next(each for each in taken if each not in _given or _given[each][0]() is network)
+    try:
+        copied = deepcopy(network)
+    except Exception as error:  # a module of the user's own may raise anything
+        raise UserError(f"model={type(network).__name__}: cannot be copied ({error}): register a function") from error
+    _given[name.removeprefix(OWN)] = ref(network), copied
+    return name

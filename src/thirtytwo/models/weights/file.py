@@ -1,0 +1,125 @@
+"""A network's weights in a file, and the card beside it: read with checks, written in the format that its name says."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thirtytwo import records
+from thirtytwo.errors import UnknownName, UserError
+from thirtytwo.files import sha256
+from thirtytwo.models.weights import Format, formats
+
+Card = dict[str, Any]
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training scripts keep a state dict beside their optimizer's state and epoch."""
+DEPTH = 3
+"""Of such wrappings inside each other, at most: a file may hold itself."""
+PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put in front of every name."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a file of weights holds.
+
+    Attributes:
+        tensors: its state dict.
+        card: what the card beside it says; empty where there is none.
+        sha256: hex digest of the file.
+    """
+
+    tensors: dict[str, Tensor]
+    card: Card
+    sha256: str
+
+
+def read(file: Path) -> Stored:
+    """Read a file of weights and the card beside it.
+
+    Raises UserError when it is missing, damaged, more than weights, or not the file that its card is about.
+    """
+    if file.name == "model.safetensors" and (file.parent / "recipe.toml").is_file():
+        raise UserError(
+            f"{file}: belongs to a run: say model=run:{file.parent} to begin with it, or bring it out by "
+            f"`thirtytwo export {file.parent}`"
+        )
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}): name a file of weights") from None
+    card, digest = card_beside(file), sha256(data)
+    if card and card["sha256"] != digest:
+        raise UserError(f"{beside(file)}: not about {file}, its sha256 differs: delete it, or bring both back")
+    return Stored(unpacked(data, file), card, digest)
+
+
+def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
+    """A state dict in the format that the suffix of ``file`` names. Raises UserError for another suffix."""
+    return format_of(file).pack({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+
+
+def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
+    """The state dict in a file's bytes, taken out of a training script's wrapping and without DataParallel's prefix.
+
+    Raises UserError, and never runs what the file holds, when it is damaged, no state dict, or more than weights.
+    """
+    stored_as = format_of(file)
+    try:
+        found = stored_as.unpack(data, file)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file may lead the reader anywhere
+        raise UserError(f"{file}: damaged, or not a {file.suffix.lower()} file ({error}): get it again") from error
+    for _ in range(DEPTH):
+        inner = [key for key in WRAPPERS if isinstance(found, Mapping) and isinstance(found.get(key), Mapping)]
+        found = found[inner[0]] if inner else found
+    if not (isinstance(found, Mapping) and found and all(_is_weight(*item) for item in found.items())):
+        raise UserError(
+            f"{file}: holds no state dict (names with their tensors): save one with torch.save(net.state_dict(), FILE)"
+        )
+    for prefix in (*PREFIXES, *PREFIXES):  # either may be outside
+        if all(name.startswith(prefix) for name in found):
+            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return dict(found)
+
+
+def beside(file: Path) -> Path:
+    """Where the card of a file lies."""
+    return file.with_name(f"{file.name}.json")
+
+
+def card_beside(file: Path) -> Card:
+    """The card beside a file, checked as a run's own; empty where there is none."""
+    path = beside(file)
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged, cannot be read as JSON ({error}): restore it, or delete it") from None
+    return records.checked(path, value, like="model.json")
+
+
+def format_of(file: Path) -> Format:
+    """The format that the file's suffix names. Raises UserError when there is none."""
+    known = [formats.build(name) for name in formats.names()]
+    for each in known:
+        if file.suffix.lower() in each.suffixes:
+            return each
+    *most, last = (each.suffixes[0] for each in known)
+    raise UnknownName(f"{file}: not a name for a file of weights: end it in {', '.join(most)} or {last}")
+
+
+def _is_weight(name: object, tensor: object) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(tensor, Tensor)
+        and tensor.device.type == "cpu"
+        and tensor.layout == torch.strided
+        and not (tensor.is_quantized or tensor.is_complex())
+    )

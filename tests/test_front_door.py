@@ -1,0 +1,228 @@
+"""What ``import thirtytwo`` offers, and that Python can do what a verb can."""
+
+import inspect
+import json
+import subprocess
+import sys
+from typing import Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+from torch.utils.data import Dataset
+
+import thirtytwo
+from listening import interrupting
+from thirtytwo import UserError
+from thirtytwo.api.overrides import Overrides
+from thirtytwo.data import given as given_data
+from thirtytwo.files import sha256
+from thirtytwo.interrupt import Interrupted
+from thirtytwo.models import given as given_models
+from thirtytwo.models import models
+from thirtytwo.recipe import Recipe, keys
+from thirtytwo.rng import derive
+
+SMALL = {"model": "cnn2(width=4)", "epochs": 2, "progress": False}
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """As the source ``digits`` has them."""
+    content = load_digits()
+    return np.rint(content.images * (255 / 16)).astype(np.uint8), content.target
+
+
+class Digits(Dataset):
+    """The same, as a PyTorch dataset of tensors."""
+
+    classes = tuple("0123456789")
+
+    def __init__(self) -> None:
+        self.images, self.labels = digits()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.from_numpy(self.images[index])[None], int(self.labels[index])
+
+
+def weights(run: thirtytwo.TrainedRun) -> str:
+    return sha256(run.run.read_weights())
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """Another process, which was given nothing yet."""
+
+    def forget() -> None:
+        monkeypatch.setattr(given_models, "_given", {})
+        monkeypatch.setattr(given_data, "_given", {})
+
+    return forget
+
+
+def test_dir_lists_what_there_is_and_nothing_else():
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, thirtytwo; print(dir(thirtytwo)); print('torch' in sys.modules)"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    names, torch_is_imported = done.stdout.splitlines()
+    assert names == str(sorted(thirtytwo.__all__)) and torch_is_imported == "False"
+    assert {"train", "resume", "compare", "open_run", "TrainedRun", "UserError"} <= {*thirtytwo.__all__}
+
+
+@pytest.mark.parametrize("name", sorted({*thirtytwo.__all__} - {"__version__"}))
+def test_every_public_name_is_there_and_says_what_it_is(name):
+    found = getattr(thirtytwo, name)
+    if inspect.isclass(found) or inspect.isfunction(found):
+        assert len(inspect.getdoc(found) or "") > 20
+
+
+def _same_type(said: object, recipe: object) -> bool:
+    """Whether a keyword's type is the recipe's, which may have bounds that Python's types cannot say."""
+    if get_origin(recipe) is Literal or get_origin(said) is Literal:
+        return said == recipe
+    arguments = [{*get_args(each)} or {each} for each in (said, recipe)]
+    plain = [{get_args(each)[0] if hasattr(each, "__metadata__") else each for each in found} for found in arguments]
+    return plain[1] <= plain[0] or get_origin(said) == get_origin(recipe)
+
+
+def test_keywords_are_the_recipes_keys_with_their_types():
+    hints = get_type_hints(Overrides)
+    full = {key.replace(".", "__"): key for key in keys()}
+    ends = [key.rpartition(".")[2] for key in keys()]
+    short = {key.rpartition(".")[2]: key for key in keys() if ends.count(key.rpartition(".")[2]) == 1}
+    del short["test"]  # `train` has a parameter of that name
+    assert {*hints} == {*full, *short, "data"}
+    for name, key in {**short, **full}.items():
+        section, _, last = key.rpartition(".")
+        model = Recipe.model_fields[section].annotation if section else Recipe
+        assert _same_type(hints[name], model.model_fields[last].annotation), name
+
+
+def test_arrays_and_a_dataset_train_the_same_bits_as_the_source_of_the_same_images():
+    named = thirtytwo.train(**SMALL)
+    images, labels = digits()
+    assert weights(thirtytwo.train(data=(images, labels), **SMALL)) == weights(named)
+    assert weights(
+        thirtytwo.train(data=(torch.from_numpy(images)[:, None] / 255, labels.tolist()), **SMALL)
+    ) == weights(named)
+    assert weights(thirtytwo.train(data=Digits(), **SMALL)) == weights(named)
+
+
+def test_images_may_be_given_by_split():
+    images, labels = digits()
+    parts = {"train": (images[:1000], labels[:1000]), "val": (images[1000:1200], labels[1000:1200]),
+             "test": (images[1200:], labels[1200:])}  # fmt: skip
+    run = thirtytwo.train(data=parts, **SMALL)
+    assert run.run.split["sizes"] == {"train": 1000, "val": 200, "test": 597}
+
+
+def test_a_network_that_is_given_trains_as_the_same_one_by_name_and_stays_as_it_was():
+    named = thirtytwo.train(**SMALL)
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(0, "weights"))
+        network = models.build("cnn2(width=4)", channels=1, classes=10, size=(8, 8))
+    assert isinstance(network, nn.Module)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    run = thirtytwo.train(**{**SMALL, "model": network})
+    assert weights(run) == weights(named)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("freeze", ["none", "all-but-head"])
+def test_what_was_given_is_given_again_to_resume_and_to_predict(freeze, forgetful, monkeypatch):
+    images, labels = digits()
+
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(36, 10))
+
+    monkeypatch.setattr("thirtytwo.training.loop.TICK", 0.0)
+    first, asked = network(), {"data": (images, labels), "epochs": 3, "freeze": freeze, "progress": False}
+    whole = thirtytwo.train(model=first, name="whole", **asked)
+    with pytest.raises(Interrupted):
+        thirtytwo.train(model=first, name="cut", track=[interrupting(lambda progress: progress.step == 20)], **asked)
+    forgetful()
+    for impossible in (thirtytwo.resume, lambda path: thirtytwo.open_run(path).predict(images[:2])):
+        with pytest.raises(UserError, match="came from a Python program: give"):
+            impossible("runs/cut-1" if impossible is thirtytwo.resume else whole.path)
+    # With other first weights: the checkpoint has those that count.
+    again = thirtytwo.resume("runs/cut-1", model=network(), data=(images, labels), progress=False)
+    assert weights(again) == weights(whole)
+    forgetful()
+    answers = thirtytwo.open_run(whole.path, model=network()).predict_proba(images[:5])
+    assert np.array_equal(answers, again.predict_proba(images[:5]))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda x, y: {"data": 5}, "data=int: expected a pair of arrays"),
+        (lambda x, y: {"data": (x, y[:5])}, "1797 images but 5 labels"),
+        (lambda x, y: {"data": (x.astype(float) - 3, y)}, "numbers from -3"),
+        (lambda x, y: {"data": (x[0], y)}, "have shape"),
+        (lambda x, y: {"data": {"train": (x, y), "tset": (x, y)}}, "'tset' is not a split"),
+        (lambda x, y: {"data": {"test": (x, y)}}, "has no train images"),
+        (lambda x, y: {"model": nn.Linear(3, 2)}, "does not fit images of 8 x 8"),
+        (lambda x, y: {"model": nn.Flatten()}, "it must return logits"),
+        (lambda x, y: {"epochz": 3}, "did you mean 'train.epochs'"),
+        (lambda x, y: {"track": ["curb"]}, "unknown tracker 'curb'"),
+        (lambda x, y: {"device": "gpu"}, "device 'gpu'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(wrong, said, tmp_path):
+    with pytest.raises(UserError) as caught:
+        thirtytwo.train(**{**SMALL, **wrong(*digits())})
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_study_refuses_objects_that_its_processes_would_not_find():
+    with pytest.raises(UserError, match="register yours in a file"):
+        thirtytwo.run_study("digits", model=nn.Flatten())
+
+
+def test_history_is_a_table_or_a_list_of_records():
+    run = thirtytwo.train(**SMALL)
+    table = run.history()
+    assert list(table["step"]) == [20, 40] and table["val_accuracy"].between(0, 1).all()
+    code = "import sys; sys.modules['pandas'] = None; import thirtytwo, json; "
+    code += f"print(json.dumps(thirtytwo.open_run({str(run.path)!r}).history()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == run.run.metrics()
+
+
+def test_probabilities_are_those_of_the_answers():
+    run = thirtytwo.train(**SMALL)
+    images = digits()[0][:7]
+    shares = run.predict_proba(images)
+    assert shares.shape == (7, 10) and np.allclose(shares.sum(1), 1)
+    for row, answer in zip(shares, run.predict(images, top=10), strict=True):
+        assert [run.classes[k] for k in np.argsort(-row)] == list(answer.classes)
+        assert sorted(row, reverse=True) == list(answer.probabilities)
+    assert run.predict_proba([]).shape == (0, 10)
+
+
+def test_train_writes_its_report_as_the_verb_does():
+    assert (thirtytwo.train(**SMALL).path / "report.html").is_file()
+
+
+def test_lists_name_what_the_verbs_list(cli):
+    listed = {
+        ("recipes", "list"): thirtytwo.list_recipes(),
+        ("data", "list"): thirtytwo.list_sources(),
+        ("study", "list"): thirtytwo.list_studies(),
+        ("model",): thirtytwo.list_models(),
+    }
+    for verb, names in listed.items():
+        assert json.loads(cli(*verb, "--json").out) == names
+    assert "cutmix" in thirtytwo.list_augmentations("cut*")
+    assert "torchvision/resnet18" in thirtytwo.list_models("torchvision/resnet1*")
