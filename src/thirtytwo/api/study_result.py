@@ -32,7 +32,10 @@ class StudyResult:
         return self.folder.path
 
     def table(self, score: str = "accuracy") -> list[Compared]:
-        """The arms beside each other by ``score``: on val while the study is open, on test once it is closed."""
+        """The arms beside each other by ``score``: on val while the study is open, on test once it is closed.
+
+        Raises UserError for a score that is not a mean over images.
+        """
         return self.folder.compared(self.folder.split(), score)
 
     def run(self, arm: str, seed: int) -> TrainedRun:

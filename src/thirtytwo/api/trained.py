@@ -242,16 +242,12 @@ class TrainedRun:
         return f"TrainedRun({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        found = [
-            (each.name, *metrics.described(name), score)
-            for each in stored_scores(self.run)
-            for name, score in each.scores.items()
-        ]
-        rows = "".join(
-            f"<tr><th>{escape(scored)}</th><td>{escape(titled(title, unit))}</td><td>{score.number(unit)}</td>"
-            f"<td>{score.interval(unit)}</td></tr>"
-            for scored, title, unit, _, score in found
-        )
+        rows = ""
+        for each in stored_scores(self.run):
+            for name, score in each.scores.items():
+                title, unit, _ = metrics.described(name)
+                rows += f"<tr><th>{each.name}</th><td>{escape(titled(title, unit))}</td>"
+                rows += f"<td>{score.number(unit)}</td><td>{score.interval(unit)}</td></tr>"
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
     def _prepare(self, source: Picture, unnamed: str) -> "_Prepared":

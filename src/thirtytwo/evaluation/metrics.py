@@ -165,7 +165,8 @@ class TopK(ImageMetric):
         logits, labels = predictions.logits, predictions.labels[:, None]
         true = np.take_along_axis(logits, labels, axis=1)
         ahead = (logits > true) | ((logits == true) & (np.arange(logits.shape[1]) < labels))
-        return ahead.sum(axis=1) < self.k
+        found: np.ndarray = ahead.sum(axis=1) < self.k
+        return found
 
 
 @metrics.register_as("top5")
