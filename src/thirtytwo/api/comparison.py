@@ -34,9 +34,10 @@ def compare(
 ) -> list[Compared]:
     """Compare runs, or groups of runs of several seeds: differences, intervals, and whether chance explains them.
 
+    >>> from thirtytwo import compare
     >>> import numpy as np
     >>> labels = np.arange(100) % 2
-    >>> right, wrong = np.eye(2)[labels], np.eye(2)[1 - labels]
+    >>> right, wrong = 3 * np.eye(2)[labels], 3 * np.eye(2)[1 - labels]
     >>> rows = compare({"good": (right, labels), "half": (np.r_[right[:50], wrong[50:]], labels)})
     >>> rows[1].difference.value.value, rows[1].difference.verdict
     (-0.5, 'worse')

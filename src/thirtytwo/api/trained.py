@@ -49,6 +49,7 @@ EXPLAINED = 60
 class Answer:
     """What a model says about one picture: classes with their probabilities, most probable first.
 
+    >>> from thirtytwo import Answer
     >>> print(Answer("seven.png", classes=("7", "1"), probabilities=(0.99, 0.01)))
     seven.png: 7 (99.0%)
     """

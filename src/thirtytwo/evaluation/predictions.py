@@ -24,6 +24,12 @@ class Predictions:
         ids: int64 (N,): each image's position in the set that its source read.
         split: "train", "val" or "test"; "" for logits from elsewhere.
         views: how many augmented views of each image the logits average; 1 is none.
+
+    >>> import thirtytwo
+    >>> run = thirtytwo.train("digits-cnn", epochs=1, model="cnn2(width=2)", progress=False)
+    >>> plain, averaged = run.run.predictions("val")
+    >>> isinstance(plain, thirtytwo.Predictions), plain.logits.shape, averaged
+    (True, (144, 10), None)
     """
 
     logits: np.ndarray
