@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from thirtytwo.optim import averages
 
@@ -56,10 +57,12 @@ class ExponentialMovingAverage(Average):
         self.average = deepcopy(network).requires_grad_(False)
 
     @property
+    @override
     def model(self) -> nn.Module:
         return self.average
 
     @torch.no_grad()
+    @override
     def update(self, progress: float) -> None:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         super().update(progress)
@@ -69,6 +72,7 @@ class ExponentialMovingAverage(Average):
             else:
                 mean.copy_(new)
 
+    @override
     def tensors(self) -> dict[str, Tensor]:
         return dict(self.average.state_dict())
 
@@ -93,6 +97,7 @@ class Lookahead(Average):
         self.slow = {name: value.clone() for name, value in _floating(network).items()}
 
     @torch.no_grad()
+    @override
     def update(self, progress: float) -> None:
         super().update(progress)
         last = progress >= 1
@@ -102,6 +107,7 @@ class Lookahead(Average):
                 self.slow[name].lerp_(value, 1 - pull)
                 value.copy_(self.slow[name])
 
+    @override
     def tensors(self) -> dict[str, Tensor]:
         return self.slow
 

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable, Sequence
 
+from typing_extensions import override
+
 from thirtytwo.runs.run import Run
 from thirtytwo.tracking.events import Evaluation, Listener, Progress
 
@@ -15,18 +17,22 @@ class Audience(Listener):
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self.listeners = listeners
 
+    @override
     def began(self, run: Run) -> None:
         for each in self.listeners:
             each.began(run)
 
+    @override
     def progressed(self, progress: Progress) -> None:
         for each in self.listeners:
             each.progressed(progress)
 
+    @override
     def evaluated(self, evaluation: Evaluation) -> None:
         for each in self.listeners:
             each.evaluated(evaluation)
 
+    @override
     def ended(self, run: Run) -> None:
         for each in self.listeners:
             each.ended(run)
@@ -38,15 +44,19 @@ class Guarded(Listener):
     def __init__(self, tracker: Listener) -> None:
         self.tracker: Listener | None = tracker
 
+    @override
     def began(self, run: Run) -> None:
         self._tell(lambda tracker: tracker.began(run))
 
+    @override
     def progressed(self, progress: Progress) -> None:
         self._tell(lambda tracker: tracker.progressed(progress))
 
+    @override
     def evaluated(self, evaluation: Evaluation) -> None:
         self._tell(lambda tracker: tracker.evaluated(evaluation))
 
+    @override
     def ended(self, run: Run) -> None:
         self._tell(lambda tracker: tracker.ended(run))
 
