@@ -59,7 +59,7 @@ class Chain:
 
     @classmethod
     def parse(cls, text: str) -> "Chain":
-        """Build a chain from text such as ``flip|translate(4)``. Raises UserError for a syntax error or unknown name."""
+        """Build a chain from text: ``flip|translate(4)``. Raises UserError for a syntax error or unknown name."""
         specs = parse_chain(text)
         return cls(tuple(augmentations.build(spec) for spec in specs), "|".join(map(str, specs)) or "none")
 

@@ -66,8 +66,8 @@ class Augmenter:
         labels_alone = self.classes is None and targets.ndim == 1
         if labels_alone and changed.targets is not given:
             raise UserError(
-                "these augmentations mix targets, which int labels cannot hold: pass classes=, the number of classes, or "
-                "float targets (B, K)"
+                "these augmentations mix targets, which int labels cannot hold: pass classes=, the number of "
+                "classes, or float targets (B, K)"
             )
         self.calls += 1
         return changed.images, targets if labels_alone else changed.targets

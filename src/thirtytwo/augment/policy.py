@@ -163,7 +163,7 @@ class RandAugment(ImageAugmentation):
 class TrivialAugment(ImageAugmentation):
     """One operation per image, drawn from fourteen, of a random magnitude. Nothing to tune.
 
-    Müller and Hutter, arXiv 2103.10158, their "wide" space. Its shifts of up to 32 pixels are limited to the image's size.
+    Müller and Hutter, arXiv 2103.10158, their "wide" space. Its shifts of up to 32 pixels are cut to the image's size.
     """
 
     @override

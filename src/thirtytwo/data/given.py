@@ -63,7 +63,7 @@ class Given:
 
 
 def register(data: GivenData, name: str | None = None) -> str:
-    """The name under which ``data`` is a source from now on: ``name``, or one derived from its type. It is kept in memory.
+    """The name under which ``data`` is a source from now on: ``name``, or one made from its type. It is kept in memory.
 
     Raises UserError for anything that is not one of the kinds in `GivenData`.
     """

@@ -34,7 +34,7 @@ def read(path: Path) -> Official:
             keys = ", ".join(archive.files)
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, OverflowError, zipfile.BadZipFile,
             zlib.error, MemoryError, RuntimeError) as error:  # fmt: skip
-        # RuntimeError is zipfile's for an encrypted archive, and, as NotImplementedError, for a compression that it lacks.
+        # RuntimeError is zipfile's for an encrypted archive and, as NotImplementedError, for an unknown compression.
         raise UserError(f"{path}: truncated, or not an .npz file of plain arrays ({error})") from None
     if "train" not in found:
         raise UserError(

@@ -106,8 +106,8 @@ def decode(
         fit: how a picture of a different shape is made to fit: black bars, cut edges, or distortion.
         name: what messages call it; the file's path by default.
 
-    EXIF rotation is applied. Transparency is put on a white background. 16-bit pixels are scaled from 0..65535, float pixels from
-    0..1 or 0..255 or, failing both, from their own range. The first frame of an animation is used.
+    EXIF rotation is applied. Transparency is put on a white background. 16-bit pixels are scaled from 0..65535,
+    float pixels from 0..1 or 0..255 or, failing both, from their own range. The first frame of an animation is used.
 
     Raises BadPicture, a UserError, for a file that is missing, empty, truncated, damaged, not a picture, or larger than
     `MAX_PIXELS`. Never writes to the file.

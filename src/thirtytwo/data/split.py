@@ -149,8 +149,8 @@ class _Part:
             if count and quota >= count:
                 remedy = "" if count == 1 else f", or set data.{purpose} lower"
                 raise UserError(
-                    f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and {purpose} would "
-                    f"take {'it' if count == 1 else 'all'}: add pictures{remedy}"
+                    f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and {purpose} "
+                    f"would take {'it' if count == 1 else 'all'}: add pictures{remedy}"
                 )
             if count and quota == 0:
                 raise UserError(

@@ -1,4 +1,4 @@
-"""Averages of the weights along a training."""
+"""Averages of the weights over the course of a training."""
 
 from copy import deepcopy
 from typing import Annotated
@@ -12,7 +12,7 @@ from thirtytwo.optim import averages
 
 
 class Average:
-    """No average: the network that is trained is the one that is scored."""
+    """No average: the network that is trained is the one that is scored. Other averages derive from it."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -28,11 +28,11 @@ class Average:
         self.steps += 1
 
     def tensors(self) -> dict[str, Tensor]:
-        """What it remembers, for a checkpoint."""
+        """Its state, for a checkpoint."""
         return {}
 
     def load_tensors(self, tensors: dict[str, Tensor], steps: int) -> None:
-        """Put back what `tensors` gave after ``steps`` updates."""
+        """Restore what `tensors` returned after ``steps`` updates."""
         self.steps = steps
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
@@ -48,7 +48,7 @@ def none(network: nn.Module) -> Average:
 class ExponentialMovingAverage(Average):
     """Exponential moving average of weights and statistics, scored in place of the network.
 
-    The decay starts at 1/11 and grows as (1 + t) / (10 + t), so that the random start is forgotten.
+    The decay starts at 1/11 and grows as (1 + t) / (10 + t), so that the random start is forgotten quickly.
     """
 
     def __init__(self, network: nn.Module, decay: Annotated[float, Field(gt=0, lt=1)] = 0.99) -> None:
@@ -79,10 +79,10 @@ class ExponentialMovingAverage(Average):
 
 @averages.register_as("lookahead")
 class Lookahead(Average):
-    """Slow weights that the network is pulled back to every few steps (arXiv 1907.08610).
+    """Slow weights to which the network is pulled back every few steps (arXiv 1907.08610).
 
-    As in the speedruns (arXiv 2404.00498) the pull is decay^every * progress^3: weak early, strong late; after the last
-    step the network is its slow weights.
+    As in the speedruns (arXiv 2404.00498) the pull is decay^every * progress^3: weak early, strong late; after the
+    last step the network has its slow weights.
     """
 
     def __init__(

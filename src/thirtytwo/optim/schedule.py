@@ -13,21 +13,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Schedule:
-    """A course of the learning rate. Most are functions of progress alone; `plateau` also watches val."""
+    """The course of the learning rate. Most schedules are functions of progress alone; `plateau` also watches val."""
 
     def __call__(self, progress: float) -> float:
         """The multiplier of the peak learning rate at ``progress`` in [0, 1)."""
         raise NotImplementedError
 
     def observe(self, loss: float) -> None:
-        """Told of val's loss at each evaluation."""
+        """Called with val's loss after each evaluation."""
 
     def state(self) -> dict[str, float]:
-        """What it remembers, for a checkpoint."""
+        """Its state, for a checkpoint."""
         return {}
 
     def restore(self, state: dict[str, float]) -> None:
-        """Put back what `state` gave."""
+        """Restore what `state` returned."""
 
 
 def _ramp(progress: float, warmup: float) -> float:
@@ -97,7 +97,7 @@ class OneCycle(Schedule):
 @schedules.register_as("triangular")
 @dataclass(frozen=True)
 class Triangular(Schedule):
-    """Straight up from ``start`` to the peak at ``peak``, straight down to ``end``."""
+    """Linearly up from ``start`` to the peak at ``peak``, linearly down to ``end``."""
 
     start: Share = 0.2
     peak: Share = 0.23

@@ -1,4 +1,4 @@
-"""All who listen to one training."""
+"""All the listeners of one training."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class Audience(Listener):
 
 
 class Guarded(Listener):
-    """A tracker that may fail, since its server may: that ends the tracking, with a warning, and not the training."""
+    """A tracker that may fail, as its server may: that ends the tracking, with a warning, but not the training."""
 
     def __init__(self, tracker: Listener) -> None:
         self.tracker: Listener | None = tracker
@@ -67,5 +67,5 @@ class Guarded(Listener):
             what(self.tracker)
         except Exception as error:  # noqa: BLE001  (the user's code, or another package's, may raise anything)
             name = type(self.tracker).__name__
-            log.warning("%s failed (%s: %s): the training goes on without it", name, type(error).__name__, error)
+            log.warning("%s failed (%s: %s): the training continues without it", name, type(error).__name__, error)
             self.tracker = None
