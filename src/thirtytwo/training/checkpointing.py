@@ -39,7 +39,10 @@ class Checkpointing:
         return time.monotonic() - self._saved > self.every
 
     def save(self, seconds: float) -> None:
-        """Write a checkpoint, after ``seconds`` of training. Raises NotFinite, writing nothing, if one is not finite."""
+        """Write a checkpoint, after ``seconds`` of training.
+
+        Raises NotFinite, and writes nothing, if a number is not finite.
+        """
         tensors = {
             **_prefixed("model", dict(self.parts.model.state_dict())),
             **_prefixed("optimizer", self.parts.optimizer.tensors()),

@@ -58,7 +58,7 @@ class Session:
         test: bool = True,
         imports: Sequence[Path] = (),
     ) -> "Session":
-        """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave nothing behind.
+        """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave no trace.
 
         The folder is ``out/<name>``, or numbered without a ``name``. ``test`` says whether the test split is scored at
         the end. ``imports`` are the user's files that registered components, which the run names if they are missing
