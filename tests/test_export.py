@@ -305,7 +305,7 @@ def test_a_flipped_bit_or_a_card_of_another_file_is_found(cli, exported, tmp_pat
     content[len(content) // 2] ^= 1
     exported.write_bytes(content)
     done = cli("import", exported, "--out", tmp_path / "runs")
-    assert done.code == 2 and "its sha256 differs" in done.err
+    assert done.code == 2 and "whose sha256 differs" in done.err
     for text, says in (("{", "damaged"), ("[]", "damaged"), ('{"model": 3}', "damaged")):
         Path(f"{exported}.json").write_text(text)
         assert says in cli("import", exported, "--out", tmp_path / "runs").err
