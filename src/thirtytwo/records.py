@@ -95,7 +95,7 @@ def _with_accuracy(scores: dict[str, Any]) -> dict[str, Any]:
 class Scoring(TypedDict):
     """An entry of scores.json; a score that says nothing of the split is null."""
 
-    split: str
+    split: Annotated[str, Field(pattern="^(val|test)$")]
     views: Annotated[int, Field(ge=1, strict=True)]
     n: _Count
     right: _Count

@@ -290,7 +290,9 @@ def confusion(predictions: Predictions) -> np.ndarray:
 def recalls(matrix: np.ndarray) -> np.ndarray:
     """float (K,): the share of each class that a confusion matrix has right; nan for a class without images."""
     support = matrix.sum(axis=1)
-    return np.divide(matrix.diagonal(), support, out=np.full(len(matrix), np.nan), where=support > 0)
+    found = np.full(len(matrix), np.nan)
+    np.divide(matrix.diagonal(), support, out=found, where=support > 0)
+    return found
 
 
 def per_class(predictions: Predictions) -> list[ClassScores]:
