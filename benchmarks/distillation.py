@@ -4,9 +4,9 @@
 
 Trains a teacher by the recipe, unless ``--teacher`` names a finished run of the same split, then the student with each
 seed by the same recipe: alone, and distilled with `train.temperature` and `train.teacher_weight`. Both have the same
-images, epochs and seed, which makes the differences paired; ``--epochs`` and ``--limit`` are the students' and not the
-teacher's. Both are compared on val; `cifar10-fast` leaves only 1,000 images there, so that once everything is chosen,
-``--split test`` looks at test, once for each run. Prints means with their 95 % interval over seeds (t) and writes
+images, epochs and seed, so the differences are paired; ``--epochs`` and ``--limit`` apply to the students and not to
+the teacher. They are compared on val; `cifar10-fast` leaves only 1,000 images there, so once everything is chosen,
+``--split test`` looks at test, once per run. Prints means with their 95 % interval over seeds (t) and writes
 every single result to ``benchmarks/results/``.
 """
 
@@ -25,18 +25,18 @@ from thirtytwo.models.classifier import build_network
 from thirtytwo.recipe import parse_assignments
 
 LARGEST = 0.25
-"""Share of the teacher's parameters that the student may have."""
+"""Share of the teacher's parameters that the student may have at most."""
 
 
 def scored(run: TrainedRun, split: str) -> dict[str, Any]:
-    """What of a run is compared."""
+    """The figures of a run that are compared."""
     scores = run.scores(split)
     found = {"accuracy": scores["accuracy"].value, "nll": scores["nll"].value}
     return {**found, "seconds": run.run.status["seconds"]}
 
 
 def parameters(student: str, teacher: TrainedRun) -> int:
-    """How many the student will have, for the teacher's images and classes."""
+    """The number of parameters that the student will have, for the teacher's images and classes."""
     card = teacher.card
     network = build_network(student, card["channels"], len(card["classes"]), tuple(card["size"]))
     return sum(parameter.numel() for parameter in network.module.parameters())

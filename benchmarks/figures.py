@@ -1,9 +1,9 @@
-"""Draw the pictures of `docs/transfer.md` that no command of the package draws: from networks, results and runs.
+"""Draw the figures of `docs/transfer.md` that no command of the package draws: from networks, results and runs.
 
     python benchmarks/figures.py
 
 ``transfer-maps.png`` and ``transfer-rates.png`` from the networks themselves, ``transfer-small-images.png`` from the
-newest results of `small_images.py`, and ``transfer-curves.png`` from what `runs.py` kept as ``finetune-squeezenet``.
+newest results of `small_images.py`, and ``transfer-curves.png`` from what `runs.py` saved as ``finetune-squeezenet``.
 """
 
 import json
@@ -33,13 +33,13 @@ MAPS = {
     "vgg19": ["", "last_pool='identity'", "input=64"],
 }
 EPOCHS = 6
-"""Of the training that ``transfer-rates.png`` shows."""
+"""Length of the training that ``transfer-rates.png`` shows."""
 SHOWN = ["mobilenet_v3_small", "resnet18", "resnet50", "vgg19"]
 
 
 @canvas.drawn
 def maps() -> "Figure":
-    """The side of the maps that layers with kernels give, for a picture of 32 pixels, and what an image costs."""
+    """The side of the maps that layers with kernels give, for a picture of 32 pixels, and the operations per image."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, NullLocator
 
@@ -111,7 +111,7 @@ def rates() -> "Figure":
 
 @canvas.drawn
 def small_images(results: dict[str, dict[str, Any]]) -> "Figure":
-    """Val accuracy of each network and option: a tick a seed, and the mean with its interval over seeds."""
+    """Val accuracy of each network and option: one tick per seed, and the mean with its interval over seeds."""
     from matplotlib.figure import Figure
 
     heights = [len(found["arms"]) + 0.8 for found in results.values()]

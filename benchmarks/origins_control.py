@@ -1,15 +1,15 @@
-"""The origins' networks in a plain PyTorch loop and through thirtytwo: is the accuracy the same, and what is the time?
+"""The origins' networks in a plain PyTorch loop and through thirtytwo: is the accuracy the same, and which is faster?
 
     python benchmarks/origins_control.py --cifar10 path/to/cifar10 --mnist path/to/mnist --seeds 3
 
 The plain loop is the one that tutorials write: the network spelt out, a DataLoader over PIL images with torchvision's
-transforms an image at a time, float32, torch's own optimizer and schedule. Of thirtytwo it has the images of the split
+transforms image by image, float32, torch's own optimizer and schedule. From thirtytwo it takes the images of the split
 and nothing else. What decides the result is the same in both: the recipe's batch size, optimizer, rate, weight decay
 (of filters and weights, not of norms and biases), label smoothing and epochs; but AdamW and batches of 128 where the
-recipe takes Muon, and a cosine without warm-up where its rate changes. The augmentation is what `RandomCrop` and
-`RandomHorizontalFlip` do, in both; the tutorial has none. Both score val after each epoch, and never see test; the time
-is that of the steps and the scorings, without loading data. Each training has a process of its own; the two take turns
-in being first. Prints a table and writes every single result to ``benchmarks/results/``.
+recipe uses Muon, and a cosine without warm-up where its rate changes. In both, the augmentation is what `RandomCrop`
+and `RandomHorizontalFlip` do; the tutorial has none. Both score val after each epoch, and never see test; the time is
+that of the steps and the scorings, without loading data. Each training has a process of its own; the two take turns in
+going first. Prints a table and writes every single result to ``benchmarks/results/``.
 """
 
 import argparse
@@ -44,9 +44,9 @@ NETWORKS = {
     "cnn2-mnist": "mnist-cnn2",
     "cnn9": "cifar10-cnn9",
 }
-"""By origin's network: the recipe whose settings both loops take."""
+"""For each origin's network, the recipe whose settings both loops use."""
 STANDARD = {"optim.name": "adamw", "optim.lr": 0.002, "optim.weight_decay": 0.01, "train.batch_size": 128}
-"""In place of an optimizer that torch's tutorials do not have."""
+"""Used in place of an optimizer that torch's tutorials do not have."""
 PLAIN = {
     "average": "none",
     "optim.bias_lr": None,
@@ -57,14 +57,14 @@ PLAIN = {
     "train.eval_every": 1.0,
     "evaluate.views": "none",
 }
-"""What a plain loop does not have, taken out of the recipe."""
+"""Settings that remove from a recipe what a plain loop does not have."""
 TRIAL_IMAGES = 1024
-"""Images that the plain loop trains on with each number of workers, to find the faster one, before the clock runs; the
-second half is timed."""
+"""Images that the plain loop trains on with each number of workers before the clock starts, to find the faster number;
+the second half is timed."""
 
 
 def convolution(inputs: int, outputs: int) -> list[nn.Module]:
-    """3x3, same-padded, with batch norm and ReLU."""
+    """A 3x3 convolution, same-padded, with batch norm and ReLU."""
     return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
@@ -113,7 +113,7 @@ PLAIN_NETWORKS: dict[str, Callable[[], nn.Module]] = {
 
 
 class Pictures(Dataset):
-    """An image set as torchvision's data sets are: a PIL image an item, then the transform."""
+    """An image set in the form of torchvision's data sets: one PIL image per item, then the transform."""
 
     def __init__(self, images: ImageSet, transform: Callable[[Image.Image], torch.Tensor]) -> None:
         pixels = images.images.permute(0, 2, 3, 1).numpy()
@@ -146,7 +146,7 @@ def plain(name: str, recipe: Recipe) -> dict[str, Any]:
         return network, _optimizer(network, recipe), nn.CrossEntropyLoss(label_smoothing=recipe.train.label_smoothing)
 
     def loader(pictures: Pictures, batch: int, workers: int, **options: bool) -> DataLoader:
-        # A tutorial's workers are forks; in a process that was spawned they would be spawned too, seconds each.
+        # A tutorial's workers are forks; in a spawned process they would be spawned too, which takes seconds each.
         many = {"num_workers": workers, "persistent_workers": True, "multiprocessing_context": "fork"}
         return DataLoader(pictures, batch, **(many if workers else {}), **options)
 
@@ -183,7 +183,7 @@ def ours(name: str, recipe: Recipe) -> dict[str, Any]:
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """torch's own, with weight decay on what has two or more dimensions."""
+    """torch's own, with weight decay on parameters of two or more dimensions."""
     optim, parameters = recipe.optim, list(network.parameters())
     groups = [
         {"params": [each for each in parameters if each.ndim >= 2], "weight_decay": optim.weight_decay},
@@ -220,7 +220,7 @@ def _accuracy(network: nn.Module, batches: DataLoader) -> float:
 
 
 def alternating(name: str, recipe: Recipe, seeds: int) -> Iterator[dict[str, Any]]:
-    """Both loops for each seed, each in a new process, first the one and then the other first."""
+    """Both loops for each seed, each in a new process; they take turns in going first."""
     spawn = multiprocessing.get_context("spawn")
     for seed in range(seeds):
         found: dict[str, Any] = {"seed": seed}
@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="default: each recipe's")
     parser.add_argument("--limit", type=int, help="training images; default: all")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--precision", default="auto", help="thirtytwo's; the plain loop has float32")
+    parser.add_argument("--precision", default="auto", help="thirtytwo's; the plain loop uses float32")
     options = parser.parse_args()
     if unknown := set(options.networks) - set(NETWORKS):
         parser.error(f"unknown network {', '.join(sorted(unknown))}: choose from {', '.join(NETWORKS)}")

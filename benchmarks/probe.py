@@ -1,11 +1,11 @@
-"""A linear probe on a frozen network: its accuracy, what a second head costs, and an epoch of features against images.
+"""A linear probe on a frozen network: its accuracy, the cost of a second head, and features compared with images.
 
     python benchmarks/probe.py path/to/squeezenet1_1.safetensors data.source=path/to/cifar10 --inputs 96 160
 
 For each input size: the probe is solved for without cached features, its penalty chosen on val, and test is looked at
-once. Then a head is trained by AdamW on the same features, by a command of its own: the seconds from its start to its
-first step and to its first epoch's end, imports included. Then, in turns in one process, steps of that training on
-features and through the network: images a second of both, and their ratio. Prints everything and writes it to
+once. Then a separate command trains a head by AdamW on the same features: the seconds from its start to its first step
+and to the end of its first epoch, imports included. Then, in turns in one process, steps of that training on features
+and through the network: images per second of both, and their ratio. Prints everything and writes it to
 ``benchmarks/results/``.
 """
 
@@ -30,12 +30,12 @@ from thirtytwo.training.loop import advance
 from thirtytwo.training.session import prepare
 
 STEPS, BATCHES = 3, 50
-"""Steps through the network, and for each of them on features, between two looks at the clock."""
+"""Steps through the network, and for each of them steps on features, between two readings of the clock."""
 ROUNDS = 3
 
 
-def images_a_second(parts: Parts, steps: int, first: int) -> float:
-    """Of training steps ``first`` to ``first + steps``."""
+def images_per_second(parts: Parts, steps: int, first: int) -> float:
+    """The rate over the training steps ``first`` to ``first + steps``."""
     forward = parts.forward
     began = time.perf_counter()
     for step in range(first, first + steps):
@@ -44,7 +44,7 @@ def images_a_second(parts: Parts, steps: int, first: int) -> float:
 
 
 def seconds_to_first(recipe: Recipe, folder: Path) -> dict[str, float]:
-    """Of a command that trains a head for one epoch, from its start to the first step, and to the end of that epoch."""
+    """From the start of a command that trains a head for one epoch to its first step, and to the end of that epoch."""
     file = folder / "head.toml"
     file.write_text(recipe.to_toml(), encoding="utf-8")
     words = ["train", str(file), "train.epochs=1", "--no-test", "--out", str(folder)]
@@ -66,7 +66,7 @@ def seconds_to_first(recipe: Recipe, folder: Path) -> dict[str, float]:
 
 
 def measured(recipe: Recipe) -> dict[str, Any]:
-    """Everything about one network at one size."""
+    """Everything that is measured for one network at one size."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         began = time.perf_counter()
@@ -83,11 +83,11 @@ def measured(recipe: Recipe) -> dict[str, Any]:
     on_features = with_features(parts)
     rates = []
     with parts.device.training():
-        images_a_second(parts, 1, 0)
-        images_a_second(on_features, 1, 0)
+        images_per_second(parts, 1, 0)
+        images_per_second(on_features, 1, 0)
         for turn in range(ROUNDS):
-            features = images_a_second(on_features, STEPS * BATCHES, turn * STEPS * BATCHES)
-            rates.append((features, images_a_second(parts, STEPS, turn * STEPS)))
+            features = images_per_second(on_features, STEPS * BATCHES, turn * STEPS * BATCHES)
+            rates.append((features, images_per_second(parts, STEPS, turn * STEPS)))
     found["images a second, features and network"] = rates
     found["ratios"] = [features / images for features, images in rates]
     return found
@@ -112,7 +112,7 @@ def main() -> None:
     found = {}
     with tempfile.TemporaryDirectory() as cache:
         os.environ["THIRTYTWO_CACHE"] = cache
-        load_splits(recipe)  # decoded once, before the clock runs
+        load_splits(recipe)  # decoded once, before the clock starts
         for side in options.inputs:
             model = f"{options.model}(weights='{options.weights}', input={side}, last_relu='identity')"
             found[side] = measured(recipe.override({"model": model}))

@@ -1,9 +1,9 @@
-"""Train a recipe with several seeds, each in a process of its own, and write down accuracy, time and memory.
+"""Train a recipe with several seeds, each in a process of its own, and record accuracy, time and memory.
 
     python benchmarks/recipes.py cifar10-fast --seeds 2 data.source=path/to/cifar10
 
-The time is the whole command's, from its start to the finished report. Prints means with their 95 % interval over seeds
-(t) and writes every single result to ``benchmarks/results/``.
+The time is that of the whole command, from its start to the finished report. Prints means with their 95 % interval over
+seeds (t) and writes every single result to ``benchmarks/results/``.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def train(words: list[str], seed: int, out: Path) -> dict[str, float]:
-    """One training as its user starts it."""
+    """One training, started as a user starts it."""
     command = [sys.executable, "-c", "from thirtytwo.cli import main; main()", "train", *words, f"seed={seed}"]
     began = time.perf_counter()
     process = subprocess.Popen([*command, "--json", "--out", str(out)], stdout=subprocess.PIPE, text=True)
@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_intermixed_args()
     words = [options.recipe, *options.overrides]
-    # In a process of its own: on Linux a child's peak memory counts its parent's at the moment of the fork.
+    # In a process of its own: on Linux a child's peak memory includes its parent's at the moment of the fork.
     step_rate = [sys.executable, str(Path(__file__).parent / "step_rate.py")]
     rate = json.loads(subprocess.run(step_rate, capture_output=True, text=True, check=True).stdout)
     runs = []

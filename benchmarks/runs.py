@@ -1,4 +1,4 @@
-"""Keep what finished runs have found: their recipes, scores with intervals, seconds, and every epoch's metrics.
+"""Save the results of finished runs: their recipes, scores with intervals, seconds, and every epoch's metrics.
 
     python benchmarks/runs.py finetune-squeezenet pretrained=runs/a-1 random=runs/a-2
 
@@ -16,7 +16,7 @@ from thirtytwo.runs.run import Run
 
 
 def kept(run: Run) -> dict[str, Any]:
-    """What is kept of one run: nothing of where its data and its first weights lay."""
+    """What is saved of one run, without the paths of its data and its first weights."""
     recipe = run.recipe.override({"model": re.sub(r"weights='[^']*/", "weights='", run.recipe.model)})
     return {
         "recipe": recipe.model_dump(mode="json", exclude={"data": {"source"}}),

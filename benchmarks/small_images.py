@@ -1,4 +1,4 @@
-"""What the options for small images are worth to networks made for 224 pixels: a study each, from random weights.
+"""What the options for small images are worth to networks made for 224 pixels: one study each, from random weights.
 
     python benchmarks/small_images.py data.source=path/to/cifar10 --seeds 3
 
@@ -40,7 +40,7 @@ RECIPE = {
 
 
 def study(network: str, recipe: dict[str, Any], seeds: int) -> Study:
-    """The network without options, and with each of them."""
+    """The study of a network without options, and with each of them."""
     arms = {option or "none": {"model": f"torchvision/{network}({option})"} for option in ["", *NETWORKS[network]]}
     names = {arm: arm.replace("'", "").replace("=", "-") for arm in arms}
     return Study(

@@ -1,4 +1,4 @@
-"""The machine's speed: images a second of airbench94's training step, batch 500, in plain PyTorch.
+"""The machine's speed: images per second of airbench94's training step, batch 500, in plain PyTorch.
 
 Times of other trainings are quoted beside this rate, so that they can be compared between machines and hours.
 """
@@ -38,7 +38,7 @@ def airbench94() -> nn.Module:
 
 
 def rate(device: str, dtype: torch.dtype) -> float:
-    """Images a second over `STEPS` steps, after two that are not counted."""
+    """Images per second over `STEPS` steps, after two that are not counted."""
     network = airbench94().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         [p for p in network.parameters() if p.requires_grad], lr=0.01, momentum=0.85, nesterov=True
@@ -62,7 +62,7 @@ def rate(device: str, dtype: torch.dtype) -> float:
 
 
 def best_rate() -> dict[str, float]:
-    """The faster precision's rate: the median of three, the precisions taken in turn."""
+    """The rate of each precision, as a median of three measured in turn, and the best of them."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rates: dict[str, list[float]] = {"bf16": [], "float32": []}
     for _ in range(3):

@@ -1,9 +1,9 @@
 """Run a notebook and keep its outputs: ``python notebooks/run.py 001 DATA=path/to/cifar10 EPOCHS=3``.
 
-The notebook is chosen by the beginning of its name. The settings take the place of those in its cell tagged
-``parameters``, whose source stays as it is; those that were given, paths and other text apart, are noted in the
-notebook's metadata. Runs and studies are made in the current folder. Outputs of cells tagged ``pictures``, which show a
-data set's pictures, are not kept. Nothing else is taken out: with an absolute path in any output nothing is written.
+The notebook is chosen by the beginning of its name. The settings replace those in its cell tagged ``parameters``, whose
+source stays as it is; the given settings, except paths and other text, are recorded in the notebook's metadata. Runs
+and studies are made in the current folder. Outputs of cells tagged ``pictures``, which show a data set's pictures, are
+not kept. Nothing else is removed: if any output contains an absolute path, nothing is written.
 """
 
 import ast
@@ -19,7 +19,7 @@ from nbformat import NotebookNode
 
 FOLDER = Path(__file__).parent
 ABSOLUTE = re.compile(r"(?<![\w./:<~+])/(?:[\w.@+-]+/)+[\w.@+-]*|\b[A-Za-z]:\\\\?[\w.]+")
-"""An absolute path of two parts or more; not a URL, a relative path or a closing tag."""
+"""An absolute path of two or more parts; not a URL, a relative path or a closing tag."""
 EMBEDDED = re.compile(r"data:[\w/+.-]+;base64,[\w/+=]+")
 
 
@@ -43,7 +43,7 @@ def execute(path: Path, settings: dict[str, Any], folder: Path) -> NotebookNode:
 
 
 def tags(cell: NotebookNode) -> list[str]:
-    """What a cell is tagged with."""
+    """A cell's tags."""
     return cell.metadata.get("tags", [])
 
 
@@ -56,7 +56,7 @@ def without_pictures(notebook: NotebookNode) -> NotebookNode:
 
 
 def without_images(notebook: NotebookNode) -> NotebookNode:
-    """The notebook without the pixels of its outputs' images, in which any word may be found."""
+    """The notebook without the encoded images of its outputs, in which any word may occur by chance."""
     bare = deepcopy(notebook)
     for output in (output for cell in bare.cells for output in cell.get("outputs", [])):
         for kind, value in list(output.get("data", {}).items()):

@@ -1,6 +1,8 @@
 """Looking into a network: what is shown is what its layers compute, for every network, and nothing is left behind."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from thirtytwo import UserError, open_run
+from thirtytwo.explain import explanations
 from thirtytwo.explain.explanation import load, pack
 from thirtytwo.explain.layers import LAYERS, MAPS, explain, first_filters, layer_maps
 from thirtytwo.figures import canvas, pictures
@@ -146,6 +149,45 @@ def test_the_report_shows_it_and_an_older_run_does_without(run_copy: Path) -> No
     assert drawn & {path.name for path in (run_copy / "figures").iterdir()} == {"predictions.png"}
 
 
+def test_what_is_drawn_is_the_same_wherever_it_comes_from(trained: Path, run_copy: Path) -> None:
+    """The report, the run's own picture and a picture that is looked at anew: one explanation, one way to draw it."""
+    run = open_run(trained, device="cpu")
+    kept = run.explain()
+    anew = run.explain(f"val:{kept.names[0].removeprefix('val-')}", "layers")
+    assert list(kept.figures) == list(anew.figures)
+    titles = [each.figures[f"{kept.names[0]}-layers"].axes[0].texts[0].get_text() for each in (kept, anew)]
+    assert titles[0] == titles[1] and f": {kept.truths[0]}, called {kept.said[0][0][0]} with " in titles[0]
+    html.write(Run.open(run_copy))
+    kept.save(run_copy / "seen")
+    filters = [(run_copy / folder / "filters.png").read_bytes() for folder in ("figures", "seen")]
+    assert filters[0] == filters[1]
+
+
+@pytest.mark.parametrize("name", explanations.names())
+def test_every_kind_of_explanation_is_drawn_with_words_to_read_out(name: str) -> None:
+    model = classifier("cnn2", 1, 8)
+    seen = explanations.build(name, classifier=model, picture=DIGIT, label=3)
+    drawn = seen.figures("a three") | seen.network_figures()
+    assert drawn and explanations.summary(name)
+    for drawing in drawn.values():
+        assert drawing.alt and "\n" not in drawing.alt and canvas.png_bytes(drawing.figure)[:4] == b"\x89PNG"
+    empty = classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), 1, 8)
+    assert isinstance(explanations.build(name, classifier=empty, picture=DIGIT, label=3).figures("a three"), dict)
+
+
+def test_reading_and_drawing_an_explanation_needs_no_torch(trained: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from thirtytwo.explain.explanation import load
+explanation, _ = load(Path({str(trained)!r}) / "predictions" / "layers.npz")
+assert explanation.figures("a picture") and explanation.network_figures()
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("shape", [(6, 1, 5, 5), (130, 3, 3, 3), (4, 7, 2, 3)])
 def test_filters_of_any_shape_are_drawn_with_their_scale(shape: tuple[int, ...]) -> None:
     weights = np.random.default_rng(0).normal(size=shape).astype(np.float32)
@@ -243,6 +285,9 @@ def test_a_wrong_word_is_one_line(run_copy: Path, tmp_path: Path, cli: Callable)
         ((run_copy, tmp_path / "none.png"), "no such picture"),
         ((run_copy, tmp_path / "text.png"), "text.png"),
         ((run_copy, picture, "--out", tmp_path / "file"), "file"),
+        ((run_copy, picture, "--how", "layer"), "unknown explanation 'layer': did you mean 'layers'?"),
+        ((run_copy, picture, "--how", "layers(3)"), "takes 0 arguments"),
+        ((run_copy, picture, "--how", "layers("), "cannot read 'layers('"),
     ):
         done = cli("explain", *words)
         assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err

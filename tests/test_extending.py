@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torchvision.models import squeezenet1_1
 
 from thirtytwo.runs.run import Run
 
-PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def thirtytwo(*words: object, cwd: Path) -> subprocess.CompletedProcess:
@@ -20,14 +22,22 @@ def thirtytwo(*words: object, cwd: Path) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, capture_output=True, text=True)
 
 
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The fenced blocks of a page: their languages, and what they hold."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+BLOCKS = blocks("extending.md")
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory) -> Path:
+    """A folder with the files of the user's own that the pages show, each under the name in its first line."""
     folder = tmp_path_factory.mktemp("user")
-    code = next(text for language, text in BLOCKS if language == "python" and text.startswith("# mine.py"))
-    (folder / "mine.py").write_text(code)
+    for language, text in BLOCKS + blocks("models.md"):
+        if language == "python" and (name := re.match(r'(?:# |""")(\w+\.py)', text)):
+            (folder / name[1]).write_text(text)
     return folder
 
 
@@ -96,7 +106,6 @@ def test_a_tracker_that_fails_does_not_end_the_training(tmp_path):
 
 
 def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
-    (here / "brier.py").write_text(example("brier.py"))
     commands = next(text for language, text in BLOCKS if not language and "brier.py" in text)
     first, second, compare = (line.split()[1:] for line in commands.strip().splitlines())
     runs = [json.loads(thirtytwo(*words, "--json", cwd=here).stdout) for words in (first, second)]
@@ -112,7 +121,6 @@ def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
 
 
 def test_a_statistic_of_ones_own_is_in_a_studys_report(here):
-    (here / "class_gap.py").write_text(example("class_gap.py"))
     (here / "s.toml").write_text(
         'base = "digits-cnn"\nseeds = [0, 1]\n[set]\nepochs = 1\n[arms.a]\n[arms.b]\nlr = 0.05\n'
     )
@@ -124,3 +132,90 @@ def test_a_statistic_of_ones_own_is_in_a_studys_report(here):
         assert list(found[arm]) == ["ensemble", "agreement", "class_gap"]
         assert 0 < found[arm]["class_gap"]["value"] <= 1 and found[arm]["class_gap"]["n"] == 2
     assert "Best class minus worst class" in (here / "studies" / "s" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_may_say_more_than_its_layers(here):
+    for file, model in (("my_model.py", "mlp(width=64)"), ("my_network.py", "halves")):
+        done = thirtytwo("train", "digits-cnn", f"model={model}", "epochs=4", "--import", file, "--json", cwd=here)
+        assert done.returncode == 0, done.stderr
+    folder = here / json.loads(done.stdout)["run"]
+    card = json.loads((folder / "model.json").read_bytes())
+    assert card["mean"] == card["std"] == [0.5] and card["model"] == "halves"
+
+
+def test_a_format_of_ones_own_goes_out_and_comes_in(here, trained):
+    commands = next(text for language, text in BLOCKS if not language and "npz.py" in text)
+    export, back, train = (shlex.split(line)[1:] for line in commands.strip().splitlines())
+    export[1] = str(trained)
+    done = thirtytwo(*export, cwd=here)
+    assert done.returncode == 0 and "the same logits" in done.stdout, done.stderr
+    with np.load(here / "digits.npz") as arrays:
+        assert sum(arrays[name].size for name in arrays.files) == 14_698
+    again = json.loads(thirtytwo(*back, "--json", cwd=here).stdout)["run"]
+    assert json.loads((here / again / "model.json").read_bytes()) == json.loads((trained / "model.json").read_bytes())
+
+    np.savez(here / "squeezenet.npz", **{name: each.numpy() for name, each in squeezenet1_1().state_dict().items()})
+    words = ["data.limit=24", "epochs=1", "train.freeze=all-but-head", "--no-test", "--json"]
+    begun = thirtytwo(*train, *words, cwd=here)
+    assert begun.returncode == 0, begun.stderr
+    folder = here / json.loads(begun.stdout)["run"]
+    for name in ("model.json", "model.safetensors"):
+        (folder / name).unlink()
+    status = json.loads((folder / "status.json").read_bytes())
+    (folder / "status.json").write_text(json.dumps({**status, "state": "interrupted", "step": 0}))
+    done = thirtytwo("train", "--resume", folder, cwd=here)
+    assert done.returncode == 2 and "npz.py: pass it again" in done.stderr, done.stderr
+
+
+def test_a_format_that_is_not_there_or_gives_back_less_is_refused(here, trained):
+    done = thirtytwo("export", trained, "--format", "npy", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "did you mean 'npz'?" in done.stderr
+    done = thirtytwo("export", trained, "net.npy", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "end it in .npz, .pth or .safetensors" in done.stderr
+    lossy = (here / "npz.py").read_text().replace("tensor.numpy()", "tensor.half().numpy()")
+    (here / "lossy.py").write_text(lossy)
+    done = thirtytwo("export", trained, "net.npz", "--import", "lossy.py", cwd=here)
+    assert done.returncode == 2 and "other weights than it was given" in done.stderr
+    assert not (here / "net.npz").exists()
+    (here / "net.npz").write_bytes(b"PK\x03\x04 but no archive")
+    done = thirtytwo("import", "net.npz", "digits-cnn", "--import", "npz.py", cwd=here)
+    assert done.returncode == 2 and "net.npz: damaged, or not a .npz file" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_explanation_of_ones_own_is_drawn(here, trained):
+    number = json.loads((trained / "split.json").read_text())["ids"]["val"][0]
+    commands = next(text for language, text in BLOCKS if not language and "--how" in text)
+    for line in commands.strip().splitlines():
+        _, verb, _, _, *rest = line.replace("'", "").split()
+        done = thirtytwo(verb, trained, f"val:{number}", *rest, "--out", here / "seen", "--json", cwd=here)
+        assert done.returncode == 0, done.stderr
+        names = {Path(path).name for path in json.loads(done.stdout)["figures"]}
+        assert names == {"predictions.png", f"val-{number}-occlusion.png"}
+        assert {path.name for path in (here / "seen").iterdir()} == names
+
+
+def test_an_explanation_of_ones_own_shows_what_it_says_and_its_arguments_are_checked(here, trained):
+    """Covering all of a picture costs each pixel the same: what the network says of a grey picture instead."""
+    code = f"""
+import occlusion, pytest, torch, thirtytwo
+run = thirtytwo.open_run({str(trained)!r}, device="cpu")
+seen = run.explain(how="occlusion(patch=8)")
+image = torch.from_numpy(seen.images[0])[None] / 255
+label = run.classes.index(seen.said[0][0][0])
+said = run.model(torch.cat([image, image.mean().expand_as(image)])).softmax(1)[:, label]
+torch.testing.assert_close(seen.explanations[0].falls, (said[0] - said[1]).expand(8, 8))
+assert set(seen.figures) == {{"predictions", f"{{seen.names[0]}}-occlusion"}}
+assert seen._repr_html_().count("base64") == 2
+for how, message in (
+    ("occlusio", "unknown explanation 'occlusio': did you mean 'occlusion'?"),
+    ("occlusion(patch=0)", "occlusion(patch=0): argument 'patch'"),
+    ("occlusion(size=2)", "explanation 'occlusion' has no argument 'size'"),
+    ("occlusion(patch=9)", "larger than the picture of 8 x 8 pixels"),
+):
+    with pytest.raises(thirtytwo.UserError) as error:
+        run.explain(how=how)
+    assert message in str(error.value), error.value
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

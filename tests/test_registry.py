@@ -61,3 +61,33 @@ def test_listing_and_summaries(shapes):
 def test_a_name_is_taken_once(shapes):
     with pytest.raises(UserError, match="exists already"):
         shapes.register_as("dot")(lambda: "another")
+
+
+def test_a_family_is_found_by_its_prefix(shapes):
+    @shapes.register_family("solids/")
+    class Solids:
+        """Two of them."""
+
+        def names(self):
+            return ["cone", "cube"]
+
+        def get(self, name):
+            if name not in self.names():
+                raise KeyError(name)
+            return lambda canvas: (canvas, name)
+
+    assert shapes.build("solids/cube", canvas="wall") == ("wall", "cube")
+    assert shapes.names("solids/c*") == ["solids/cone", "solids/cube"] and "solids/cube" not in shapes.names()
+    for name, hint in [
+        ("solids/cubes", "did you mean 'solids/cube'"),
+        ("solid/cube", "did you mean 'solids/'"),
+        ("cone", "did you mean 'solids/cone'"),
+    ]:
+        with pytest.raises(UserError, match=hint):
+            shapes.get(name)
+
+
+@pytest.mark.parametrize("prefix", ["", "solids", "a/b/", "a:b/", "solids(/"])
+def test_a_prefix_is_a_word_and_a_slash(shapes, prefix):
+    with pytest.raises(UserError, match="cannot be a family's prefix"):
+        shapes.register_family(prefix)(object)

@@ -54,3 +54,23 @@ def test_anything_but_a_name_with_literals_is_refused_and_never_run(text):
 
 def test_literals_are_what_python_says_they_are():
     assert Spec.parse("f((1, 2), [0.5], {'a': 1})").args == ast.literal_eval("((1, 2), [0.5], {'a': 1})")
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix", "member", "run", "foreign"),
+    [
+        ("cnn2(width=8)", "", "cnn2", None, False),
+        ("torchvision/resnet18(weights='a/b:c.pth')", "torchvision/", "resnet18", None, True),
+        ("timm/vit_tiny_patch16_224.augreg_in21k", "timm/", "vit_tiny_patch16_224.augreg_in21k", None, True),
+        ("package/group/net", "package/", "group/net", None, True),
+        ("run:runs/digits-cnn-1", "run:", "runs/digits-cnn-1", "runs/digits-cnn-1", False),
+        ("run:net-1", "run:", "net-1", "net-1", False),
+        ("run:/my run (2)/für:Jörg", "run:", "/my run (2)/für:Jörg", "/my run (2)/für:Jörg", False),
+        ("run:", "run:", "", "", False),
+        ("none", "", "none", None, False),
+    ],
+)
+def test_a_prefix_says_whose_name_it_is(text, prefix, member, run, foreign):
+    spec = Spec.parse(text)
+    assert (spec.prefix, spec.member, spec.run, spec.foreign) == (prefix, member, run, foreign)
+    assert str(spec) == text

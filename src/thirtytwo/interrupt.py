@@ -8,6 +8,7 @@ from types import FrameType, TracebackType
 class Interrupted(Exception):
     """A training was asked to stop, and has saved its state: `thirtytwo.resume` goes on. ``signal`` is what asked.
 
+    >>> from thirtytwo import Interrupted
     >>> raise Interrupted(2)
     Traceback (most recent call last):
     thirtytwo.interrupt.Interrupted: interrupted by SIGINT

@@ -33,6 +33,7 @@ class _Section(BaseModel):
 class Data(_Section):
     """Where the images come from and how they are split.
 
+    >>> from thirtytwo import Data, Recipe
     >>> Recipe(data=Data(source="mnist", val=5000)).data.plan
     'default'
     """
@@ -69,6 +70,7 @@ def _none_or_run(text: str) -> str:
 class Optim(_Section):
     """The optimizer. Weight decay never touches norms and biases.
 
+    >>> from thirtytwo import Optim, Recipe
     >>> Recipe(optim=Optim(name="adamw", lr=0.002)).optim.betas
     (0.9, 0.999)
     """
@@ -99,6 +101,7 @@ class Optim(_Section):
 class Train(_Section):
     """The length of the training and what it minimises.
 
+    >>> from thirtytwo import Recipe, Train
     >>> Recipe(train=Train(epochs=3, batch_size=64)).train.label_smoothing
     0.0
     """
@@ -141,6 +144,7 @@ class Train(_Section):
 class Evaluate(_Section):
     """How a trained model is scored.
 
+    >>> from thirtytwo import Evaluate, Recipe
     >>> Recipe(evaluate=Evaluate(views="flip")).evaluate.views
     'flip'
     """
@@ -152,6 +156,7 @@ class Evaluate(_Section):
 class Recipe(_Section):
     """Everything that decides a training. The same recipe gives the same bits on the same processor.
 
+    >>> from thirtytwo import Recipe
     >>> recipe = Recipe(model="cnn2(width=8)", augment="flip|translate(2)")
     >>> recipe.override({"epochs": 5}).train.epochs
     5.0

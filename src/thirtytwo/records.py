@@ -1,109 +1,208 @@
-"""What a run's JSON files must hold. They may come from elsewhere, or be damaged: each is checked when it is read."""
+"""What the JSON files of runs and studies must hold. They may come from elsewhere, or be damaged: each is checked here,
+once, when it is read."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Required
+from typing import Annotated, Any, Literal, Required, TypeVar, cast
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from thirtytwo.errors import UserError
+from thirtytwo.files import read_json, read_json_lines
 
-_Side = Annotated[int, Field(ge=1, le=1024)]
-_Number = Annotated[float, Field(strict=True)]
-_Count = Annotated[int, Field(ge=0, strict=True)]
-
-
-class _Status(TypedDict, total=False):
-    format: Required[_Count]
-    state: Required[str]
-    step: _Count
-    steps: _Count
-    seconds: _Number
+Side = Annotated[int, Field(ge=1, le=1024, strict=True)]
+Count = Annotated[int, Field(ge=0, le=2**53, strict=True)]
+Number = Annotated[float, Field(ge=-1e39, le=1e39, strict=True)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, strict=True)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Text = Annotated[str, Field(strict=True)]
+Classes = Annotated[list[Text], Field(min_length=1, max_length=10**6)]
 
 
-class _Neighbours(TypedDict):
-    head: str
+class Status(TypedDict, total=False):
+    """status.json: how a run stands. ``state`` is created, running, trained, finished, interrupted or failed."""
+
+    format: Required[Count]
+    state: Required[Text]
+    step: Count
+    steps: Count
+    seconds: Seconds
+    started: Text
+    updated: Text
+    recipe_sha256: Text
+    test: bool
+    message: Text
+
+
+class Env(TypedDict, total=False):
+    """env.json: what a run runs on and what it comes from. Empty before the training began."""
+
+    thirtytwo: Text
+    torch: Text
+    processor: Text
+    device: Text
+    precision: Literal["bf16", "float32"]
+    threads: Annotated[int, Field(ge=1, le=4096, strict=True)]
+    cores: Count | None
+    imports: list[Text]
+    source: Text
+    imported: Text
+    sha256: Text
+    teacher: Text
+    teacher_sha256: Text
+    weights: Text
+    weights_sha256: Text
+    seen_before: dict[str, Count] | None
+
+
+class NeighboursRecord(TypedDict):
+    """The head of a model.json whose head is nearest neighbours."""
+
+    head: Text
     k: Annotated[int, Field(ge=1, strict=True)]
     images: Annotated[int, Field(ge=1, le=10**8, strict=True)]
     features: Annotated[int, Field(ge=1, le=10**6, strict=True)]
 
 
-class _Solved(TypedDict):
+class Solved(TypedDict):
+    """How the head of a model.json was solved for."""
+
     by: Literal["lbfgs", "knn"]
-    strength: _Number
-    tried: list[dict[str, _Number]]
+    strength: Number
+    tried: list[dict[str, Number]]
 
 
-class _Card(TypedDict, total=False):
-    model: Required[str]
+class CardBody(TypedDict, total=False):
+    """What a model's weights need to be used."""
+
+    format: Count
+    model: Required[Text]
     channels: Required[Literal[1, 3]]
-    size: Required[tuple[_Side, _Side]]
-    classes: Required[list[str]]
-    mean: Required[list[_Number]]
-    std: Required[list[_Number]]
+    size: Required[tuple[Side, Side]]
+    classes: Required[Classes]
+    mean: Required[list[Number]]
+    std: Required[list[Number]]
     fit: Required[Literal["pad", "crop", "stretch"]]
-    parameters: Required[_Count]
-    freeze: str
-    frozen: _Count
-    neighbours: _Neighbours
-    solved: _Solved
-    feature_views: _Count
-    sha256: Required[str]
+    parameters: Required[Count]
+    freeze: Text
+    frozen: Count
+    neighbours: NeighboursRecord
+    solved: Solved
+    feature_views: Count
 
 
-class _Split(TypedDict, total=False):
-    name: Required[str]
-    classes: Required[list[str]]
-    sizes: Required[dict[str, _Count]]
-    class_counts: Required[dict[str, list[_Count]]]
-    sha256: Required[dict[str, str]]
+class Card(CardBody, total=False):
+    """model.json: a card's body with the sha256 of the weights. Beside an exported file it also has the recipe."""
+
+    sha256: Required[Text]
+    recipe: dict[str, Any]
 
 
-class _Record(TypedDict, total=False):
-    step: Required[_Count]
-    epoch: Required[_Number]
-    lr: _Number
-    train_loss: _Number
-    train_accuracy: _Number
-    val_loss: _Number
-    val_accuracy: Required[_Number]
-    seconds: _Number
+class SplitRecord(TypedDict, total=False):
+    """split.json: the cut of a run's images. Keys of the dictionaries are "train", "val" and "test"."""
+
+    name: Required[Text]
+    classes: Required[Classes]
+    plan: Required[Text]
+    split_seed: Required[int]
+    sizes: Required[dict[str, Count]]
+    class_counts: Required[dict[str, list[Count]]]
+    sha256: Required[dict[str, Text]]
+    cut_from: dict[str, Text]
+    orders: dict[str, Text]
+    ids: Required[dict[str, list[Count]]]
+    notes: Required[list[Text]]
 
 
-class _Look(TypedDict, total=False):
-    time: Required[str]
-    by: Required[str]
-    n: Required[_Count]
-    accuracy: Required[_Number]
-    views: _Count
+class EvaluationRecord(TypedDict, total=False):
+    """A line of metrics.jsonl."""
+
+    step: Required[Count]
+    epoch: Required[Annotated[float, Field(ge=0, le=1e9, strict=True)]]
+    lr: Number
+    train_loss: Number
+    train_accuracy: Share
+    val_loss: Required[Number]
+    val_accuracy: Required[Share]
+    seconds: Seconds
 
 
-class _Estimate(TypedDict):
-    value: _Number | None
-    low: _Number | None
-    high: _Number | None
-    n: _Count
+class Look(TypedDict, total=False):
+    """A line of looks.jsonl."""
+
+    time: Required[Text]
+    split: Required[Text]
+    by: Required[Text]
+    n: Required[Count]
+    weights_sha256: Required[Text | None]
+    accuracy: Required[Share]
+    views: Required[Count]
+    accuracy_tta: Required[Share | None]
 
 
-def _with_accuracy(scores: dict[str, Any]) -> dict[str, Any]:
-    for name in ("accuracy", "ece"):  # without which there is no report
-        if scores.get(name) is None:
-            raise ValueError(f"lacks {name}")
-    return scores
+class EstimateRecord(TypedDict):
+    """An entry of a scoring; what is not a finite number is null."""
+
+    value: Number | None
+    low: Number | None
+    high: Number | None
+    n: Count
 
 
 class Scoring(TypedDict):
     """An entry of scores.json; a score that says nothing of the split is null."""
 
-    split: Annotated[str, Field(pattern="^(val|test)$")]
-    views: Annotated[int, Field(ge=1, strict=True)]
-    n: _Count
-    right: _Count
-    scores: Annotated[dict[str, _Estimate | None], AfterValidator(_with_accuracy)]
+    split: Literal["val", "test"]
+    views: Annotated[int, Field(ge=1, le=1000, strict=True)]
+    n: Annotated[int, Field(ge=1, le=2**53, strict=True)]
+    right: Count
+    scores: dict[str, EstimateRecord | None]
 
 
-class _Scores(TypedDict):
+class Scores(TypedDict):
+    """scores.json."""
+
     scorings: list[Scoring]
+
+
+class StudyState(TypedDict, total=False):
+    """study.json."""
+
+    format: Required[Count]
+    sha256: Required[Text]
+    base_sha256: Required[Text]
+    next: Text
+    threads: Required[Annotated[int, Field(ge=1, le=4096, strict=True)]]
+    device: Text
+    imports: Required[list[Text]]
+    closed: Required[Text | None]
+    closed_arms: list[Text]
+    grown: Count
+
+
+class BestRecord(TypedDict):
+    """The best evaluation in a checkpoint's state."""
+
+    loss: Number | None
+    waited: Count
+
+
+class CheckpointState(TypedDict):
+    """state.json of a checkpoint. A schedule may remember an infinite loss."""
+
+    step: Count
+    seconds: Seconds
+    best: BestRecord
+    schedule: dict[str, Annotated[float, Field(strict=True)]]
+    average_steps: Count
+
+
+class Manifest(TypedDict):
+    """MANIFEST.json of a checkpoint."""
+
+    step: Count
+    sha256: dict[str, Text]
 
 
 CUT_FROM_TEST = (
@@ -112,32 +211,108 @@ CUT_FROM_TEST = (
 )
 """What has to be said of a run whose split.json names that plan."""
 
-_ANYTHING: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
-_SHAPES: dict[str, TypeAdapter[Any]] = {
-    name: TypeAdapter(with_config(ConfigDict(extra="allow"))(shape))
-    for name, shape in {
-        "status.json": _Status,
-        "model.json": _Card,
-        "split.json": _Split,
-        "metrics.jsonl": _Record,
-        "looks.jsonl": _Look,
-        "scores.json": _Scores,
-    }.items()
-}
-"""What each file must hold at least."""
+T = TypeVar("T")
 
 
-def checked(path: Path, value: Any, *, shaped: bool = True, like: str = "") -> dict[str, Any]:
-    """``value`` if it has the keys and types that its file must have; UserError naming the file otherwise.
+def read(path: Path, shape: type[T]) -> T | None:
+    """A JSON file of that shape; None where there is no file. Raises UserError naming the file for any other."""
+    return checked(path, read_json(path), shape) if path.is_file() else None
 
-    Without ``shaped`` it only has to be an object: what a later version wrote may have other keys. ``like`` names the
-    file of a run whose shape one of another name must have.
+
+def read_lines(path: Path, shape: type[T]) -> list[T]:
+    """A JSON value of that shape per line; none where there is no file. A last line that a kill cut short is left out.
+
+    Raises UserError naming the file for anything else.
     """
-    shape = _SHAPES.get(like or path.name, _ANYTHING) if shaped else _ANYTHING
+    return [checked(path, value, shape) for value in read_json_lines(path)] if path.is_file() else []
+
+
+def require_format(path: Path, newest: int) -> None:
+    """Raises UserError when the file is of a later version, which may mean anything by its other keys."""
+    found = read_json(path)
+    form = found.get("format") if isinstance(found, dict) else None
+    if not isinstance(form, int) or form > newest:
+        raise UserError(f"{path}: written in format {form}, this version reads format {newest}: upgrade thirtytwo")
+
+
+def checked(path: Path, value: object, shape: type[T]) -> T:
+    """``value`` if it has the keys, types and ranges of ``shape``; UserError naming the file ``path`` otherwise.
+
+    Keys that the shape does not know are kept: a later version may have written them.
+    """
     try:
-        valid: dict[str, Any] = shape.validate_python(value)
+        valid = _adapter(shape).validate_python(value)
+        if law := _LAWS.get(shape):
+            law(valid)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: damaged ({where} {first['msg']}): restore it") from None
-    return valid
+        raise UserError(f"{path}: damaged ({where + ' ' if where else ''}{_lower(first['msg'])}): restore it") from None
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{path}: damaged ({error}): restore it") from None
+    return cast(T, valid)
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _adapter(shape: type[Any]) -> TypeAdapter[Any]:
+    if shape not in _ADAPTERS:
+        config = ConfigDict(extra="allow", allow_inf_nan=shape is CheckpointState)
+        _ADAPTERS[shape] = TypeAdapter(with_config(config)(shape))
+    return _ADAPTERS[shape]
+
+
+def _lower(message: str) -> str:
+    return message[0].lower() + message[1:]
+
+
+def _whole_card(card: Card) -> None:
+    for name in ("mean", "std"):
+        if len(card[name]) != card["channels"]:
+            raise ValueError(f"{name} has {len(card[name])} numbers for {card['channels']} channels")
+    if min(card["std"]) <= 0:
+        raise ValueError("std must be above 0")
+    _different(card["classes"])
+
+
+def _whole_split(split: SplitRecord) -> None:
+    _different(split["classes"])
+    for split_name in ("train", "val", "test"):
+        for key in ("sizes", "class_counts", "sha256", "ids"):
+            if split_name not in split[key]:
+                raise ValueError(f"{key} lacks {split_name}")
+        counts, size = split["class_counts"][split_name], split["sizes"][split_name]
+        if len(counts) != len(split["classes"]) or sum(counts) != size or len(split["ids"][split_name]) != size:
+            raise ValueError(f"sizes, class_counts and ids of {split_name} contradict each other")
+
+
+def _different(classes: list[str]) -> None:
+    if len({*classes}) < len(classes):
+        raise ValueError("two classes have one name")
+
+
+def _whole_scores(found: Scores) -> None:
+    for scoring in found["scorings"]:
+        if scoring["right"] > scoring["n"]:
+            raise ValueError(f"{scoring['right']} of {scoring['n']} images are right")
+        for name in ("accuracy", "ece"):  # without which there is no report
+            if scoring["scores"].get(name) is None:
+                raise ValueError(f"lacks {name}")
+
+
+def _plain_env(env: Env) -> None:
+    """Every setting is shown: text, a number, a list of texts or numbers by name, and no deeper."""
+    for key, value in env.items():
+        parts = value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else [value]
+        if not all(part is None or isinstance(part, str | int | float) for part in parts):
+            raise ValueError(f"{key} is nested")
+
+
+_LAWS: dict[type[Any], Callable[[Any], None]] = {
+    Card: _whole_card,
+    Env: _plain_env,
+    Scores: _whole_scores,
+    SplitRecord: _whole_split,
+}
+"""What the types of single values cannot say. Each raises ValueError."""

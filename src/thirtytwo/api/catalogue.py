@@ -8,6 +8,7 @@ from thirtytwo.registry import Registry
 def list_recipes(pattern: str = "*") -> dict[str, str]:
     """Recipes, as `train` takes them.
 
+    >>> from thirtytwo import list_recipes
     >>> sorted(list_recipes("mnist-*"))
     ['mnist-cnn', 'mnist-cnn2']
     """
@@ -19,6 +20,7 @@ def list_recipes(pattern: str = "*") -> dict[str, str]:
 def list_studies(pattern: str = "*") -> dict[str, str]:
     """Studies, as `run_study` takes them.
 
+    >>> from thirtytwo import list_studies
     >>> sorted(list_studies())
     ['augmentation', 'digits', 'tutorial']
     """
@@ -30,6 +32,7 @@ def list_studies(pattern: str = "*") -> dict[str, str]:
 def list_models(pattern: str = "*") -> dict[str, str]:
     """Networks, for the key ``model``. Those of other packages by their prefix: ``torchvision/resnet*``, ``timm/vit*``.
 
+    >>> from thirtytwo import list_models
     >>> sorted(list_models("cnn*"))
     ['cnn2', 'cnn9']
     """
@@ -41,6 +44,7 @@ def list_models(pattern: str = "*") -> dict[str, str]:
 def list_augmentations(pattern: str = "*") -> dict[str, str]:
     """Augmentations, for the key ``augment``.
 
+    >>> from thirtytwo import list_augmentations
     >>> sorted(list_augmentations("flip*"))
     ['flip', 'flip_alternating']
     """
@@ -52,6 +56,7 @@ def list_augmentations(pattern: str = "*") -> dict[str, str]:
 def list_sources(pattern: str = "*") -> dict[str, str]:
     """Data sources that have a name, for the key ``data.source``. A path to images is one as well.
 
+    >>> from thirtytwo import list_sources
     >>> sorted(list_sources("*mnist"))
     ['emnist', 'fashion-mnist', 'kmnist', 'mnist']
     """
@@ -63,6 +68,7 @@ def list_sources(pattern: str = "*") -> dict[str, str]:
 def list_optimizers(pattern: str = "*") -> dict[str, str]:
     """Optimizers, for the key ``optim.name``.
 
+    >>> from thirtytwo import list_optimizers
     >>> sorted(list_optimizers())
     ['adam', 'adamw', 'muon', 'rmsprop', 'sgd']
     """
@@ -74,6 +80,7 @@ def list_optimizers(pattern: str = "*") -> dict[str, str]:
 def list_schedules(pattern: str = "*") -> dict[str, str]:
     """Courses of the learning rate, for the key ``schedule``.
 
+    >>> from thirtytwo import list_schedules
     >>> sorted(list_schedules("c*"))
     ['constant', 'cosine']
     """
@@ -85,6 +92,7 @@ def list_schedules(pattern: str = "*") -> dict[str, str]:
 def list_averages(pattern: str = "*") -> dict[str, str]:
     """Averages of the weights, for the key ``average``.
 
+    >>> from thirtytwo import list_averages
     >>> sorted(list_averages())
     ['ema', 'lookahead', 'none']
     """
@@ -96,6 +104,7 @@ def list_averages(pattern: str = "*") -> dict[str, str]:
 def list_trackers(pattern: str = "*") -> dict[str, str]:
     """Trackers, as `train` takes them. There is none but those of your own files.
 
+    >>> from thirtytwo import list_trackers
     >>> list_trackers()
     {}
     """

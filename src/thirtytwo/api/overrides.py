@@ -20,7 +20,7 @@ class Overrides(TypedDict, total=False):
     hand: a pair of arrays, a PyTorch dataset, an `ImageSet`, or these by split, ``{"train": ..., "test": ...}``.
 
     >>> import thirtytwo
-    >>> settings: Overrides = {"model": "cnn2(width=2)", "optim__lr": 0.01, "epochs": 1}
+    >>> settings: thirtytwo.Overrides = {"model": "cnn2(width=2)", "optim__lr": 0.01, "epochs": 1}
     >>> thirtytwo.train(**settings, progress=False).run.recipe.optim.lr
     0.01
     """

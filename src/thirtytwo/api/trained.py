@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from thirtytwo.evaluation.predict import logits
 from thirtytwo.explain import Explanation, explanations
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.paths import NUMBERED
+from thirtytwo.records import Card, EvaluationRecord
 from thirtytwo.report.explained import Explained
 from thirtytwo.report.html import write as write_report
 from thirtytwo.report.view import explained
@@ -48,6 +49,7 @@ EXPLAINED = 60
 class Answer:
     """What a model says about one picture: classes with their probabilities, most probable first.
 
+    >>> from thirtytwo import Answer
     >>> print(Answer("seven.png", classes=("7", "1"), probabilities=(0.99, 0.01)))
     seven.png: 7 (99.0%)
     """
@@ -109,10 +111,10 @@ class TrainedRun:
         return load_classifier(self.run, self.device)
 
     @cached_property
-    def card(self) -> dict[str, Any]:
+    def card(self) -> Card:
         """What the weights need to be used: classes, size, channels. Raises UserError while there are no weights."""
         self.run.read_weights()
-        return self.run.card
+        return self.run.require_trained()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -123,7 +125,7 @@ class TrainedRun:
         """The stored scores of a split without test-time augmentation, each with its interval; empty if not scored."""
         return next((each.scores for each in stored_scores(self.run) if (each.split, each.views) == (split, 1)), {})
 
-    def history(self) -> "pandas.DataFrame | list[dict[str, Any]]":
+    def history(self) -> "pandas.DataFrame | list[EvaluationRecord]":
         """The evaluations along the training: a table where pandas is installed, else a list of records.
 
         Columns: step, epoch, lr, train_loss (as it was minimised), train_accuracy (with augmentation), val_loss (nats),
@@ -250,12 +252,16 @@ class TrainedRun:
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
     def _prepare(self, source: Picture, unnamed: str) -> "_Prepared":
-        wanted = {"size": tuple(self.card["size"]), "channels": self.card["channels"], "fit": self.card["fit"]}
         if not isinstance(source, str | Path):
-            return _Prepared(unnamed, picture.decode(as_png(source, unnamed), name=unnamed, **wanted), None)
+            return _Prepared(unnamed, self._decoded(as_png(source, unnamed), unnamed), None)
         if (own := NUMBERED.fullmatch(str(source))) and not Path(source).exists():
             return self._own_image(own["split"], int(own["number"]))
-        return _Prepared(str(source), picture.decode(Path(source), **wanted), None)
+        return _Prepared(str(source), self._decoded(Path(source)), None)
+
+    def _decoded(self, source: Path | bytes, name: str | None = None) -> Tensor:
+        """A picture in the size, channels and fit of the training."""
+        card = self.card
+        return picture.decode(source, size=card["size"], channels=card["channels"], fit=card["fit"], name=name)
 
     def _own_image(self, split: str, number: int) -> "_Prepared":
         """An image of the run's data; of test, one that the run keeps for its report.

@@ -40,6 +40,7 @@ def train(
 ) -> TrainedRun:
     """Train a recipe, score it and write its report.
 
+    >>> from thirtytwo import train
     >>> run = train("digits-cnn", epochs=2, model="cnn2(width=4)")
     >>> run.path.name
     'digits-cnn-...'
@@ -73,6 +74,7 @@ def resume(
 ) -> TrainedRun:
     """Go on with a run exactly where it stopped, score it and write its report. A finished run stays as it is.
 
+    >>> from thirtytwo import resume, train
     >>> run = train(epochs=2, model="cnn2(width=2)", progress=False)
     >>> resume(run.path).path == run.path
     True
@@ -94,6 +96,7 @@ def open_run(
 ) -> TrainedRun:
     """A run, to predict with or to report on.
 
+    >>> from thirtytwo import open_run, train
     >>> run = open_run(train(epochs=2, progress=False).path)
     >>> run.classes[:3]
     ('0', '1', '2')
@@ -121,6 +124,7 @@ def find_lr(
 ) -> RangeTest:
     """Look for a learning rate: train a few steps at a rate that grows from ``low`` to ``high``. Nothing is kept.
 
+    >>> from thirtytwo import find_lr
     >>> found = find_lr("digits-cnn", model="cnn2(width=4)", steps=40, progress=False)
     >>> 1e-4 < found.overrides["optim.lr"] < 1
     True
@@ -152,6 +156,7 @@ def import_run(
 ) -> TrainedRun:
     """Make a run of a state dict that was trained elsewhere, and score it on val.
 
+    >>> from thirtytwo import import_run, train
     >>> file = train(epochs=2, model="cnn2(width=2)", progress=False).export("digits.pth")
     >>> import_run(file).scores("val")["accuracy"].n
     144
@@ -182,6 +187,7 @@ def run_study(
 ) -> StudyResult:
     """Train every arm of a study with every seed, and write its report. Begun before, it goes on.
 
+    >>> from thirtytwo import run_study
     >>> result = run_study("digits", seeds=1, jobs=1, model="cnn2(width=2)", epochs=1, progress=False)
     >>> [row.name for row in result.table()]
     ['none', 'shift', 'turn', 'mirror']
@@ -219,6 +225,7 @@ def run_study(
 def open_study(path: str | Path) -> StudyResult:
     """A study's folder, open or closed, to look at its table and its runs. Raises UserError when there is none.
 
+    >>> from thirtytwo import open_study, run_study
     >>> run_study("digits", seeds=1, jobs=1, model="cnn2(width=2)", epochs=1, progress=False)
     StudyResult('studies/digits')
     >>> open_study("studies/digits").run("mirror", seed=0).classes[:3]

@@ -30,6 +30,12 @@ class Batch:
             loop of the user's own that does not say.
         epoch: passes over the training set that were finished before this batch.
         seed: the run's seed, for draws that belong to an image and not to a step.
+
+    >>> import torch
+    >>> from thirtytwo import Batch
+    >>> batch = Batch(torch.rand(2, 3, 8, 8), torch.eye(2), ids=torch.tensor([5, 9]))
+    >>> batch.images.shape, batch.epoch
+    (torch.Size([2, 3, 8, 8]), 0)
     """
 
     images: Tensor

@@ -9,7 +9,6 @@ from thirtytwo.cli.app import Import, Json, Score, app, complete_run
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
-    from thirtytwo.evaluation.compare import Scored
     from thirtytwo.runs.run import Run
 
 
@@ -33,16 +32,15 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs, or groups of runs of several seeds: differences, intervals, and whether chance explains them."""
+    from thirtytwo.api import comparison
     from thirtytwo.cli.compared import as_json as rows_as_json
     from thirtytwo.cli.compared import say_compared
     from thirtytwo.cli.console import say_json
-    from thirtytwo.evaluation import compare as comparison
     from thirtytwo.evaluation.metrics import image_metric
 
     metric = image_metric(score)
     named = _by_word(runs) if "vs" in runs else _by_recipe(runs)
-    groups = comparison.groups_of({name: _scored(parts, split) for name, parts in named.items()}, score)
-    rows = comparison.compare(groups, comparison.bases_of(groups, groups[0].name))
+    rows = comparison.compare(named, split=split, score=score)
     if as_json:
         say_json({"split": split, "score": score, "groups": rows_as_json(rows, score)})
     else:
@@ -91,21 +89,3 @@ def _by_name(parts: "list[list[Run]]") -> "dict[str, list[Run]]":
 
 def _named(runs: list[str]) -> str:
     return runs[0] if len(runs) == 1 else f"{runs[0]} ... {runs[-1]}"
-
-
-def _scored(runs: "list[Run]", split: str) -> "dict[int, Scored]":
-    from thirtytwo.study.folder import StudyFolder
-
-    found: dict[int, Scored] = {}
-    for run in runs:
-        scored = run.predictions(split)
-        if scored is None:
-            remedy = f"`thirtytwo train --resume {run.path}`"
-            if split == "test":
-                study = StudyFolder.withholding(run.path)
-                remedy = f"`thirtytwo study close {study.path}`" if study else f"`thirtytwo test {run.path}`"
-            raise UserError(f"{run.path}: was not scored on {split}: {remedy} does it")
-        if run.recipe.seed in found:
-            raise UserError(f"{run.path}: another run of its group has seed {run.recipe.seed} too: leave one out")
-        found[run.recipe.seed] = scored[0]
-    return found

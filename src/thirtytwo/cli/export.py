@@ -1,7 +1,7 @@
 """``thirtytwo export``."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,9 +15,9 @@ def export(
         Path | None,
         typer.Argument(help="The file to make; its suffix is the format.", show_default="<recipe>.pth, here"),
     ] = None,
-    format: Annotated[Literal["pth", "safetensors"], typer.Option("--format", help="Used where no FILE is named.")] = (
-        "pth"
-    ),
+    format: Annotated[
+        str, typer.Option("--format", help="pth, safetensors or one of yours, where no FILE is named.")
+    ] = "pth",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
@@ -28,7 +28,7 @@ def export(
     from thirtytwo.runs.export import export as write
     from thirtytwo.runs.run import Run
 
-    found, (suffix, *_) = Run.open(run), formats.build(format).suffixes
+    found, suffix = Run.open(run), formats.build(format).suffixes[0]
     file = file or Path(f"{found.recipe.name}{suffix}")
     card = write(found, file)
     if as_json:

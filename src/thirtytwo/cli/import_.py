@@ -62,7 +62,7 @@ def import_file(
     if as_json:
         say_run_json(run)
         return
-    say(run.name, f"{recipe.model}, {run.card['parameters']:,} parameters", f"imported from {file}")
+    say(run.name, f"{recipe.model}, {run.require_trained()['parameters']:,} parameters", f"imported from {file}")
     say_scores(run)
     say("report", str(report))
 

@@ -1,6 +1,6 @@
 """``thirtytwo model``."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,11 +39,8 @@ def model(
     as_json: Json = False,
 ) -> None:
     """List the models, or show one: its layers, shapes, parameters and operations; with --freeze, its stages."""
-    from dataclasses import asdict
-
     from thirtytwo.api.catalogue import list_models
-    from thirtytwo.cli.console import errors, one_line, plain_table, say_json, say_names, show
-    from thirtytwo.display import output
+    from thirtytwo.cli.console import errors, say_names
     from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 
     path = Spec(name).run
@@ -58,19 +55,29 @@ def model(
 
     from thirtytwo.models.adapt import starvation
     from thirtytwo.models.classifier import build_network
-    from thirtytwo.models.summary import summarise
     from thirtytwo.runs.run import Run
 
-    card: dict[str, Any] = {} if path is None else Run.open(path).card
-    channels = channels or card.get("channels", 3)
-    shape = (size, size) if size else tuple(card.get("size", (32, 32)))
-    network = build_network(name, channels, classes or len(card.get("classes", range(10))), shape)
+    card = None if path is None else Run.open(path).card
+    channels = channels or (card["channels"] if card else 3)
+    shape = (size, size) if size else card["size"] if card else (32, 32)
+    network = build_network(name, channels, classes or (len(card["classes"]) if card else 10), shape)
     if told := starvation(name, network, channels, shape):
         errors.print(f"warning: {told}")
     if freeze is not None:
         _show_stages(network, freeze, as_json=as_json)
-        return
-    layers = summarise(network, channels, shape)
+    else:
+        _show_layers(network, channels, shape, as_json=as_json)
+
+
+def _show_layers(network: "Network", channels: int, size: tuple[int, int], *, as_json: bool) -> None:
+    """The table of layers: their outputs, how many numbers they hold and train, and their operations."""
+    from dataclasses import asdict
+
+    from thirtytwo.cli.console import one_line, plain_table, say_json, show
+    from thirtytwo.display import output
+    from thirtytwo.models.summary import summarise
+
+    layers = summarise(network, channels, size)
     if as_json:
         say_json(asdict(layers))
         return

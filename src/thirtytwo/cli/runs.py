@@ -87,7 +87,8 @@ def _row(path: Path) -> dict[str, Any]:
         run = Run.open(path)
         state = run.standing
         row["state"] = "imported" if state == "finished" and "imported" in run.env else state
-        row["data"] = run.split.get("name", run.recipe.data.source)
+        cut = run.split
+        row["data"] = cut["name"] if cut else run.recipe.data.source
         row["model"], row["seed"] = run.recipe.model, run.recipe.seed
         row |= accuracies(run)
         row["looks"] = len(run.looks())

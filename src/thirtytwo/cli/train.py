@@ -121,7 +121,7 @@ def _introduce(session: "Session") -> None:
         f"{session.device.torch}, {session.device.precision}, {epochs if solver == 'steps' else f'head by {solver}'}",
     )
     if parts.teacher is not None:
-        card = parts.teacher.card
+        card = parts.teacher.require_trained()
         say(
             "teacher",
             f"{card['model']}, {card['parameters']:,} parameters",

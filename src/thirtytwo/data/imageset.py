@@ -29,6 +29,8 @@ class ImageSet:
             prediction can be traced back to its picture.
         paths: where each image came from, when it came from a file of its own.
 
+    >>> import torch
+    >>> from thirtytwo import ImageSet
     >>> images = ImageSet.of(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 1, 1]), ("cat", "dog"))
     >>> images.class_counts()
     tensor([1, 3])

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from thirtytwo import rng
 from thirtytwo.data import cache
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
-from thirtytwo.records import CUT_FROM_TEST
+from thirtytwo.records import CUT_FROM_TEST, SplitRecord
 
 VAL_FROM_TEST = Fraction(65, 100)
 """The share of the official test split that is val under the plan ``val-from-test``; the rest is test."""
@@ -39,7 +38,7 @@ class Splits:
     train: ImageSet
     val: ImageSet
     test: ImageSet
-    record: dict[str, Any]
+    record: SplitRecord
     notes: tuple[str, ...]
 
 
@@ -93,7 +92,7 @@ def make_splits(
     if limit is not None and limit < len(parts["train"].rows):
         parts["train"] = parts["train"].limited(limit)
     sets = {name: parts[name].ordered(memory_limit) for name in ("train", "val", "test")}
-    record = {
+    record: SplitRecord = {
         "name": official.name,
         "classes": list(official.train.classes),
         "plan": plan,

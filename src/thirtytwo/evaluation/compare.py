@@ -82,6 +82,13 @@ class Difference:
         detectable: the true difference that the test would have found with 80 % probability, given the spread seen and
             the level of Holm's first step; nan with a single pair of runs.
         better: whether higher or lower values of the score are better.
+
+    >>> import numpy as np, thirtytwo
+    >>> labels = np.arange(100) % 2
+    >>> right, wrong = 3 * np.eye(2)[labels], 3 * np.eye(2)[1 - labels]
+    >>> rows = thirtytwo.compare({"good": (right, labels), "half": (np.r_[right[:50], wrong[50:]], labels)})
+    >>> rows[1].difference.against, rows[1].difference.test, rows[1].difference.verdict
+    ('good', 'McNemar', 'worse')
     """
 
     against: str
@@ -108,7 +115,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """One row of a comparison: a group, its score (by seed; mean and 95 % interval over seeds), and its difference."""
+    """One row of a comparison: a group, its score (by seed; mean and 95 % interval over seeds), and its difference.
+
+    >>> import numpy as np, thirtytwo
+    >>> labels = np.arange(100) % 2
+    >>> right, wrong = 3 * np.eye(2)[labels], 3 * np.eye(2)[1 - labels]
+    >>> rows = thirtytwo.compare({"good": (right, labels), "half": (np.r_[right[:50], wrong[50:]], labels)})
+    >>> [(row.name, row.mean.value) for row in rows]
+    [('good', 1.0), ('half', 0.5)]
+    """
 
     name: str
     by_seed: dict[int, float]

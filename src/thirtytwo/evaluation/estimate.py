@@ -28,6 +28,11 @@ class Estimate:
     What writes it takes the score's ``unit``, "%" for a fraction of 1 that is shown in percent, or another's name.
     ``fine`` asks for two decimals of a percentage; left out, it has them from `FINE` images on. ``sign`` is "+" where
     positive numbers have a sign too.
+
+    >>> from thirtytwo import Estimate
+    >>> accuracy = Estimate(value=0.989, low=0.972, high=0.996, n=360)
+    >>> accuracy.quantity(), accuracy.interval()
+    ('98.9 %', '[97.2, 99.6]')
     """
 
     value: float

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thirtytwo.errors import UserError
-from thirtytwo.files import pack_arrays, read_arrays
+from thirtytwo.files import damaged, pack_arrays, read_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,12 @@ class Predictions:
         ids: int64 (N,): each image's position in the set that its source read.
         split: "train", "val" or "test"; "" for logits from elsewhere.
         views: how many augmented views of each image the logits average; 1 is none.
+
+    >>> import thirtytwo
+    >>> run = thirtytwo.train("digits-cnn", epochs=1, model="cnn2(width=2)", progress=False)
+    >>> plain, averaged = run.run.predictions("val")
+    >>> isinstance(plain, thirtytwo.Predictions), plain.logits.shape, averaged
+    (True, (144, 10), None)
     """
 
     logits: np.ndarray
@@ -114,9 +120,18 @@ def load(path: Path) -> tuple[Predictions, Predictions | None]:
 
     Raises UserError when the file is missing or damaged.
     """
-    arrays = read_arrays(path, "logits", "labels", "ids", "classes")
-    labels, ids, classes = arrays["labels"], arrays["ids"], tuple(arrays["classes"].tolist())
+    shapes = {"logits": "float N K", "labels": "int N", "ids": "int N", "classes": "text K"}
+    views = {"logits_tta": "float N K", "views": "int"}
+    arrays = read_arrays(path, shapes | views, optional=views)
+    labels, ids, classes = arrays["labels"].astype(np.int64), arrays["ids"], tuple(arrays["classes"].tolist())
+    if not len(labels) or labels.min() < 0 or labels.max() >= len(classes):
+        raise damaged(path, f"labels must be 0 to {len(classes) - 1}")
+    if len({*classes}) < len(classes):
+        raise damaged(path, "two classes have one name")
     plain = Predictions(arrays["logits"], labels, classes, ids, path.stem)
     if "logits_tta" not in arrays:
         return plain, None
-    return plain, Predictions(arrays["logits_tta"], labels, classes, ids, path.stem, int(arrays["views"]))
+    averaged = int(arrays.get("views", 0))
+    if averaged < 2:
+        raise damaged(path, f"averages {averaged} views")
+    return plain, Predictions(arrays["logits_tta"], labels, classes, ids, path.stem, averaged)

@@ -7,7 +7,7 @@ import numpy as np
 
 from thirtytwo.explain import Drawing, Explanation
 from thirtytwo.figures import pictures
-from thirtytwo.files import pack_arrays, read_arrays
+from thirtytwo.files import damaged, pack_arrays, read_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +81,14 @@ def pack(explanation: LayerMaps, id_: int) -> bytes:
 
 def load(path: Path) -> tuple[LayerMaps, int]:
     """Read what `pack` packed: the explanation and the picture's id. Raises UserError for a bad file."""
-    count = len(read_arrays(path, "names")["names"])
-    kept = [f"{key}_{i}" for key in ("channels", "maps") for i in range(count)]
-    arrays = read_arrays(path, "picture", "id", "filters", "names", "types", "shapes", "ranges", *kept)
+    count = len(read_arrays(path, {"names": "text L"})["names"])
+    shapes = {"picture": "uint8 C H W", "id": "int", "filters": "float F I h w", "names": "text L", "types": "text L",
+              "shapes": "int L 3", "ranges": "float L 2"}  # fmt: skip
+    for i in range(count):
+        shapes |= {f"channels_{i}": f"int M{i}", f"maps_{i}": f"uint8 M{i} h{i} w{i}"}
+    arrays = read_arrays(path, shapes)
+    if len(arrays["picture"]) not in (1, 3) or any(not arrays[name].size for name in shapes if name != "filters"):
+        raise damaged(path, "a picture or a map has no pixels")
     layers = []
     for i, (low, high) in enumerate(arrays["ranges"]):
         maps = low + arrays[f"maps_{i}"] * ((high - low) / np.float32(255))

@@ -24,6 +24,11 @@ class Classifier(nn.Module):
     Attributes:
         network: the module alone, under whose name its weights are kept (``network.0.weight``).
         described: the network that it belongs to. A deep copy describes its own module.
+
+    >>> import torch, thirtytwo
+    >>> run = thirtytwo.train("digits-cnn", epochs=1, model="cnn2(width=2)", progress=False)
+    >>> isinstance(run.model, thirtytwo.Classifier), run.model(torch.rand(5, 1, 8, 8)).shape
+    (True, torch.Size([5, 10]))
     """
 
     mean: Tensor

@@ -6,6 +6,7 @@ Every group is a dict with ``params``, its peak ``lr``, its ``weight_decay``, it
 """
 
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from typing import Annotated, Any
 
 import torch
@@ -143,11 +144,33 @@ class Optimizer:
         }
 
     def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Put back what `tensors` gave."""
-        for i, part in enumerate(self.parts):
-            state: dict[int, dict[str, torch.Tensor]] = {}
-            for name, tensor in tensors.items():
-                index, parameter, key = name.split(".", 2)
-                if int(index) == i:
-                    state.setdefault(int(parameter), {})[key] = tensor
+        """Put back what `tensors` gave. Raises ValueError for names, shapes or types that its state cannot have."""
+        states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.parts]
+        for name, tensor in tensors.items():
+            index, parameter, key = name.split(".", 2)
+            states[int(index)].setdefault(int(parameter), {})[key] = tensor
+        for i, (part, state) in enumerate(zip(self.parts, states, strict=True)):
+            if state:
+                _require_like(state, _state_after_a_step(part), i)
             part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+
+
+def _state_after_a_step(part: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
+    """What a torch optimizer of the same kind over parameters of the same shapes remembers."""
+    tried = deepcopy(part)
+    for group in tried.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    tried.step()
+    found = tried.state_dict()["state"].items()
+    return {i: {key: torch.as_tensor(value) for key, value in state.items() if value is not None} for i, state in found}
+
+
+def _require_like(state: Mapping[int, Any], expected: Mapping[int, Mapping[str, torch.Tensor]], part: int) -> None:
+    for parameter, found in state.items():
+        wanted = expected.get(parameter, {})
+        if found.keys() != wanted.keys():
+            raise ValueError(f"the optimizer remembers {', '.join(found)} of parameter {part}.{parameter}")
+        for key, tensor in found.items():
+            if tensor.shape != wanted[key].shape or tensor.dtype != wanted[key].dtype:
+                raise ValueError(f"the optimizer's {part}.{parameter}.{key} is {tuple(tensor.shape)} of {tensor.dtype}")

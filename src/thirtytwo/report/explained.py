@@ -27,6 +27,12 @@ class Explained:
         said: the most probable classes of each with their probabilities, most probable first.
         truths: the true class of each, where it is known.
         explanations: of each, all of one kind.
+
+    >>> import thirtytwo
+    >>> run = thirtytwo.train("digits-cnn", epochs=1, model="cnn2(width=2)", progress=False)
+    >>> explained = run.explain("val:712")
+    >>> sorted(explained.figures)
+    ['filters', 'predictions', 'val-712-layers']
     """
 
     names: Sequence[str]

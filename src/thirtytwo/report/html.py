@@ -129,28 +129,29 @@ def _header(seen: View) -> list[str]:
     """What was trained, on what, in a few words each."""
     model, data, status = seen.model, seen.data, seen.status
     words = []
-    if "model" in model:
-        parameters = f", {model['parameters']:,} parameters" if "parameters" in model else ""
+    if model:
+        parameters = f", {model['parameters']:,} parameters"
         frozen = f" ({model['frozen']:,} of them frozen, {model['freeze']})" if "frozen" in model else ""
         taught = f", distilled from {Path(seen.env['teacher']).name}" if "teacher" in seen.env else ""
         words.append(f"{model['model']}{parameters}{frozen}{taught}")
-    if solved := model.get("solved"):
+    if model and (solved := model.get("solved")):
         how = {"lbfgs": "linear probe, penalty {:g}", "knn": "{:g} nearest neighbours"}[solved["by"]]
         words.append(f"head: {how.format(solved['strength'])}, the best on val of {len(solved['tried'])}")
-    if "feature_views" in model and "solved" not in model:
+    if model and "feature_views" in model and "solved" not in model:
         words.append(
             "the head alone was trained, on features of "
             f"{model['feature_views']} view{'s' if model['feature_views'] > 1 else ''} of each image"
         )
-    if "sizes" in data:
-        height, width = model.get("size", (0, 0))
-        kind = {1: "grey ", 3: "colour "}.get(model.get("channels", 0), "") if height else ""
-        pixels = f", {kind}{width}×{height}" if height else ""
+    if data:
+        pixels = ""
+        if model:
+            height, width = model["size"]
+            pixels = f", {'grey' if model['channels'] == 1 else 'colour'} {width}×{height}"
         images = f"{data['sizes']['train']:,} training images of {data['name']}"
         words.append(f"{images}, {len(seen.classes)} classes{pixels}")
     if status.get("seconds"):
-        machine = [str(seen.env[key]) for key in ("device", "precision") if seen.env.get(key)]
-        steps = "passes" if "solved" in model else "steps"
+        machine = [each for each in (seen.env.get("device"), seen.env.get("precision")) if each]
+        steps = "passes" if model and "solved" in model else "steps"
         words.append(f"{status.get('step', 0):,} {steps} in {duration(status['seconds'])} on {', '.join(machine)}")
     return words
 
@@ -167,7 +168,8 @@ def _figures(seen: View) -> dict[str, Drawing]:
             _training_grid(*seen.training),
             f"training pictures: {', '.join(seen.training[1])}",
         )
-    if counts := seen.data.get("class_counts"):
+    if seen.data:
+        counts = seen.data["class_counts"]
         drawn["class-counts"] = Drawing(pictures.class_counts(counts, seen.classes), "")
     return drawn
 

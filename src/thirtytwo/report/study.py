@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from thirtytwo.figures import studies as figures
 from thirtytwo.figures.canvas import Drawing
 from thirtytwo.figures.studies import ArmCurves
 from thirtytwo.files import write_atomic
+from thirtytwo.records import Env, EvaluationRecord, SplitRecord
 from thirtytwo.report.html import environment
 from thirtytwo.report.view import Pair, of_plan, pairs
 from thirtytwo.study.folder import StudyFolder, Trial
@@ -59,8 +59,8 @@ class StudyView:
     confusion: dict[str, np.ndarray]
     caveats: list[str]
     definition: str
-    data: dict[str, Any]
-    env: dict[str, Any]
+    data: SplitRecord | None
+    env: Env
     seconds: float
 
     @property
@@ -134,7 +134,7 @@ def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
     runs = [trial.run for trial in trials if trial.run]
     groups = folder.groups(split, score)
     rows = folder.table(groups)
-    data = runs[0].split if runs else {}
+    data = runs[0].split if runs else None
     return StudyView(
         name=study.name,
         path=folder.path,
@@ -147,7 +147,7 @@ def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
         overrides={arm: " ".join(f"{key}={value}" for key, value in keys.items()) for arm, keys in study.arms.items()},
         trials=trials,
         curves=_curves(trials),
-        classes=tuple(data.get("classes", ())),
+        classes=tuple(data["classes"]) if data else (),
         previews=_previews(trials),
         confusion={group.name: np.sum([confusion(run) for run in group.runs.values()], axis=0) for group in groups},
         caveats=_caveats(folder, trials, rows, data),
@@ -171,26 +171,26 @@ def _previews(trials: list[Trial]) -> tuple[np.ndarray, dict[str, np.ndarray]] |
 
 
 def _curves(trials: list[Trial]) -> list[ArmCurves]:
-    by_arm: dict[str, list[list[dict[str, Any]]]] = {trial.arm: [] for trial in trials}
+    by_arm: dict[str, list[list[EvaluationRecord]]] = {trial.arm: [] for trial in trials}
     for trial in trials:
-        if trial.run is None or "solved" in trial.run.card:  # has no course
+        if trial.run is None or "solved" in (trial.run.card or {}):  # has no course
             continue
         if trial.state == "finished" and (lines := trial.run.metrics()):
             by_arm[trial.arm].append(lines)
     return [_arm_curves(arm, found) for arm, found in by_arm.items() if found]
 
 
-def _arm_curves(arm: str, runs: list[list[dict[str, Any]]]) -> ArmCurves:
+def _arm_curves(arm: str, runs: list[list[EvaluationRecord]]) -> ArmCurves:
     """Runs that stopped early end early: NaN stands where they are no more."""
     longest = max(runs, key=len)
     values = np.full((2, len(runs), len(longest)), np.nan)
     for i, lines in enumerate(runs):
-        for which, key in enumerate(("val_accuracy", "val_loss")):
-            values[which, i, : len(lines)] = [line[key] for line in lines]
+        values[0, i, : len(lines)] = [line["val_accuracy"] for line in lines]
+        values[1, i, : len(lines)] = [line["val_loss"] for line in lines]
     return ArmCurves(arm, np.array([line["epoch"] for line in longest]), *values)
 
 
-def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], data: dict[str, Any]) -> list[str]:
+def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], data: SplitRecord | None) -> list[str]:
     sentences = []
     missing = sum(trial.state != "finished" for trial in trials)
     if missing:

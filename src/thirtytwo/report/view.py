@@ -2,7 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from thirtytwo.evaluation.metrics import ClassScores, ReliabilityBin
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.explanation import LayerMaps
 from thirtytwo.figures.scores import Curve
-from thirtytwo.records import CUT_FROM_TEST
+from thirtytwo.records import CUT_FROM_TEST, Card, Env, EvaluationRecord, Look, SplitRecord, Status
 from thirtytwo.runs.lineage import said
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored, stored_scores
 from thirtytwo.study.folder import StudyFolder
+
+Measured = Literal["train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr"]
 
 WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 30, 18, 12, 3
 
@@ -107,9 +109,9 @@ class View:
     """
 
     name: str
-    status: dict[str, Any]
-    model: dict[str, Any]
-    data: dict[str, Any]
+    status: Status
+    model: Card | None
+    data: SplitRecord | None
     classes: tuple[str, ...]
     scored: list[Scored]
     latest: Estimate | None
@@ -117,10 +119,10 @@ class View:
     explained: tuple[Picture, LayerMaps] | None
     curves: Curves
     training: tuple[np.ndarray, list[str]] | None
-    looks: list[dict[str, Any]]
+    looks: list[Look]
     caveats: list[str]
     recipe: str
-    env: dict[str, Any]
+    env: Env
     commands: list[str]
 
 
@@ -129,21 +131,22 @@ def view(run: Run) -> View:
     found = {split: run.predictions(split) for split in ("test", "val")}
     scored = sorted(stored_scores(run), key=lambda each: [*found].index(each.split))
     close = next((both[0] for both in found.values() if both), None)
-    looks = [look for look in run.looks() if look.get("split", "test") == "test"]
+    looks = [look for look in run.looks() if look["split"] == "test"]
+    card, cut = run.card, run.split
     return View(
         name=run.name,
         status=run.status,
-        model=run.card,
-        data=run.split,
-        classes=tuple(run.split.get("classes", ())),
+        model=card,
+        data=cut,
+        classes=tuple(cut["classes"]) if cut else (),
         scored=scored,
-        latest=None if scored else _latest(run),
+        latest=None if scored else _latest(run, cut),
         closeup=None if close is None else _closeup(_plain(scored, close), close, run.pictures(close.split)),
         explained=explained(run),
-        curves=_curves([] if "solved" in run.card else run.metrics()),
-        training=_training(run),
+        curves=_curves([] if card and "solved" in card else run.metrics()),
+        training=_training(run, cut),
         looks=looks,
-        caveats=_caveats(run, scored, looks),
+        caveats=_caveats(run, card, cut, scored, looks),
         recipe=run.recipe.to_toml(),
         env=run.env,
         commands=_commands(run),
@@ -160,9 +163,9 @@ def explained(run: Run, top: int = CLASSES_SHOWN) -> tuple[Picture, LayerMaps] |
     return (shown[0], explanation) if shown else None
 
 
-def _training(run: Run) -> tuple[np.ndarray, list[str]] | None:
-    stored, classes = run.training_pictures(), run.split.get("classes", ())
-    return None if stored is None else (stored[0], [classes[label] for label in stored[1].tolist()])
+def _training(run: Run, cut: SplitRecord | None) -> tuple[np.ndarray, list[str]] | None:
+    stored = run.training_pictures()
+    return stored and cut and (stored[0], [cut["classes"][label] for label in stored[1].tolist()])
 
 
 def _plain(scored: list[Scored], predictions: Predictions) -> Scored:
@@ -170,8 +173,8 @@ def _plain(scored: list[Scored], predictions: Predictions) -> Scored:
     return next(each for each in scored if (each.split, each.views) == (predictions.split, predictions.views))
 
 
-def _latest(run: Run) -> Estimate | None:
-    lines, n = run.metrics(), run.split.get("sizes", {}).get("val", 0)
+def _latest(run: Run, cut: SplitRecord | None) -> Estimate | None:
+    lines, n = run.metrics(), cut["sizes"]["val"] if cut else 0
     return wilson(round(lines[-1]["val_accuracy"] * n), n) if lines and n else None
 
 
@@ -231,9 +234,9 @@ def _pictures(predictions: Predictions, images: np.ndarray, ids: np.ndarray, top
     ]
 
 
-def _curves(lines: list[dict[str, Any]]) -> Curves:
-    def curve(name: str, key: str) -> Curve:
-        measured = [line for line in lines if line.get(key) is not None]
+def _curves(lines: list[EvaluationRecord]) -> Curves:
+    def curve(name: str, key: Measured) -> Curve:
+        measured = [line for line in lines if key in line]
         return Curve(name, [line["epoch"] for line in measured], [line[key] for line in measured])
 
     return Curves(
@@ -243,17 +246,19 @@ def _curves(lines: list[dict[str, Any]]) -> Curves:
     )
 
 
-def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> list[str]:
+def _caveats(
+    run: Run, card: Card | None, cut: SplitRecord | None, scored: list[Scored], looks: list[Look]
+) -> list[str]:
     state = standing(run)
     sentences = [f"This run {state}."] if state else []
     if "imported" in run.env:
         sentences.append(f"The weights were imported from {run.env['imported']}, not trained here.")
-    if "seen_before" in run.env:
-        seen = said(run.env["seen_before"], run.split["sizes"])
+    if cut and "seen_before" in run.env:
+        seen = said(run.env["seen_before"], cut["sizes"])
         sentences.append(
             f"What it learned from was trained on {seen} that it is scored on: the figures may be too good."
         )
-    sentences += of_plan(run.split)
+    sentences += of_plan(cut)
     if scored and scored[0].split != "test":
         sentences.append(
             "The test split has not been scored: the figures are val's. "
@@ -265,7 +270,7 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
         )
     if run.recipe.train.patience is not None:
         sentences.append("Val chose when to stop, so its own figures are a little too good; test's are not.")
-    if "solved" in run.card:
+    if card and "solved" in card:
         sentences.append("Val chose how strong the head is, so its own figures are a little too good; test's are not.")
     if len(looks) > 1:
         sentences.append(
@@ -279,9 +284,9 @@ def _caveats(run: Run, scored: list[Scored], looks: list[dict[str, Any]]) -> lis
     return sentences
 
 
-def of_plan(split: dict[str, Any]) -> list[str]:
+def of_plan(cut: SplitRecord | None) -> list[str]:
     """What must be said of figures because of the plan that split.json names."""
-    return [CUT_FROM_TEST] if split.get("plan") == "val-from-test" else []
+    return [CUT_FROM_TEST] if cut and cut["plan"] == "val-from-test" else []
 
 
 def standing(run: Run) -> str:
@@ -309,7 +314,8 @@ def _commands(run: Run) -> list[str]:
     if "imported" in run.env:
         return []
     # The local part of a version (2.15.0+cu132) names a build that the package index does not have.
-    versions = {name: str(run.env.get(name, "")).partition("+")[0] for name in ("thirtytwo", "torch")}
+    env = run.env
+    versions = {"thirtytwo": env.get("thirtytwo", ""), "torch": env.get("torch", "").partition("+")[0]}
     packages = [f"{name}=={version}" for name, version in versions.items() if version]
     imports = [word for file in run.env.get("imports", ()) for word in ("--import", file)]
     return [

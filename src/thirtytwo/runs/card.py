@@ -1,8 +1,5 @@
 """The card of a run's model: what its weights need to be used, written, and made a model of again."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -12,29 +9,34 @@ from thirtytwo.errors import UserError
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.neighbours import Neighbours, put_head
 from thirtytwo.recipe import Recipe
+from thirtytwo.records import CardBody, NeighboursRecord
+
+LISTED = 10
+"""Classes that a message names."""
 
 
-def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> dict[str, Any]:
+def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> CardBody:
     """The card of a model that was made for images like these: what its weights need to be used."""
-    return {
+    card: CardBody = {
         "model": model.described.architecture or recipe.model,
-        "channels": len(model.mean),
-        "size": list(images.size),
+        "channels": 1 if len(model.mean) == 1 else 3,
+        "size": images.size,
         "classes": list(images.classes),
         "mean": model.mean.flatten().tolist(),
         "std": model.std.flatten().tolist(),
         "fit": recipe.data.fit,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **({} if recipe.train.freeze == "none" else {"freeze": recipe.train.freeze, "frozen": _frozen(model)}),
-        **_neighbours(model.network),
     }
+    if recipe.train.freeze != "none":
+        card["freeze"], card["frozen"] = recipe.train.freeze, _frozen(model)
+    if kept := _neighbours(model.network):
+        card["neighbours"] = kept
+    return card
 
 
-def classifier_for(card: Mapping[str, Any]) -> Classifier:
+def classifier_for(card: CardBody) -> Classifier:
     """The model that a card describes, with weights that have not learned anything."""
-    network = build_network(
-        card["model"], channels=card["channels"], classes=len(card["classes"]), size=tuple(card["size"])
-    )
+    network = build_network(card["model"], channels=card["channels"], classes=len(card["classes"]), size=card["size"])
     if kept := card.get("neighbours"):
         try:
             layer = Neighbours(kept["k"], kept["images"], kept["features"], len(card["classes"]))
@@ -44,17 +46,42 @@ def classifier_for(card: Mapping[str, Any]) -> Classifier:
     return Classifier(network, torch.tensor(card["mean"]), torch.tensor(card["std"]))
 
 
+def require_fit(card: CardBody, images: ImageSet, what: str) -> None:
+    """Raises UserError when the card's model was made for other images than these: it would see what it never saw.
+
+    ``what`` begins the message: "train.teacher=run:runs/digits-cnn-1: was trained".
+    """
+    classes = list(images.classes)
+    if card["classes"] != classes:
+        raise UserError(
+            f"{what} for {_listed(card['classes'])}, the data has {_listed(classes)}: they must be the same classes in "
+            "the same order"
+        )
+    if card["channels"] < images.channels:  # the other way round, grey images become RGB
+        raise UserError(f"{what} on grey images, the data is RGB: set data.channels=1")
+    (height, width), (h, w) = card["size"], images.size
+    if (height, width) != (h, w):
+        raise UserError(
+            f"{what} on images of {height} x {width} pixels, the data has {h} x {w}: set data.size={max(height, width)}"
+        )
+
+
 def ready(model: Classifier, device: Device) -> Classifier:
     """``model`` as it is scored everywhere: on its device, channels last, in evaluation mode."""
     return model.to(device.torch).to(memory_format=torch.channels_last).eval()
 
 
-def _neighbours(network: nn.Module) -> dict[str, Any]:
+def _listed(classes: list[str]) -> str:
+    names = ", ".join(classes[:LISTED]) + (", ..." if len(classes) > LISTED else "")
+    return f"{len(classes)} classes ({names})"
+
+
+def _neighbours(network: nn.Module) -> NeighboursRecord | None:
     for name, layer in network.named_modules():
         if isinstance(layer, Neighbours):
-            size = {"images": len(layer.known), "features": layer.known.shape[1]}
-            return {"neighbours": {"head": name, "k": layer.k, **size}}
-    return {}
+            images, features = layer.known.shape
+            return {"head": name, "k": layer.k, "images": images, "features": features}
+    return None
 
 
 def _frozen(model: Classifier) -> int:

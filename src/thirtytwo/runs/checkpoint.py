@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,8 +17,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from thirtytwo import records
 from thirtytwo.errors import UserError
-from thirtytwo.files import sha256, write_atomic
+from thirtytwo.files import read_json, sha256, write_atomic
+from thirtytwo.records import CheckpointState, Manifest
 
 KEEP = 2
 
@@ -49,7 +50,7 @@ def unpack(data: bytes, source: Path) -> dict[str, Tensor]:
     }
 
 
-def save(folder: Path, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> Path:
+def save(folder: Path, step: int, tensors: dict[str, Tensor], state: CheckpointState) -> Path:
     """Write the checkpoint of ``step`` into ``folder`` and drop all but the newest two."""
     final = folder / f"step-{step:06d}"
     temporary = folder / f".{final.name}.tmp"
@@ -80,20 +81,22 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(match.group(1)) for path in names if (match := re.fullmatch(r"step-(\d{6,})", path.name)))
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path) -> tuple[dict[str, Tensor], CheckpointState]:
     """The tensors and the state of one checkpoint. Raises UserError when a byte differs from the manifest's hashes."""
-    try:
-        manifest = json.loads((path / "MANIFEST.json").read_bytes())
-        files = {name: (path / name).read_bytes() for name in ("tensors.safetensors", "state.json")}
-        for name, data in files.items():
-            if sha256(data) != manifest["sha256"][name]:
-                raise UserError(f"{path / name}: damaged, its sha256 differs from the manifest's")
-        return unpack(files["tensors.safetensors"], path), json.loads(files["state.json"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: damaged checkpoint ({error})") from None
+    manifest = records.checked(path / "MANIFEST.json", read_json(path / "MANIFEST.json"), Manifest)
+    files = {}
+    for name in ("tensors.safetensors", "state.json"):
+        try:
+            files[name] = (path / name).read_bytes()
+        except OSError as error:
+            raise UserError(f"{path / name}: damaged, cannot be read ({error.strerror})") from None
+        if sha256(files[name]) != manifest["sha256"].get(name):
+            raise UserError(f"{path / name}: damaged, its sha256 differs from the manifest's")
+    state = records.checked(path / "state.json", read_json(path / "state.json"), CheckpointState)
+    return unpack(files["tensors.safetensors"], path), state
 
 
-def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]] | None:
+def newest(folder: Path) -> tuple[dict[str, Tensor], CheckpointState, list[str]] | None:
     """The newest valid checkpoint with a line about each damaged newer one; None where there is no checkpoint.
 
     Raises UserError when there are checkpoints but none of them is valid.

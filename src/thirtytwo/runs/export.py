@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from thirtytwo.evaluation.predict import logits
 from thirtytwo.files import sha256, write_atomic
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.models.weights.file import beside, pack, unpacked
+from thirtytwo.records import Card
 from thirtytwo.rng import generator
 from thirtytwo.runs.card import classifier_for, ready
 from thirtytwo.runs.loading import load_classifier, own_components
@@ -22,7 +22,7 @@ CHECKED_ON = 64
 """Images of random pixels on which an exported network must give the run's logits."""
 
 
-def export(run: Run, file: Path) -> dict[str, Any]:
+def export(run: Run, file: Path) -> Card:
     """Write the state dict of a run's network in the format of the file's suffix, and ``<file>.json`` beside it.
 
     The network takes normalised images; the JSON file says how: mean and std of each channel in 0..1, size, channels,
@@ -35,12 +35,14 @@ def export(run: Run, file: Path) -> dict[str, Any]:
     for path in (file, beside(file)):
         if path.exists():
             raise UserError(f"{path}: exists already: name another file, `thirtytwo export {run.path} FILE`")
-    if "neighbours" in run.card:
+    trained = run.require_trained()
+    if "neighbours" in trained:
         raise UserError(f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run of lbfgs")
     device = Device.choose("cpu", "float32")
     model = load_classifier(run, device)
     data = pack(model.network.state_dict(), file)
-    card = {**run.card, "sha256": sha256(data), "recipe": run.recipe.model_dump(mode="json", exclude_none=True)}
+    recipe = run.recipe.model_dump(mode="json", exclude_none=True)
+    card: Card = {**trained, "sha256": sha256(data), "recipe": recipe}
     write_atomic(file, data)
     try:
         with own_components(run):
@@ -57,9 +59,7 @@ def export(run: Run, file: Path) -> dict[str, Any]:
     return card
 
 
-def _same(
-    model: Classifier, again: Classifier, tensors: dict[str, Tensor], card: dict[str, Any], device: Device
-) -> bool:
+def _same(model: Classifier, again: Classifier, tensors: dict[str, Tensor], card: Card, device: Device) -> bool:
     """Whether ``again``, whose network is given ``tensors``, has the logits of ``model`` to the bit."""
     try:
         again.network.load_state_dict(tensors)

@@ -12,11 +12,13 @@ from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.models.adapt import without_weights
 from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.network import Network, Normalisation
 from thirtytwo.models.weights import file as weights
 from thirtytwo.models.weights.fit import fitted
 from thirtytwo.recipe import Recipe, from_values
+from thirtytwo.records import Card
 from thirtytwo.runs import checkpoint
-from thirtytwo.runs.card import describe
+from thirtytwo.runs.card import describe, require_fit
 from thirtytwo.runs.lineage import write_origins
 from thirtytwo.runs.loading import check, load_classifier, load_splits
 from thirtytwo.runs.run import Run
@@ -71,7 +73,7 @@ def import_weights(
     splits = load_splits(recipe)
     train = splits.train
     if card:
-        _require_same(card, train, file)
+        require_fit(card, train, f"{weights.beside(file)}: the weights were trained")
     channels = card["channels"] if card else 3 if asked.prefix and len(mean) == 3 else train.channels
     if bool(mean) != bool(std):
         raise UserError(f"{file}: --mean and --std belong together: give both")
@@ -84,20 +86,7 @@ def import_weights(
             "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
             file, next(iter(tensors)), recipe.model,
         )  # fmt: skip
-    if given:
-        normalisation = given
-    elif card:
-        normalisation = torch.tensor(card["mean"]), torch.tensor(card["std"])
-    elif network.normalisation:
-        normalisation = network.normalisation
-    elif pretrained:
-        raise UserError(
-            f"{file}: no card beside it tells its normalisation, which with {asked.name} is that of the pretrained "
-            "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
-        )
-    else:
-        normalisation = train.statistics()
-        log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
+    normalisation = given or _normalisation(card, network, train, file, asked.name if pretrained else None)
     classifier = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
     run = Run.create(out, recipe)
     with run.owned():
@@ -115,7 +104,7 @@ def import_weights(
 def recipe_beside(file: Path) -> Recipe:
     """The recipe in the card beside a file; it needs no other weights. Raises UserError where there is none."""
     card = weights.card_beside(file)
-    if not isinstance(card.get("recipe"), dict):
+    if card is None or "recipe" not in card:
         if not file.is_file():
             raise UserError(f"{file}: no such file")
         raise UserError(
@@ -128,15 +117,24 @@ def recipe_beside(file: Path) -> Recipe:
         raise UserError(f"{weights.beside(file)}: {error}") from None
 
 
-def _require_same(card: weights.Card, images: ImageSet, file: Path) -> None:
-    """Raises UserError when the card tells of other images than these: the network would be shown what it never saw."""
-    channels = max(images.channels, card["channels"])  # grey images become RGB
-    for key, here in (("channels", channels), ("size", images.size), ("classes", list(images.classes))):
-        if card[key] != here:
-            raise UserError(
-                f"{weights.beside(file)}: says {key} {card[key]}, the recipe's data has {here}: name the data that the "
-                "weights are for"
-            )
+def _normalisation(
+    card: Card | None, network: Network, train: ImageSet, file: Path, pretrained: str | None
+) -> Normalisation:
+    """What the weights were trained with, where the user does not say: the card's, the network's, or that of ``train``.
+
+    Raises UserError where it is that of the pretrained weights of the network called ``pretrained``.
+    """
+    if card:
+        return torch.tensor(card["mean"]), torch.tensor(card["std"])
+    if network.normalisation:
+        return network.normalisation
+    if pretrained:
+        raise UserError(
+            f"{file}: no card beside it tells its normalisation, which with {pretrained} is that of the pretrained "
+            "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
+        )
+    log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
+    return train.statistics()
 
 
 def _channels(option: str, numbers: Channels, channels: int) -> Tensor:

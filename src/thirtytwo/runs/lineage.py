@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from thirtytwo.errors import UserError
 from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe
+from thirtytwo.records import Env, SplitRecord
 from thirtytwo.runs.run import Run
 from thirtytwo.spec import Spec
 from thirtytwo.version import __version__
@@ -22,7 +23,7 @@ log = logging.getLogger("thirtytwo")
 SCORED = ("val", "test")
 
 
-def seen_before(runs: Iterable[Run], record: Mapping[str, Any]) -> dict[str, int] | None:
+def seen_before(runs: Iterable[Run], record: SplitRecord) -> dict[str, int] | None:
     """How many of the images that a new run is scored on were trained on by ``runs``, or by what these learned from.
 
     An image is told by its position in the set that its source reads, and the set by the order of its labels and file
@@ -39,12 +40,12 @@ def seen_before(runs: Iterable[Run], record: Mapping[str, Any]) -> dict[str, int
     changed = False
     for run in _with_ancestors(runs):
         theirs = run.split
-        if all(theirs.get("sha256", {}).get(split) == record["sha256"][split] for split in SCORED):
+        if theirs is None or all(theirs["sha256"][split] == record["sha256"][split] for split in SCORED):
             continue  # the same cut, of which train is no part
-        order = theirs.get("orders", {}).get(theirs.get("cut_from", {}).get("train"))
+        order = theirs.get("orders", {}).get(theirs.get("cut_from", {}).get("train", ""), "")
         if order in record["orders"].values():
             learned.update((order, position) for position in theirs["ids"]["train"])
-        elif theirs.get("name") == record["name"]:
+        elif theirs["name"] == record["name"]:
             changed = True
     counts = {}
     for split in SCORED:
@@ -74,20 +75,18 @@ def _with_ancestors(runs: Iterable[Run]) -> Iterator[Run]:
             waiting += _parents(run.env)
 
 
-def _parents(env: Mapping[str, Any]) -> Iterator[Run]:
+def _parents(env: Env) -> Iterator[Run]:
     """The runs that env.json names, as far as they are whole and have the weights that they had."""
-    for key in ("teacher", "weights"):
-        path = env.get(key)
+    named = ((env.get("teacher"), env.get("teacher_sha256")), (env.get("weights"), env.get("weights_sha256")))
+    for path, then in named:
         if path is not None and Path(path).is_dir():  # weights may be a file's
             with suppress(UserError):
                 run = Run.open(Path(path))
-                if run.split and run.card.get("sha256") == env.get(f"{key}_sha256"):
+                if run.split and run.require_trained()["sha256"] == then:
                     yield run
 
 
-def learned_from(
-    recipe: Recipe, origin: "Origin | None", teacher: Run | None, record: Mapping[str, Any]
-) -> dict[str, Any]:
+def learned_from(recipe: Recipe, origin: "Origin | None", teacher: Run | None, record: SplitRecord) -> dict[str, Any]:
     """What env.json says of the teacher and of the first weights: where they lie, their hashes, what they have seen.
 
     Args:
@@ -101,7 +100,7 @@ def learned_from(
     found: dict[str, Any] = {} if origin is None else asdict(origin)
     runs = [Run.open(Path(origin.weights))] if origin and Spec.parse(recipe.model).run else []
     if teacher:
-        found |= {"teacher": str(teacher.path.resolve()), "teacher_sha256": teacher.card["sha256"]}
+        found |= {"teacher": str(teacher.path.resolve()), "teacher_sha256": teacher.require_trained()["sha256"]}
         runs.append(teacher)
     seen = seen_before(runs, record)
     if seen != {}:
@@ -115,7 +114,7 @@ def learned_from(
 
 
 def write_origins(
-    run: Run, record: Mapping[str, Any], machine: Mapping[str, Any], imports: Sequence[Path], **more: Any
+    run: Run, record: SplitRecord, machine: Mapping[str, Any], imports: Sequence[Path], **more: Any
 ) -> None:
     """Write down on which images a new run works and what it runs on; ``more`` joins env.json.
 
@@ -132,7 +131,7 @@ def write_origins(
     run.write_env({"thirtytwo": __version__, **machine, **source, **own, **more})
 
 
-def require_same_weights(run: Run, what: str, key: str, now: str) -> None:
+def require_same_weights(run: Run, what: str, key: Literal["teacher_sha256", "weights_sha256"], now: str) -> None:
     """Raises UserError when the weights' sha256 is not what env.json says under ``key``."""
     then = run.env.get(key)
     if then is None:

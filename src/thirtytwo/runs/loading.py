@@ -65,20 +65,21 @@ def images_of(run: Run, split: str) -> ImageSet:
 
 def require_same_split(run: Run, splits: Splits, split: str) -> None:
     """Raises UserError when the images of ``split`` are not those that the run was made with."""
-    if not run.split:
+    cut = run.split
+    if cut is None:
         raise UserError(f"{run.path}/split.json: missing, so that nothing tells which images the run has: restore it")
-    then, now = run.split.get("sha256", {}).get(split), splits.record["sha256"][split]
+    then, now = cut["sha256"][split], splits.record["sha256"][split]
     if then != now:
         raise UserError(
             f"{run.path}: the {split} images of '{run.recipe.data.source}' are not those that this run was made with "
-            f"(sha256 {now[:12]}, not {str(then)[:12]}): bring the data back, or train again"
+            f"(sha256 {now[:12]}, not {then[:12]}): bring the data back, or train again"
         )
 
 
 def load_classifier(run: Run, device: Device) -> Classifier:
     """A finished run's model, ready to score. UserError when its weights are missing, damaged or of another shape."""
     tensors = unpack(run.read_weights(), run.weights)
-    card = run.card
+    card = run.require_trained()
     with own_components(run):
         model = classifier_for(card)
     try:

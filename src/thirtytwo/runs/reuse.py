@@ -26,8 +26,7 @@ class RunFamily:
     def get(self, name: str) -> Callable[..., Network]:
         """The factory of a run's network. Raises UserError when there is no run, or it was not trained to its end."""
         run = Run.open(Path(name))
-        run.require_trained()
-        card = run.card
+        card = run.require_trained()
 
         def network(channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...]) -> Network:
             """The run's network with its normalisation; its head too where the classes are the same."""

@@ -24,11 +24,14 @@ from thirtytwo.evaluation import predictions as predictions_file
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain import explanation as explanation_file
 from thirtytwo.explain.explanation import LayerMaps
-from thirtytwo.files import pack_arrays, read_arrays, sha256, write_atomic
+from thirtytwo.files import damaged, pack_arrays, read_arrays, sha256, write_atomic
 from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe, from_toml
+from thirtytwo.records import Card, CardBody, Env, EvaluationRecord, Look, Scores, Scoring, SplitRecord, Status
 
 FORMAT = 1
+RESULTS = {"run", "seed", "split", "views", "n", "accuracy"}
+"""Columns that results.csv must have."""
 
 
 class Run:
@@ -76,9 +79,7 @@ class Run:
         if not (path / "recipe.toml").is_file() or not (path / "status.json").is_file():
             raise UserError(f"{path}: not a run folder, it holds no recipe.toml and status.json")
         run = cls(path)
-        found = (run._read_json("status.json", shaped=False) or {}).get("format")
-        if not isinstance(found, int) or found > FORMAT:
-            raise UserError(f"{path}: written in format {found}, this version reads format {FORMAT}: upgrade thirtytwo")
+        records.require_format(path / "status.json", FORMAT)
         _ = run.status  # raises when it is damaged
         return run
 
@@ -141,19 +142,19 @@ class Run:
         return recipe
 
     @property
-    def env(self) -> dict[str, Any]:
+    def env(self) -> Env:
         """Versions, device, precision and threads; empty before the training started."""
-        return self._read_json("env.json") or {}
+        return records.read(self.path / "env.json", Env) or {}
 
     @property
-    def split(self) -> dict[str, Any]:
-        """Name, classes, plan, sizes, class counts, hashes and ids of the splits; empty before they were made."""
-        return self._read_json("split.json") or {}
+    def split(self) -> SplitRecord | None:
+        """Name, classes, plan, sizes, class counts, hashes and ids of the splits; None before they were made."""
+        return records.read(self.path / "split.json", SplitRecord)
 
     @property
-    def card(self) -> dict[str, Any]:
-        """What the weights need to be used: model, classes, size, preprocessing (model.json); empty before the end."""
-        return self._read_json("model.json") or {}
+    def card(self) -> Card | None:
+        """What the weights need to be used: model, classes, size, preprocessing (model.json); None before the end."""
+        return records.read(self.path / "model.json", Card)
 
     def write_env(self, env: Mapping[str, Any]) -> None:
         """Write env.json."""
@@ -166,19 +167,25 @@ class Run:
     # How it goes.
 
     @property
-    def status(self) -> dict[str, Any]:
-        """``format``, ``state`` (created, running, finished, interrupted, failed), ``step``, ``steps``, ``seconds``."""
-        return self._read_json("status.json") or {}
+    def status(self) -> Status:
+        """``state`` (created, running, interrupted, failed, trained, finished), ``step``, ``steps``, ``seconds``, ...
+
+        "trained" is a run whose weights are there, and whose scores are not, or not all of them.
+        """
+        found = records.read(self.path / "status.json", Status)
+        if found is None:
+            raise UserError(f"{self.path}: not a run folder, it holds no status.json")
+        return found
 
     def set_status(self, state: str, **more: Any) -> None:
         """Write status.json: what was there, the new state, and ``more``."""
-        kept = self.status if (self.path / "status.json").is_file() else {"started": _now()}
-        kept.pop("message", None)
-        self._write_json("status.json", {**kept, "format": FORMAT, "state": state, "updated": _now(), **more})
+        kept = records.read(self.path / "status.json", Status)
+        before = {key: value for key, value in (kept or {"started": _now()}).items() if key != "message"}
+        self._write_json("status.json", {**before, "format": FORMAT, "state": state, "updated": _now(), **more})
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """One record an evaluation, in order of steps."""
-        return self._read_lines("metrics.jsonl")
+    def metrics(self) -> list[EvaluationRecord]:
+        """One record per evaluation, in order of steps."""
+        return records.read_lines(self.path / "metrics.jsonl", EvaluationRecord)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a record to metrics.jsonl."""
@@ -201,21 +208,23 @@ class Run:
         """The trained weights (safetensors)."""
         return self.path / "model.safetensors"
 
-    def write_model(self, weights: bytes, card: Mapping[str, Any]) -> None:
+    def write_model(self, weights: bytes, card: CardBody) -> None:
         """Write the weights and their card, which holds their sha256."""
         write_atomic(self.weights, weights)
         self._write_json("model.json", {"format": FORMAT, **card, "sha256": sha256(weights)})
 
-    def require_trained(self) -> None:
-        """Raises UserError when the run has no weights yet."""
-        if not self.card or not self.weights.is_file():
+    def require_trained(self) -> Card:
+        """The card of the weights. Raises UserError when the run has none yet."""
+        card = self.card
+        if card is None or not self.weights.is_file():
             raise UserError(f"{self.path}: not trained to its end yet: run `thirtytwo train --resume {self.path}`")
+        return card
 
     def read_weights(self) -> bytes:
         """The weights' bytes. Raises UserError when there are none or a byte has changed."""
-        self.require_trained()
+        card = self.require_trained()
         data = self.weights.read_bytes()
-        if sha256(data) != self.card.get("sha256"):
+        if sha256(data) != card["sha256"]:
             raise UserError(f"{self.weights}: damaged, its sha256 differs from model.json's: restore or train again")
         return data
 
@@ -230,7 +239,7 @@ class Run:
 
     def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored examples of a split: uint8 (M, C, H, W) and their ids (M,); None where there are none."""
-        return self._read_pair(f"{split}-pictures", "images", "ids")
+        return self._read_pair(f"{split}-pictures", {"images": "uint8 M C H W", "ids": "int M"})
 
     def write_pictures(self, split: str, images: np.ndarray, ids: np.ndarray) -> None:
         """Write ``predictions/<split>-pictures.npz``."""
@@ -238,7 +247,12 @@ class Run:
 
     def training_pictures(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored training images, as they are and as epochs show them, with labels, as `preview` makes them."""
-        return self._read_pair("train-pictures", "images", "labels")
+        found = self._read_pair("train-pictures", {"images": "uint8 E M C H W", "labels": "int M"})
+        cut = self.split
+        classes = len(cut["classes"]) if cut else 0
+        if found and not (len(found[0]) and ((found[1] >= 0) & (found[1] < classes)).all()):
+            raise damaged(self.path / "predictions" / "train-pictures.npz", f"labels must be 0 to {classes - 1}")
+        return found
 
     def write_training_pictures(self, images: np.ndarray, labels: np.ndarray) -> None:
         """Write ``predictions/train-pictures.npz``."""
@@ -253,9 +267,9 @@ class Run:
         """Write ``predictions/layers.npz``."""
         self._write_arrays("layers", explanation_file.pack(explanation, id_))
 
-    def looks(self) -> list[dict[str, Any]]:
+    def looks(self) -> list[Look]:
         """Every scoring of a test split, oldest first."""
-        return self._read_lines("looks.jsonl")
+        return records.read_lines(self.path / "looks.jsonl", Look)
 
     def record_look(self, by: str, n: int, accuracies: Mapping[int, float]) -> None:
         """Write down that the test split was scored, before anyone sees the score.
@@ -265,17 +279,17 @@ class Run:
             n: images scored.
             accuracies: by number of views; 1 is the score without test-time augmentation.
         """
-        look = {"time": _now(), "split": "test", "by": by, "n": n, "weights_sha256": self.card.get("sha256")}
+        look = {"time": _now(), "split": "test", "by": by, "n": n, "weights_sha256": self.require_trained()["sha256"]}
         views = max(accuracies)
         look |= {"accuracy": accuracies[1], "views": views, "accuracy_tta": accuracies[views] if views > 1 else None}
         self._append("looks.jsonl", look)
 
-    def scores(self) -> list[records.Scoring]:
+    def scores(self) -> list[Scoring]:
         """The scorings of scores.json: one of each split and number of views; none where there is no such file."""
-        found: list[records.Scoring] = (self._read_json("scores.json") or {"scorings": []})["scorings"]
-        return found
+        found = records.read(self.path / "scores.json", Scores)
+        return found["scorings"] if found else []
 
-    def write_scores(self, scorings: Sequence[records.Scoring]) -> None:
+    def write_scores(self, scorings: Sequence[Scoring]) -> None:
         """Write scores.json."""
         self._write_json("scores.json", {"format": FORMAT, "scorings": scorings})
 
@@ -286,7 +300,10 @@ class Run:
             return []
         try:
             with path.open(encoding="utf-8", newline="") as file:
-                return list(csv.DictReader(file))
+                rows = list(csv.DictReader(file))
+            if any(None in row or None in row.values() or not row.keys() >= RESULTS for row in rows):
+                raise ValueError(f"its rows do not have the columns {', '.join(sorted(RESULTS))}, or a row has others")
+            return rows
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{path}: damaged, cannot be read as CSV ({error}): restore it, or delete it") from None
 
@@ -307,13 +324,15 @@ class Run:
     def _write(self, name: str, text: str) -> None:
         write_atomic(self.path / name, text.encode())
 
-    def _read_pair(self, name: str, first: str, second: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Two arrays of ``predictions/<name>.npz``; None where there is no such file."""
+    def _read_pair(self, name: str, expected: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray] | None:
+        """The images and the other array of ``predictions/<name>.npz``; None where there is no such file."""
         path = self.path / "predictions" / f"{name}.npz"
         if not path.is_file():
             return None
-        arrays = read_arrays(path, first, second)
-        return arrays[first], arrays[second]
+        images, other = read_arrays(path, expected).values()
+        if not images.size or images.shape[-3] not in (1, 3):
+            raise damaged(path, f"images have shape {images.shape}")
+        return images, other
 
     def _write_arrays(self, name: str, data: bytes) -> None:
         (self.path / "predictions").mkdir(exist_ok=True)
@@ -335,29 +354,6 @@ class Run:
 
     def _write_json(self, name: str, value: Mapping[str, Any]) -> None:
         self._write(name, json.dumps(value, indent=1) + "\n")
-
-    def _read_json(self, name: str, *, shaped: bool = True) -> dict[str, Any] | None:
-        """A JSON object; ``shaped`` checks that it holds what its file must hold in this version."""
-        path = self.path / name
-        if not path.is_file():
-            return None
-        try:
-            value = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: damaged, cannot be read as JSON ({error}): restore it") from None
-        return records.checked(path, value, shaped=shaped)
-
-    def _read_lines(self, name: str) -> list[dict[str, Any]]:
-        """A JSON object a line. A last line that a kill cut short is left out."""
-        path = self.path / name
-        if not path.is_file():
-            return []
-        try:
-            *whole, _cut = path.read_text(encoding="utf-8").split("\n")
-            found = [json.loads(line) for line in whole if line]
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: damaged, cannot be read as JSON lines ({error}): restore it") from None
-        return [records.checked(path, record) for record in found]
 
 
 def _now() -> str:

@@ -87,7 +87,7 @@ def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring
     """As scores.json has it; ``known`` are the scores that need not be computed."""
     scores = {name: known[name] if name in known else _json(metrics.build(name)(predictions)) for name in metrics}
     return {
-        "split": predictions.split,
+        "split": "val" if predictions.split == "val" else "test",
         "views": predictions.views,
         "n": len(predictions),
         "right": int(predictions.correct.sum()),

@@ -16,6 +16,7 @@ ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 class Study(BaseModel):
     """Arms, each a recipe, that are trained with the same seeds and compared.
 
+    >>> from thirtytwo import Study
     >>> study = Study(name="mirror", base="digits-cnn", arms={"plain": {}, "mirror": {"augment": "flip"}})
     >>> study.recipe("mirror", seed=1).augment
     'flip'

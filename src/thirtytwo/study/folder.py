@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,11 +12,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from thirtytwo import recipes
+from thirtytwo import recipes, records
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation.compare import Compared, Group, Scored, compare, groups_of
 from thirtytwo.files import sha256, write_atomic
 from thirtytwo.paths import as_path
+from thirtytwo.records import StudyState
 from thirtytwo.runs.run import Run
 from thirtytwo.study.definition import Study, from_toml
 
@@ -135,22 +136,22 @@ class StudyFolder:
     @property
     def grown(self) -> int:
         """How often seeds or arms were added after the study had begun."""
-        return int(self._state.get("grown", 0))
+        return self._state.get("grown", 0)
 
     @property
     def threads(self) -> int:
         """Processor threads a run."""
-        return int(self._state["threads"])
+        return self._state["threads"]
 
     @property
     def device(self) -> str:
         """Where runs are trained, as `Device.choose` takes it."""
-        return str(self._state.get("device", "auto"))
+        return self._state.get("device", "auto")
 
     @property
     def imports(self) -> list[str]:
         """The user's files that registered components."""
-        return list(self._state["imports"])
+        return self._state["imports"]
 
     @property
     def closed(self) -> str | None:
@@ -278,19 +279,14 @@ class StudyFolder:
             self._study = None
 
     @property
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> StudyState:
         path = self.path / "study.json"
-        try:
-            state = json.loads(path.read_bytes())
-            if state["format"] > FORMAT:
-                raise UserError(f"{path}: written in format {state['format']}, this version reads {FORMAT}: upgrade")
-            for key in ("sha256", "threads", "imports", "closed"):
-                state[key]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: damaged, cannot be read ({error}): restore it") from None
-        return state
+        records.require_format(path, FORMAT)
+        found = records.read(path, StudyState)
+        assert found is not None, "the format was read from it"
+        return found
 
-    def _write_state(self, state: dict[str, Any]) -> None:
+    def _write_state(self, state: Mapping[str, Any]) -> None:
         self._write("study.json", json.dumps({"format": FORMAT, **state}, indent=1) + "\n")
 
     def _write(self, name: str, text: str) -> None:

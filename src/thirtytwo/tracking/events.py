@@ -18,6 +18,7 @@ class Progress:
         seconds: spent so far, earlier sittings of a resumed run included.
         remaining: expected seconds until the last step.
 
+    >>> from thirtytwo import Progress
     >>> Progress(step=20, steps=80, epoch=1.0, loss=0.7, seconds=0.5, remaining=1.5).share
     0.25
     """
@@ -50,6 +51,7 @@ class Evaluation:
         val_accuracy: share of val's images that are right.
         seconds: of training and evaluating so far, over all sittings.
 
+    >>> from thirtytwo import Evaluation
     >>> Evaluation(
     ...     step=20, epoch=1.0, rates={"filters": 0.1, "biases": 0.2}, train_loss=1.5, train_accuracy=0.5, val_loss=1.2,
     ...     val_accuracy=0.6, seconds=0.5
@@ -77,6 +79,7 @@ class Listener:
 
     A resumed training tells again of the evaluations after its newest checkpoint: their steps tell them apart.
 
+    >>> from thirtytwo import Evaluation, Listener
     >>> class Steps(Listener):
     ...     def evaluated(self, evaluation: Evaluation) -> None:
     ...         print(evaluation.step, end=" ")

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from thirtytwo.augment import Chain
-from thirtytwo.data.imageset import ImageSet, to_float
+from thirtytwo.data.imageset import to_float
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
@@ -21,9 +20,10 @@ from thirtytwo.optim.averaging import Average
 from thirtytwo.optim.optimizer import Optimizer, parameter_groups
 from thirtytwo.optim.schedule import Schedule
 from thirtytwo.recipe import Recipe
+from thirtytwo.records import CardBody
 from thirtytwo.rng import derive
 from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
-from thirtytwo.runs.card import describe
+from thirtytwo.runs.card import describe, require_fit
 from thirtytwo.runs.loading import find_teacher, load_classifier
 from thirtytwo.runs.run import Run
 from thirtytwo.training.features import FeatureFeed, Features, compute, is_linear
@@ -32,8 +32,6 @@ from thirtytwo.training.objective import Distillation, Labels, Objective
 
 INITIALISE_ON = 5000
 """Images that a network with a data-dependent initialisation is shown."""
-LISTED = 10
-"""Classes that a message names."""
 
 
 @dataclass(eq=False)
@@ -71,10 +69,12 @@ class Parts:
         every = self.recipe.train.eval_every * self.feed.steps_per_epoch
         return step == self.steps or int(step / every) > int((step - 1) / every)
 
-    def card(self) -> dict[str, Any]:
+    def card(self) -> CardBody:
         """What the trained weights will need to be used."""
         card = describe(self.model, self.recipe, self.splits.train)
-        return card if self.features is None else {**card, "feature_views": len(self.features.train)}
+        if self.features is not None:
+            card["feature_views"] = len(self.features.train)
+        return card
 
     @property
     def forward(self) -> Callable[[Tensor], Tensor]:
@@ -220,31 +220,8 @@ def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | No
     labels = Labels(weights, settings.label_smoothing)
     if teacher is None:
         return labels
-    _require_fit(teacher, splits.train)
+    require_fit(teacher.require_trained(), splits.train, f"train.teacher=run:{teacher.path}: was trained")
     return Distillation(labels, load_classifier(teacher, device), device, settings.temperature, settings.teacher_weight)
-
-
-def _require_fit(teacher: Run, images: ImageSet) -> None:
-    """Raises UserError when the teacher was trained for other classes, or on images that these cannot be shown as."""
-    card, classes = teacher.card, list(images.classes)
-    said = f"train.teacher=run:{teacher.path}: was trained"
-    if card["classes"] != classes:
-        raise UserError(
-            f"{said} for {_listed(card['classes'])}, the data has {_listed(classes)}: name a teacher of the same "
-            "classes in the same order"
-        )
-    if tuple(card["size"]) != images.size:
-        (height, width), (h, w) = card["size"], images.size
-        raise UserError(
-            f"{said} on images of {height} x {width} pixels, these have {h} x {w}: give both trainings one data.size"
-        )
-    if card["channels"] < images.channels:  # the other way round, grey images become RGB
-        raise UserError(f"{said} on grey images, these are RGB: set data.channels=1")
-
-
-def _listed(classes: list[str]) -> str:
-    names = ", ".join(classes[:LISTED]) + (", ..." if len(classes) > LISTED else "")
-    return f"{len(classes)} classes ({names})"
 
 
 def _class_weights(splits: Splits) -> Tensor:

@@ -4,11 +4,11 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from torch import Tensor, nn
 
 from thirtytwo.errors import UserError
+from thirtytwo.records import CheckpointState, Solved
 from thirtytwo.runs import checkpoint
 from thirtytwo.runs.run import Run
 from thirtytwo.training.build import Parts
@@ -48,7 +48,7 @@ class Checkpointing:
         step = self.meter.step
         self.meter.require_finite()
         require_finite(tensors, step)
-        state = {
+        state: CheckpointState = {
             "step": step,
             "seconds": seconds,
             "best": self.stopping.state(),
@@ -101,9 +101,12 @@ def require_finite(tensors: dict[str, Tensor], step: int) -> None:
         raise NotFinite(step - 1)
 
 
-def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float, **more: Any) -> None:
-    """Leave the weights of ``model``, the one of ``parts`` or its average, in the run; ``more`` joins its card."""
-    run.write_model(checkpoint.pack(dict(model.state_dict())), {**parts.card(), **more})
+def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float, solved: Solved | None = None) -> None:
+    """Leave the weights of ``model``, the one of ``parts`` or its average, in the run, with how it was solved for."""
+    card = parts.card()
+    if solved is not None:
+        card["solved"] = solved
+    run.write_model(checkpoint.pack(dict(model.state_dict())), card)
     run.set_status("trained", step=step, seconds=seconds)
 
 
@@ -112,7 +115,7 @@ def _fitting(run: Run) -> Iterator[None]:
     """Within this context, what does not fit the parts is a UserError that names the checkpoints."""
     try:
         yield
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, IndexError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{run.checkpoints}: do not fit the recipe's parts ({reason}): has a file changed?") from None
 

@@ -4,6 +4,8 @@ from math import inf
 
 from torch import Tensor, nn
 
+from thirtytwo.records import BestRecord
+
 
 class EarlyStopping:
     """Remembers the best evaluation, and its weights where there is a patience.
@@ -32,12 +34,11 @@ class EarlyStopping:
         """Whether val's loss has not improved for as many evaluations as the patience allows."""
         return self.patience is not None and self.waited >= self.patience
 
-    def state(self) -> dict[str, float | None]:
+    def state(self) -> BestRecord:
         """What it remembers beside the weights, ready for JSON."""
         return {"loss": None if self.loss == inf else self.loss, "waited": self.waited}
 
-    def restore(self, state: dict[str, float | None], weights: dict[str, Tensor]) -> None:
+    def restore(self, state: BestRecord, weights: dict[str, Tensor]) -> None:
         """Put back what `state` and ``weights`` were."""
-        loss, waited = state["loss"], state["waited"]
-        self.loss, self.waited = inf if loss is None else loss, int(waited or 0)
+        self.loss, self.waited = inf if state["loss"] is None else state["loss"], state["waited"]
         self.weights = weights

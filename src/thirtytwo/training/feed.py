@@ -74,12 +74,16 @@ class Feed(Batches):
     """Every batch of a training by its step alone: order and augmentation are drawn from (seed, epoch or step).
 
     The images lie on the device as uint8, a quarter of their size as float32; each batch is gathered, scaled to 0..1
-    and augmented there. In a loop of one's own::
+    and augmented there.
 
-        feed = Feed(images, batch_size=128, augment="flip|translate(4)")
-        for epoch in range(10):
-            for batch in feed:
-                loss = cross_entropy(model(batch.images), batch.targets)
+    >>> from thirtytwo import Feed
+    >>> from thirtytwo.data.load import load
+    >>> feed = Feed(load("digits").train, batch_size=128, augment="translate(1)")
+    >>> for epoch in range(2):
+    ...     for batch in feed:
+    ...         pass  # loss = cross_entropy(model(batch.images), batch.targets)
+    >>> len(feed), batch.images.shape, batch.targets.shape
+    (14, torch.Size([128, 1, 8, 8]), torch.Size([128, 10]))
 
     Args:
         images: what to train on.

@@ -15,6 +15,7 @@ from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.models.neighbours import Neighbours, put_head
+from thirtytwo.records import Solved
 from thirtytwo.runs.run import Run
 from thirtytwo.tracking.events import Evaluation, Listener
 from thirtytwo.training.build import Parts
@@ -86,7 +87,7 @@ def solve(parts: Parts, run: Run, *, listener: Listener) -> None:
     put_head(parts.model.network, features.head, chosen.layer)
     seconds = time.monotonic() - began
     listener.evaluated(Evaluation(passes, float(passes), {}, chosen.train_loss, None, loss, accuracy, seconds))
-    solved = {"by": solver, "strength": chosen.strength, "tried": tried}
+    solved: Solved = {"by": "knn" if solver == "knn" else "lbfgs", "strength": chosen.strength, "tried": tried}
     keep(run, parts, parts.model, step=passes, seconds=seconds, solved=solved)
 
 

@@ -188,7 +188,9 @@ def _rebuilt(run: Run, device: str) -> Parts:
     with own_components(run):
         check(recipe)
         if teacher := find_teacher(recipe):
-            require_same_weights(run, f"its teacher {teacher.path}", "teacher_sha256", teacher.card["sha256"])
+            require_same_weights(
+                run, f"its teacher {teacher.path}", "teacher_sha256", teacher.require_trained()["sha256"]
+            )
         splits = load_splits(recipe, source=env.get("source"))
         for split in ("train", "val", "test"):
             require_same_split(run, splits, split)
@@ -200,8 +202,8 @@ def _rebuilt(run: Run, device: str) -> Parts:
 
 def _as_begun(run: Run) -> Recipe:
     """The run's recipe, with teacher and weights named by where they lay when it began; without once it is trained."""
-    if run.card:
-        return run.recipe.override({"train.teacher": "none", "model": run.card["model"]})
+    if card := run.card:
+        return run.recipe.override({"train.teacher": "none", "model": card["model"]})
     recipe, env = run.recipe, run.env
     found, teacher, model = {}, Spec.parse(recipe.train.teacher), Spec.parse(recipe.model)
     if "teacher" in env and teacher.run:

@@ -1,10 +1,8 @@
 """A network's weights in a file, and the card beside it: read with checks, written in the format that its name says."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +11,8 @@ from thirtytwo import records
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.files import sha256
 from thirtytwo.models.weights import Format, formats
+from thirtytwo.records import Card
 
-Card = dict[str, Any]
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep a state dict beside their optimizer's state and epoch."""
 DEPTH = 3
@@ -29,12 +27,12 @@ class Stored:
 
     Attributes:
         tensors: its state dict.
-        card: what the card beside it says; empty where there is none.
+        card: what the card beside it says; None where there is none.
         sha256: hex digest of the file.
     """
 
     tensors: dict[str, Tensor]
-    card: Card
+    card: Card | None
     sha256: str
 
 
@@ -93,16 +91,9 @@ def beside(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def card_beside(file: Path) -> Card:
-    """The card beside a file, checked as a run's own; empty where there is none."""
-    path = beside(file)
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: damaged, cannot be read as JSON ({error}): restore it, or delete it") from None
-    return records.checked(path, value, like="model.json")
+def card_beside(file: Path) -> Card | None:
+    """The card beside a file, checked as a run's own; None where there is none."""
+    return records.read(beside(file), Card)
 
 
 def format_of(file: Path) -> Format:
