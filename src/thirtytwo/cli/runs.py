@@ -37,8 +37,8 @@ def list_runs(
     table = plain_table()
     for column in rows[0]:
         table.add_column(f"{column} %" if column in ("val", "test") else column, no_wrap=column == "run")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+    # One row of long cells, which rich lays out four times faster than 200 rows.
+    table.add_row(*("\n".join(_cell(row[column]) for row in rows) for column in rows[0]))
     show(table)
 
 
@@ -80,7 +80,7 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
 def _row(path: Path) -> dict[str, Any]:
     """What the list says of one run; of a run that cannot be read, what is wrong with it."""
     from thirtytwo.runs.run import Run
-    from thirtytwo.runs.scored import accuracy
+    from thirtytwo.runs.scored import accuracies
 
     row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
     try:
@@ -90,8 +90,7 @@ def _row(path: Path) -> dict[str, Any]:
         cut = run.split
         row["data"] = cut["name"] if cut else run.recipe.data.source
         row["model"], row["seed"] = run.recipe.model, run.recipe.seed
-        for split in ("val", "test"):
-            row[split] = accuracy(run, split)
+        row |= accuracies(run)
         row["looks"] = len(run.looks())
     except UserError as error:
         # The path stands in the row already; the remedy is for those who open the run.

@@ -107,7 +107,7 @@ def show_status(path: Folder, as_json: Json = False) -> None:
     """Every run of a study: waiting, running or finished, and its accuracy on val."""
     from thirtytwo.cli.console import plain_table, say, say_json, show
     from thirtytwo.evaluation.estimate import quantity
-    from thirtytwo.runs.scored import accuracy
+    from thirtytwo.runs.scored import accuracies
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)
@@ -124,14 +124,15 @@ def show_status(path: Folder, as_json: Json = False) -> None:
         return
     finished = sum(trial.state == "finished" for trial in trials)
     say("study", folder.study.name, f"{finished} of {len(trials)} runs finished, {folder.split()} shown")
-    accuracies = {(t.arm, t.seed): accuracy(run, folder.split()) for t, run in folder.shown(folder.split())}
+    split = folder.split()
+    scored = {(trial.arm, trial.seed): accuracies(run).get(split) for trial, run in folder.shown(split)}
     table = plain_table()
     for column in ("arm", *(f"seed {seed}" for seed in folder.study.seeds)):
         table.add_column(column, no_wrap=True)
     for arm in folder.study.arms:
         cells = []
         for seed in folder.study.seeds:
-            found = accuracies.get((arm, seed))
+            found = scored.get((arm, seed))
             cells.append(quantity(found.value, fine=True) if found else done[arm, seed].standing)
         table.add_row(arm, *cells)
     show(table)

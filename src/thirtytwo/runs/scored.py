@@ -5,6 +5,7 @@ is missing is computed from the stored predictions, and is kept when the run is 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
@@ -50,17 +51,15 @@ def stored_scores(run: Run) -> list[Scored]:
     ]
 
 
-def accuracy(run: Run, split: str) -> Estimate | None:
-    """The accuracy of a split for lists of many runs, from the smallest file that tells it; None if not scored."""
-    for scoring in run.scores():
-        if (scoring["split"], scoring["views"]) == (split, 1):
-            return wilson(scoring["right"], scoring["n"])
-    for row in run.results():
-        if (row.get("split"), row.get("views")) == (split, "1"):
-            n = int(row["n"])
-            return wilson(round(float(row["accuracy"]) * n), n)
-    found = run.predictions(split)
-    return wilson(int(found[0].correct.sum()), len(found[0])) if found else None
+def accuracies(run: Run) -> dict[str, Estimate]:
+    """Accuracy by split that was scored, for lists of many runs: from the smallest file that tells it."""
+    if stored := run.scores():
+        return {each["split"]: wilson(each["right"], each["n"]) for each in stored if each["views"] == 1}
+    if rows := [row for row in run.results() if row.get("views") == "1" and row.get("split") in SPLITS]:
+        with suppress(KeyError, ValueError):  # then the predictions tell it
+            return {row["split"]: wilson(round(float(row["accuracy"]) * int(row["n"])), int(row["n"])) for row in rows}
+    found = {split: both[0] for split in SPLITS if (both := run.predictions(split))}
+    return {split: wilson(int(each.correct.sum()), len(each)) for split, each in found.items()}
 
 
 def store_scores(run: Run, *scored: Predictions) -> None:
