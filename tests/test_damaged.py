@@ -1,4 +1,4 @@
-"""Files of runs and studies that were changed, with hashes made to fit: each reader says so in one line, or reads on."""
+"""Files of runs and studies that were changed, with hashes made to fit: a reader says so in one line, or reads on."""
 
 import copy
 import io
@@ -18,6 +18,10 @@ from safetensors.torch import save as save_tensors
 import thirtytwo
 from thirtytwo import UserError
 from thirtytwo.files import sha256
+from thirtytwo.report.html import write
+from thirtytwo.report.study import view as view_study
+from thirtytwo.report.study import write as write_study
+from thirtytwo.report.view import view
 from thirtytwo.runs.run import Run
 from thirtytwo.study.folder import StudyFolder
 from thirtytwo.training.session import Session
@@ -25,7 +29,7 @@ from thirtytwo.training.session import Session
 BEFORE = Path(__file__).parent / "before"
 WRONG: tuple[Any, ...] = (None, "text", [], {}, -1, 1.5, 1e308, 10**30, True, [[]], ["text", 1], {"a": {"b": 1}})
 """What stands in the place of a value."""
-FEW = 7
+FEW = 61
 """Of so many changes, one is tried in every suite; all of them are slow."""
 
 Change = tuple[str, Callable[[Path], None]]
@@ -87,8 +91,9 @@ def npz_changes(file: str) -> Iterator[Change]:
         yield f"{file} without {name}", write({key: each for key, each in arrays.items() if key != name})
         others = {
             "text": array.astype(str), "complex": np.zeros(array.shape, complex), "deeper": array[None],
-            "scalar": np.array(0), "empty": array[:0] if array.ndim else np.zeros(0), "bool": np.ones(array.shape, bool),
-            "shorter": array[:-1] if array.ndim else array, "large": np.full(array.shape, 2**40), "int": np.full(array.shape, -5),
+            "scalar": np.array(0), "empty": array[:0] if array.ndim else np.zeros(0),
+            "bool": np.ones(array.shape, bool), "int": np.full(array.shape, -5),
+            "shorter": array[:-1] if array.ndim else array, "large": np.full(array.shape, 2**40),
             "nan": np.full(array.shape, np.nan), "uint8": np.full(array.shape, 200, np.uint8),
             "narrow": array[..., :1] if array.ndim else array,
         }  # fmt: skip
@@ -144,9 +149,12 @@ def checkpoint_changes(step: str) -> Iterator[Change]:
 def csv_changes(file: str) -> Iterator[Change]:
     text = (BEFORE / file).read_text()
     head, *rows = text.splitlines()
-    for what in ("", "\x00", "a\n1\n", "a,b\n1,2,3\n", head, f"{head}\n1\n", "\n".join([head, rows[0] + ",9", *rows[1:]]),
-                 text.replace("accuracy", "acc"), text.replace("test", "tost"), text.replace("0.", "x."),
-                 text.replace("split", "splat"), "\n".join([head, *(row.replace(",", ";") for row in rows)])):  # fmt: skip
+    others = [text.replace(a, b) for a, b in (("accuracy", "acc"), ("test", "tost"), ("0.", "x."), ("split", "splat"))]
+    others += [
+        "\n".join([head, rows[0] + ",9", *rows[1:]]),
+        "\n".join([head, *(row.replace(",", ";") for row in rows)]),
+    ]
+    for what in ("", "\x00", "a\n1\n", "a,b\n1,2,3\n", head, f"{head}\n1\n", *others):
         yield f"{file} is {what[:12]!r}", lambda root, what=what: (root / file).write_text(what)
 
 
@@ -167,7 +175,7 @@ def changes() -> list[Change]:
     return [*itertools.chain(*found), *checkpoint_changes(newest)]
 
 
-def read_all(root: Path, changed: str) -> list[str]:
+def read_all(root: Path, changed: str, report: Callable[..., object], report_study: Callable[..., object]) -> list[str]:
     """Use everything that reads; the messages of what was refused. Any other exception is a failure."""
     said: list[str] = []
 
@@ -185,14 +193,14 @@ def read_all(root: Path, changed: str) -> list[str]:
         attempt(lambda: [getattr(Run.open(path), name)() for name in ("metrics", "looks", "results", "scores")])
         attempt(lambda: thirtytwo.open_run(path, device="cpu").predict_proba(np.zeros((8, 8), np.uint8)))
         attempt(lambda: thirtytwo.open_run(path, device="cpu").scores("test"))
-        attempt(lambda: thirtytwo.open_run(path, device="cpu").report())
         attempt(lambda: thirtytwo.open_run(path, device="cpu")._repr_html_())
         attempt(lambda: thirtytwo.open_run(path, device="cpu").explain())
+        attempt(lambda: report(Run.open(path)))
         attempt(lambda: thirtytwo.compare({"a": path, "b": root / "imported"}))
     elif changed.startswith("closed"):
         path = root / "closed"
         attempt(lambda: thirtytwo.open_study(path).table())
-        attempt(lambda: thirtytwo.open_study(path).report())
+        attempt(lambda: report_study(StudyFolder.open(path)))
         attempt(lambda: [trial.standing for trial in StudyFolder.open(path).trials()])
     return said
 
@@ -200,10 +208,12 @@ def read_all(root: Path, changed: str) -> list[str]:
 CHANGES = changes()
 
 
-def check(change: Change, tmp_path: Path, cli: Callable[..., Any]) -> None:
+def check(change: Change, tmp_path: Path, cli: Callable[..., Any], *, drawn: bool) -> None:
+    """``drawn`` says whether what can still be read is drawn too, which takes a second."""
     what, apply = change
     apply(tmp_path)
-    said = read_all(tmp_path, what) if "/" in what else []
+    reports = (write, lambda folder: write_study(folder, view_study(folder))) if drawn else (view, view_study)
+    said = read_all(tmp_path, what, *reports) if "/" in what else []
     if "/" not in what:
         try:
             Session.resume(tmp_path / "interrupted", device="cpu").run.unlock()
@@ -225,7 +235,8 @@ def _resumed(path: Path) -> list[str]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("thirtytwo.training.loop.TICK", 0.0)
-            Session.resume(path, device="cpu").complete(listeners=[interrupting(lambda progress: True)])
+            first = itertools.count()
+            Session.resume(path, device="cpu").complete(listeners=[interrupting(lambda progress: next(first) == 0)])
     except UserError as error:
         return [str(error)]
     except Interrupted:
@@ -246,12 +257,12 @@ def _restored(root: Path) -> None:
 
 def test_some_changed_files(root, cli):
     for change in CHANGES[::FEW]:
-        check(change, root, cli)
+        check(change, root, cli, drawn=False)
         _restored(root)
 
 
 @pytest.mark.slow
 def test_every_changed_file(root, cli):
     for change in CHANGES:
-        check(change, root, cli)
+        check(change, root, cli, drawn=True)
         _restored(root)

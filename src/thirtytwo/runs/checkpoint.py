@@ -41,11 +41,11 @@ def unpack(data: bytes, source: Path) -> dict[str, Tensor]:
         tensors = load_tensors(data)
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
-        channels_last = json.loads(header.get("__metadata__", {}).get("channels_last", "[]"))
-    except (SafetensorError, ValueError, RecursionError) as error:
+        listed = {*json.loads(header.get("__metadata__", {}).get("channels_last", "[]"))}
+    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{source}: damaged, not readable as safetensors ({error})") from None
     return {
-        name: tensor.contiguous(memory_format=torch.channels_last) if name in channels_last else tensor
+        name: tensor.contiguous(memory_format=torch.channels_last) if name in listed and tensor.ndim == 4 else tensor
         for name, tensor in tensors.items()
     }
 
