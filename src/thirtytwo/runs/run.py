@@ -279,7 +279,8 @@ class Run:
             n: images scored.
             accuracies: by number of views; 1 is the score without test-time augmentation.
         """
-        look = {"time": _now(), "split": "test", "by": by, "n": n, "weights_sha256": self.require_trained()["sha256"]}
+        card = self.card
+        look = {"time": _now(), "split": "test", "by": by, "n": n, "weights_sha256": card["sha256"] if card else None}
         views = max(accuracies)
         look |= {"accuracy": accuracies[1], "views": views, "accuracy_tta": accuracies[views] if views > 1 else None}
         self._append("looks.jsonl", look)
