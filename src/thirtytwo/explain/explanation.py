@@ -87,7 +87,7 @@ def load(path: Path) -> tuple[LayerMaps, int]:
     for i in range(count):
         shapes |= {f"channels_{i}": f"int M{i}", f"maps_{i}": f"uint8 M{i} h{i} w{i}"}
     arrays = read_arrays(path, shapes)
-    if len(arrays["picture"]) not in (1, 3) or any(not arrays[name].size for name in shapes if name != "filters"):
+    if len(arrays["picture"]) not in (1, 3) or not all(arrays[f"maps_{i}"].size for i in range(count)):
         raise damaged(path, "a picture or a map has no pixels")
     layers = []
     for i, (low, high) in enumerate(arrays["ranges"]):
