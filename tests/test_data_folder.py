@@ -120,8 +120,8 @@ def test_what_is_done_to_odd_pictures_is_noted(tree: Path) -> None:
     frames[0].save(tree / "class0" / "film.gif", save_all=True, append_images=frames[1:])
     Image.merge("LA", [frames[0], frames[1]]).save(tree / "class0" / "clear.png")
     assert load(str(tree)).notes == (
-        "1 picture turned upright as EXIF says", "1 picture with transparency put on white",
-        "1 picture scaled from more than 8 bits a pixel", "1 picture of several frames: the first one taken",
+        "1 picture turned upright according to EXIF", "1 picture with transparency, put on a white background",
+        "1 picture scaled from more than 8 bits per pixel", "1 picture with several frames, of which the first is used",
     )  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def test_hidden_and_other_files_and_link_loops_are_left_out_and_counted(tree: Pa
     official = load(str(tree))
     assert len(official.train) == 25
     assert official.notes == (
-        "ignored 3 hidden or non-picture files", "ignored 2 folder links to a folder that was read already",
+        "ignored 3 hidden or non-picture files", "ignored 2 folder links to a folder that has been read already",
     )  # fmt: skip
 
 
@@ -154,7 +154,7 @@ def test_folders_that_are_no_class_folders(tmp_path: Path) -> None:
     save(root / "train" / "cats" / "a.png", PIXELS[0])
     save(root / "train" / "dogs" / "a.png", PIXELS[0])
     save(root / "test" / "cows" / "a.png", PIXELS[0])
-    assert one_line(root) == f"{root}: class 'cows' is in test but not in train: nothing to learn it from"
+    assert one_line(root) == f"{root}: class 'cows' is in test but not in train: add pictures of it to train"
 
 
 def test_a_bad_picture_stops_or_is_skipped(tree: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_split_that_keeps_no_picture_is_refused_by_its_name(tmp_path: Path, sp
     save(tmp_path / "x" / split / "0" / "a.png", PIXELS[0])
     (tmp_path / "x" / split / "0" / "a.png").write_bytes(b"")
     assert one_line(tmp_path / "x", bad_images="skip") == (
-        f"{tmp_path}/x: its {split} split has no picture that can be read: repair some, or remove it"
+        f"{tmp_path}/x: its {split} split has no picture that can be read: repair some, or remove the split"
     )
 
 
@@ -284,7 +284,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("THIRTYTWO_CACHE", str(tmp_path / "file"))
-    assert "set THIRTYTWO_CACHE to a folder with room" in one_line(tree)
+    assert "set THIRTYTWO_CACHE to a folder with free space" in one_line(tree)
 
 
 def test_the_size_of_the_cache(tree: Path, cache: Path) -> None:
@@ -363,7 +363,7 @@ def test_scan_of_arrays_or_nothing_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         scan('emnist(split="letters")')
     assert str(error.value) == (
-        "'emnist(split=\"letters\")' is a source by name, which needs no scan: give class folders or parquet files "
+        "'emnist(split=\"letters\")' is a named source, which needs no scan: give class folders or parquet files "
         "(./emnist for a folder of that name)"
     )
 

@@ -270,14 +270,14 @@ def test_npz_names_as_labels_and_colour(tmp_path: Path) -> None:
     ({"images": PIXELS, "labels": LABELS[:5]}, "1797 train images but 5 labels"),
     ({"images": PIXELS, "labels": LABELS - 1}, "label -1 of train image 0 is out of range"),
     ({"images": PIXELS, "labels": LABELS * 2}, "no training image has label 1"),
-    ({"images": PIXELS, "labels": np.eye(10)[LABELS]}, "expected one label an image"),
+    ({"images": PIXELS, "labels": np.eye(10)[LABELS]}, "expected one label per image"),
     ({"images": PIXELS, "labels": LABELS + 0.5}, "expected whole numbers or names"),
     ({"images": PIXELS.reshape(1797, 64), "labels": LABELS}, "have shape (1797, 64)"),
     ({"images": PIXELS / 64 - 2, "labels": LABELS}, "hold numbers from -2 to 1.98438"),
     ({"images": PIXELS.astype(int) * 300, "labels": LABELS}, "whole numbers from 0 to 76500"),
     ({"images": np.where(PIXELS > 9, np.nan, 0.0), "labels": LABELS}, "hold numbers from nan to nan"),
     ({"images": PIXELS, "labels": LABELS * 0}, "holds 1 class ('0')"),
-    ({"images": PIXELS.astype(object), "labels": LABELS}, "no .npz file of plain arrays"),
+    ({"images": PIXELS.astype(object), "labels": LABELS}, "not an .npz file of plain arrays"),
 ])  # fmt: skip
 def test_npz_mistakes(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
     np.savez(tmp_path / "x.npz", allow_pickle=True, **arrays)
@@ -300,7 +300,7 @@ def test_an_npz_whose_header_asks_for_all_memory(tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
             for name in ("images.npy", "labels.npy"):
                 archive.writestr(name, header.getvalue())
-        assert "truncated, or no .npz file" in one_line(tmp_path / "x.npz")
+        assert "truncated, or not an .npz file" in one_line(tmp_path / "x.npz")
 
 
 def test_an_encrypted_npz_and_an_array_that_is_no_archive(tmp_path: Path) -> None:
@@ -312,10 +312,10 @@ def test_an_encrypted_npz_and_an_array_that_is_no_archive(tmp_path: Path) -> Non
             data[at + flags] |= 1  # what marks a member as encrypted
             at = data.find(mark, at + 1)
     (tmp_path / "x.npz").write_bytes(data)
-    assert "no .npz file of plain arrays (File 'images.npy' is encrypted" in one_line(tmp_path / "x.npz")
+    assert "not an .npz file of plain arrays (File 'images.npy' is encrypted" in one_line(tmp_path / "x.npz")
     with (tmp_path / "x.npz").open("wb") as file:
         np.save(file, PIXELS)
-    assert "no .npz file of plain arrays" in one_line(tmp_path / "x.npz")
+    assert "not an .npz file of plain arrays" in one_line(tmp_path / "x.npz")
 
 
 def test_a_truncated_npz(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_a_truncated_npz(tmp_path: Path) -> None:
     whole = (tmp_path / "x.npz").read_bytes()
     for end in (0, 10, len(whole) // 2):
         (tmp_path / "x.npz").write_bytes(whole[:end])
-        assert "truncated, or no .npz file" in one_line(tmp_path / "x.npz")
+        assert "truncated, or not an .npz file" in one_line(tmp_path / "x.npz")
 
 
 # --- CIFAR -----------------------------------------------------------------------------------------------------------
@@ -477,7 +477,7 @@ def test_damaged_batches(tmp_path: Path) -> None:
             (tmp_path / "python" / name).write_bytes(data)
         assert f"train: label {shown} of image 20 is out of range: 10 classes" in one_line(tmp_path / "python")
     (tmp_path / "half.tar.gz").write_bytes(gzip.compress(b"x" * 4000)[:20])
-    assert "truncated, or no tar archive" in one_line(tmp_path / "half.tar.gz")
+    assert "truncated, or not a tar archive" in one_line(tmp_path / "half.tar.gz")
 
 
 def test_a_missing_batch_is_noted(tmp_path: Path) -> None:
@@ -556,7 +556,7 @@ def test_parquet_mistakes(tmp_path: Path) -> None:
     write_parquet(path, TRAIN, names=WORDS)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    assert f"{path}: truncated, or no parquet file" in one_line(path)
+    assert f"{path}: truncated, or not a parquet file" in one_line(path)
     path.write_bytes(whole[:100] + bytes(len(whole) - 1200) + whole[-1100:])
     assert f"{path}" in one_line(path)
     path.rename(tmp_path / "test.parquet")
@@ -591,15 +591,15 @@ def test_a_part_of_the_jpeg_cifar10_loads_and_is_called_after_its_folder(shared_
 
 
 def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert one_line(tmp_path / "none") == f"{tmp_path / 'none'}: no such file or folder: bring it back, or name another"
+    assert one_line(tmp_path / "none") == f"{tmp_path / 'none'}: no such file or folder: restore it, or name another"
     (tmp_path / "notes.txt").write_text("hello")
-    assert "no known layout. Expected class folders" in one_line(tmp_path / "notes.txt")
+    assert "a file of unknown layout. Expected class folders" in one_line(tmp_path / "notes.txt")
     assert "holds notes.txt. Expected class folders" in one_line(tmp_path)
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a", "b")
     assert "no known layout" in one_line(tmp_path / "x.zip")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert one_line("~/none") == f"{tmp_path / 'none'}: no such file or folder: bring it back, or name another"
+    assert one_line("~/none") == f"{tmp_path / 'none'}: no such file or folder: restore it, or name another"
     assert "no such home folder" in one_line("~nobody-of-that-name/x")
 
 

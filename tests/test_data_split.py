@@ -151,10 +151,10 @@ def test_a_share_is_taken_as_written() -> None:
 
 
 @pytest.mark.parametrize(("counts", "settings_", "message"), [
-    ((20, 1), {}, "class 'b' has 1 of the 21 images that test is cut from, and it would take it"),
+    ((20, 1), {}, "class 'b' has 1 of the 21 images that test is cut from, and test would take it"),
     ((4, 4), {}, "val of 1 out of 6 images leaves class 'b' without one: set data.val to 2 or more"),
     ((20, 20), {"val": 1}, "val of 1 out of 32 images leaves class 'b' without one: set data.val to 2 or more"),
-    ((20, 20), {"val": 32}, "and it would take all: add pictures, or set data.val lower"),
+    ((20, 20), {"val": 32}, "and val would take all: add pictures, or set data.val lower"),
     ((20, 20), {"plan": "thirds"}, "unknown plan 'thirds'"),
 ])  # fmt: skip
 def test_too_few_images_are_one_line(counts: tuple[int, ...], settings_: dict[str, object], message: str) -> None:

@@ -157,7 +157,7 @@ def test_another_teacher_in_its_place_is_refused(run_copy, tmp_path):
 def test_a_teacher_that_is_gone_is_named(run_copy, tmp_path):
     run = stopped(small(f"teacher=run:{run_copy}"), tmp_path / "runs")
     shutil.rmtree(run_copy)
-    with pytest.raises(UserError, match=rf"began with {re.escape(str(run_copy))}, which is gone: bring it back"):
+    with pytest.raises(UserError, match=rf"started from {re.escape(str(run_copy))}, which is gone: restore it"):
         Session.resume(run.path)
 
 

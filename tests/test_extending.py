@@ -171,7 +171,7 @@ def test_a_format_that_is_not_there_or_gives_back_less_is_refused(here, trained)
     done = thirtytwo("export", trained, "--format", "npy", "--import", "npz.py", cwd=here)
     assert done.returncode == 2 and "did you mean 'npz'?" in done.stderr
     done = thirtytwo("export", trained, "net.npy", "--import", "npz.py", cwd=here)
-    assert done.returncode == 2 and "end it in .npz, .pth or .safetensors" in done.stderr
+    assert done.returncode == 2 and "use the suffix .npz, .pth or .safetensors" in done.stderr
     lossy = (here / "npz.py").read_text().replace("tensor.numpy()", "tensor.half().numpy()")
     (here / "lossy.py").write_text(lossy)
     done = thirtytwo("export", trained, "net.npz", "--import", "lossy.py", cwd=here)

@@ -152,7 +152,7 @@ def test_what_was_given_is_given_again_to_resume_and_to_predict(freeze, forgetfu
         thirtytwo.train(model=first, name="cut", track=[interrupting(lambda progress: progress.step == 20)], **asked)
     forgetful()
     for impossible in (thirtytwo.resume, lambda path: thirtytwo.open_run(path).predict(images[:2])):
-        with pytest.raises(UserError, match="came from a Python program: give"):
+        with pytest.raises(UserError, match="came from a Python program: pass"):
             impossible("runs/cut-1" if impossible is thirtytwo.resume else whole.path)
     # With other first weights: the checkpoint has those that count.
     again = thirtytwo.resume("runs/cut-1", model=network(), data=(images, labels), progress=False)

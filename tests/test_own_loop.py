@@ -92,7 +92,7 @@ def wrong_calls() -> dict[str, tuple[object, object, str]]:
         "negative": (images, labels - 1, "from 0 to 9, not -1 to"),
         "too many classes": (images, labels + 5, "from 0 to 9, not 5 to 14"),
         "logits": (images, 3 * one_hot, "float targets must lie in 0..1, not 0 to 3"),
-        "other classes": (images, one_hot[:, :5], "targets are of 5 classes, but classes=10"),
+        "other classes": (images, one_hot[:, :5], "targets have 5 classes, but classes=10"),
         "elsewhere": (images, labels.to("meta"), "images are on cpu, targets on meta"),
     }
 
@@ -117,7 +117,7 @@ def test_a_wrong_word_is_one_line() -> None:
         (lambda: augment("flip_alternating")(images, labels), "flip_alternating needs .* ids="),
         (lambda: augment("flip")(images, labels, ids=labels[:3]), r"ids of shape \(3,\)"),
         (lambda: Feed(DIGITS.images, batch_size=8), "takes an ImageSet, not Tensor"),
-        (lambda: Feed(DIGITS.select([]), batch_size=8), "a feed of no images"),
+        (lambda: Feed(DIGITS.select([]), batch_size=8), "a feed needs images"),
         (lambda: Feed(DIGITS, batch_size=0), "batch_size must be a whole number from 1 up, not 0"),
         (lambda: Feed(DIGITS, batch_size=8.0), "not 8.0"),
         (lambda: Feed(DIGITS, batch_size=8, seed="a"), "seed must be a whole number, not 'a'"),

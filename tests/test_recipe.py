@@ -49,7 +49,7 @@ def test_overrides_read_as_toml_and_else_as_text():
         ("data.size=2", "key 'data.size'"),
         ("data.channels=2", "key 'data.channels'"),
         ("data=3", "'data' is a section"),
-        ("optim", "no override: expected key=value"),
+        ("optim", "not an override: expected key=value"),
         ("name=../../etc", "key 'name'"),
         ("augment=flip|translate(4", r"cannot read 'translate\(4'"),
         ("model=os.system('x')|y", "cannot read"),

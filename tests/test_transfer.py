@@ -255,7 +255,7 @@ def test_stages_are_in_order_of_use_and_end_with_the_head():
 def test_freezing_says_what_it_does_not_understand():
     network = build_network("torchvision/resnet18", 3, 10, SIZE)
     for freeze, message in [("to:layr4", "no stage 'layr4': did you mean 'layer4'"), ("feature.*", "matches no param"),
-                            ("*", "nothing to be trained"), ("allbuthead", "all-but-head"),
+                            ("*", "nothing to train"), ("allbuthead", "all-but-head"),
                             ("to:conv1", "conv1 is the first stage")]:  # fmt: skip
         with pytest.raises(UserError, match=message):
             plan(network, freeze)
@@ -332,7 +332,7 @@ def test_weights_from_torchs_cache_are_checked_by_their_name(tmp_path, monkeypat
     folder.mkdir(parents=True)
     file = folder / "squeezenet1_1-b8a52dc0.pth"
     torch.save(published("torchvision/squeezenet1_1").state_dict(), file)
-    with pytest.raises(UserError, match=r"b8a52dc0\.pth: damaged, or another file"):
+    with pytest.raises(UserError, match=r"b8a52dc0\.pth: damaged, or a different file"):
         build_network("torchvision/squeezenet1_1(pretrained=true)", 3, 10, SIZE)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     whole = file.rename(folder / f"squeezenet1_1-{digest[:8]}.pth")
@@ -477,8 +477,8 @@ def test_weights_are_downloaded_from_timms_hub_and_checked(hub, tmp_path):
     away = {**there, "HF_ENDPOINT": "http://127.0.0.1:9"}
     assert built_elsewhere(spec, **away).returncode == 0
     for damage, message in [
-        (whole[:-100], "damaged, or another file: its sha256 begins with"),
-        (b"0" * len(whole), "damaged, or another file: its sha256 begins with"),
+        (whole[:-100], "damaged, or a different file: its sha256 begins with"),
+        (b"0" * len(whole), "damaged, or a different file: its sha256 begins with"),
     ]:
         blob.write_bytes(damage)
         refused = built_elsewhere(spec, **away)
@@ -562,7 +562,7 @@ def test_a_run_begun_from_an_own_run_is_resumed_from_anywhere(run_copy, tmp_path
         Session.resume(second).complete()
     assert any("was not written down" in record.message for record in caplog.records)
     shutil.rmtree(run_copy)
-    with pytest.raises(UserError, match=rf"began with {re.escape(str(run_copy))}, which is gone: bring it back"):
+    with pytest.raises(UserError, match=rf"started from {re.escape(str(run_copy))}, which is gone: restore it"):
         Session.resume(third)
     Session.resume(first).complete()
 

@@ -16,7 +16,7 @@ import torch
 from thirtytwo.errors import UserError
 
 _MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_MAX = -1, -4  # glibc's mallopt parameters
-_MMAP_MAX, _TRIM_THRESHOLD = 65536, 128 * 1024  # and what they are unless set
+_MMAP_MAX, _TRIM_THRESHOLD = 65536, 128 * 1024  # and their defaults
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Device:
 
     @classmethod
     def choose(cls, name: str = "auto", precision: str = "auto") -> "Device":
-        """``auto`` is the first GPU, else the processor; and bf16 where the hardware computes in it.
+        """``auto`` is the first GPU, else the processor; and bf16 if the hardware computes in it.
 
-        Raises UserError when ``name`` is no device of this machine.
+        Raises UserError if ``name`` is not a device of this machine.
         """
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -46,7 +46,7 @@ class Device:
             torch.empty(1, device=device)
         except (RuntimeError, AssertionError, NotImplementedError):
             there = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
-            raise UserError(f"device '{name}' is not to be had here: use {there}") from None
+            raise UserError(f"device '{name}' is not available on this machine: use {there}") from None
         if precision == "auto":
             precision = "bf16" if _computes_in_bf16(device) else "float32"
         return cls(device, precision)
@@ -60,12 +60,12 @@ class Device:
         """Set this process up for training steps.
 
         On a GPU, cuDNN tries its algorithms and keeps the fastest; without ``search`` it does not, so that another
-        process gets the same bits. On a processor under glibc, freed memory is kept for the next step instead of handed
-        back to the kernel, until the end of this context.
+        process gets the same bits. On a processor under glibc, freed memory is kept for the next step instead of being
+        returned to the kernel, until the end of this context.
 
-        A training step frees and takes the same few hundred megabytes again; each large tensor would be mapped, zeroed
-        page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What was freed
-        before is handed back first.
+        A training step frees and allocates the same few hundred megabytes again; each large tensor would be mapped,
+        zeroed page by page and unmapped, which took 15 to 25 % of airbench94's step (2 cores, batch 500, bf16). What
+        was freed before is returned first.
         """
         if self.torch.type == "cuda":
             torch.backends.cudnn.benchmark = search
@@ -84,7 +84,7 @@ class Device:
             libc.malloc_trim(0)
 
     def describe(self) -> dict[str, Any]:
-        """What decides the bits and the speed of a training here, for the run's env.json."""
+        """What determines the bits and the speed of a training here, for the run's env.json."""
         index = self.torch.index or 0
         return {
             "python": platform.python_version(),

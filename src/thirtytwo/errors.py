@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """What the user did, in one line that names the input, and what to do about it.
+    """A mistake of the user's, in one line that names the input and the remedy.
 
     The command line prints the line and exits with code 2; Python callers catch it like any exception.
 
@@ -24,12 +24,12 @@ class UnknownName(UserError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """What of ``known`` is called most like ``name``; None when nothing is close."""
+    """The name in ``known`` that is closest to ``name``; None if none is close."""
     return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``": did you mean 'flip'?"``, or a list of what is known when nothing is close."""
+    """``": did you mean 'flip'?"``, or a list of what is known if nothing is close."""
     known = sorted(known)
     if close := nearest(name, known):
         return f": did you mean '{close}'?"

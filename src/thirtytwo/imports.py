@@ -1,4 +1,4 @@
-"""The user's own Python files, run so that what they register is found by name."""
+"""The user's own Python files, run so that what they register can be found by name."""
 
 import importlib.util
 import os
@@ -12,9 +12,9 @@ from thirtytwo.errors import UserError
 
 
 def run_file(file: Path) -> None:
-    """Run one file as a module whose name no other module has, but the same file has again.
+    """Run one file as a module, whose name is unique to the file and the same each time.
 
-    Raises UserError with the line at which it failed, when it cannot be found or raises an exception.
+    Raises UserError if the file cannot be found, or raises an exception, with the line at which it failed.
     """
     place = zlib.crc32(os.fsencode(file.resolve()))
     name = f"imported_{re.sub(r'[^0-9A-Za-z_]', '_', file.stem)}_{place:08x}"
@@ -23,7 +23,7 @@ def run_file(file: Path) -> None:
         raise UserError(f"--import {file}: no such Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    # The file may import its neighbours. Last on the path, they hide no installed module from anyone else.
+    # The file may import its neighbours. Being last on the path, they hide no installed module.
     folder = str(file.resolve().parent)
     sys.path.append(folder)
     try:

@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 
 
 class Interrupted(Exception):
-    """A training was asked to stop, and has saved its state: `thirtytwo.resume` goes on. ``signal`` is what asked.
+    """A training was asked to stop and has saved its state: `thirtytwo.resume` continues it. ``signal`` is what asked.
 
     >>> from thirtytwo import Interrupted
     >>> raise Interrupted(2)
@@ -20,7 +20,7 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """Within this context the first SIGINT or SIGTERM is only noted; a second one acts at once.
+    """Within this context the first SIGINT or SIGTERM is only noted; a second one acts immediately.
 
     Outside the main thread, where Python allows no handlers, it notes nothing.
     """

@@ -6,11 +6,11 @@ from pathlib import Path
 from thirtytwo.errors import UserError
 
 NUMBERED = re.compile(r"(?P<split>train|val|test):(?P<number>[0-9]{1,18})")
-"""How an image of a run's own data is named in place of a file."""
+"""How an image of a run's own data is named, in place of a file."""
 
 
 def as_path(text: str | Path) -> Path:
-    """``text`` as a path, ``~`` expanded. Raises UserError when there is no such home folder."""
+    """``text`` as a path, ``~`` expanded. Raises UserError if there is no such home folder."""
     try:
         return Path(text).expanduser()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""A recipe: everything that decides a training, as one typed value. Never imports torch."""
+"""A recipe: everything that determines a training, as one typed value. Never imports torch."""
 
 import re
 import tomllib
@@ -41,16 +41,16 @@ class Data(_Section):
     source: Annotated[str, Field(min_length=1)] = "digits"
     """A source's name (`thirtytwo data list`), or a path to a folder or file of images."""
     plan: Literal["default", "val-from-test"] = "default"
-    """`default` cuts val from the official train split; `val-from-test` cuts val and test from the official test
-    split, 65 % and 35 %."""
+    """`default` cuts val from the official train split; `val-from-test` divides the official test split into val (65 %)
+    and test (35 %)."""
     val: Portion = 0.1
-    """Share, or number, of the official train split that goes to val. Unused where a source has a val split."""
+    """Share, or number, of the official train images that go to val. Unused if the source has a val split."""
     test: Portion = 0.2
-    """Share, or number, that goes to test where the source has no official test split."""
+    """Share, or number, of the images that go to test if the source has no official test split."""
     split_seed: int = 0
-    """Seed of the cut. Apart from `seed`, so that runs of many seeds share one split."""
+    """Seed of the cut. Separate from `seed`, so that runs with different seeds share one split."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Train on this many images only (stratified); val and test stay whole."""
+    """Train on only this many images (stratified); val and test stay whole."""
     size: Annotated[int, Field(ge=4, le=1024)] | None = None
     """Height and width in pixels to resize to. Unset: the images' own size if it is one and at most 64, else 32."""
     channels: Literal[1, 3] | None = None
@@ -58,12 +58,12 @@ class Data(_Section):
     fit: Literal["pad", "crop", "stretch"] = "pad"
     """How a picture that is not square becomes square: bars, cut edges or distortion."""
     bad_images: Literal["fail", "skip"] = "fail"
-    """What to do when a picture cannot be read: stop, or leave it out and say so."""
+    """What to do when a picture cannot be read: stop, or leave it out and report it."""
 
 
 def _none_or_run(text: str) -> str:
     if text != "none" and not Spec(text).run:
-        raise PydanticCustomError("teacher", "say run:PATH, the folder of a finished run, or none")
+        raise PydanticCustomError("teacher", "expected run:PATH, the folder of a finished run, or none")
     return text
 
 
@@ -84,10 +84,10 @@ class Optim(_Section):
     nesterov: bool = True
     """Nesterov momentum, for sgd and muon."""
     betas: Annotated[tuple[Moment, Moment], Field(strict=False)] = (0.9, 0.999)
-    """Decay of the gradient's two moments, for adam and adamw; the second one serves rmsprop."""
+    """Decay of the gradient's two moments, for adam and adamw; rmsprop uses the second one."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 5e-4
-    """Pull of the weights towards zero, as the optimizer means it: added to the gradient (sgd, adam, rmsprop), or apart
-    from it (adamw). muon leaves the filters alone."""
+    """Pull of the weights towards zero, as the optimizer defines it: added to the gradient (sgd, adam, rmsprop), or
+    separate from it (adamw). muon does not apply it to the filters."""
     bias_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
     """Peak learning rate of norms and biases. Unset: `lr`."""
     head_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
@@ -109,26 +109,26 @@ class Train(_Section):
     epochs: Annotated[float, Field(gt=0, le=1e6)] = 10
     """Passes over the training images; fractions are fine."""
     batch_size: Annotated[int, Field(ge=1)] = 128
-    """Images a step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
+    """Images per step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each target that is spread over all classes."""
     freeze: Annotated[str, Field(min_length=1)] = "none"
     """What is not trained: `none`, `all-but-head`, `to:layer4` (everything before that stage), or patterns of parameter
     names: `features.*,classifier.1.*`."""
     unfreeze_every: Annotated[float, Field(gt=0)] | None = None
-    """Train one more of the frozen stages, counted from the head, each time so many epochs have passed."""
+    """Train one more of the frozen stages, counted from the head, every time this many epochs have passed."""
     solver: Literal["steps", "lbfgs", "knn"] = "steps"
-    """How the weights are found. `steps`: by the optimizer, batch by batch. Where all but the head is frozen also
-    `lbfgs`, a linear probe solved to its end, and `knn`, the nearest training images; val chooses their strength."""
+    """How the weights are found. `steps`: by the optimizer, batch by batch. If all but the head is frozen, also
+    `lbfgs`, a linear probe solved to convergence, or `knn`, the nearest training images; val chooses its strength."""
     feature_views: Annotated[int, Field(ge=1)] = 4
-    """Where all but the head is frozen: in how many augmented views features are computed; epochs take turns."""
+    """If all but the head is frozen: the number of augmented views of each image; epochs take turns."""
     class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weighs each class by the inverse of its frequency, for unbalanced folders."""
+    """`balanced` weights each class by the inverse of its frequency, for imbalanced folders."""
     teacher: Annotated[str, AfterValidator(_none_or_run)] = "none"
-    """A finished run whose answers are learned beside the labels (distillation): `run:runs/cifar10-fast-1`."""
+    """A finished run whose answers are learned alongside the labels (distillation): `run:runs/cifar10-fast-1`."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
-    """What the logits of both are divided by before the teacher's answers are compared: higher shows more of what the
-    teacher makes of the wrong classes."""
+    """What the logits of both are divided by before the teacher's answers are compared: the higher, the more of
+    the teacher's answers for the wrong classes shows."""
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.9
     """The teacher's share of the loss; the rest is the labels'."""
     patience: Annotated[int, Field(ge=1)] | None = None
@@ -136,7 +136,7 @@ class Train(_Section):
     eval_every: Annotated[float, Field(gt=0)] = 1.0
     """Epochs between two evaluations on val."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
-    """`auto` is bf16 where the hardware computes in it, float32 elsewhere."""
+    """`auto` is bf16 if the hardware computes in it, else float32."""
     compile: bool = False
     """Compile the network with torch.compile."""
 
@@ -154,7 +154,7 @@ class Evaluate(_Section):
 
 
 class Recipe(_Section):
-    """Everything that decides a training. The same recipe gives the same bits on the same processor.
+    """Everything that determines a training. The same recipe gives the same bits on the same processor.
 
     >>> from thirtytwo import Recipe
     >>> recipe = Recipe(model="cnn2(width=8)", augment="flip|translate(2)")
@@ -193,12 +193,12 @@ class Recipe(_Section):
         return "|".join(map(str, parse_chain(text))) or "none"
 
     def to_toml(self, *, comments: bool = False) -> str:
-        """The recipe as TOML; unset keys are left out. ``comments`` puts above each key what it means."""
+        """The recipe as TOML; unset keys are left out. ``comments`` puts each key's meaning above it."""
         text = tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
         return _with_comments(text) if comments else text
 
     def override(self, assignments: dict[str, Any]) -> "Recipe":
-        """A copy with ``{"optim.lr": 0.2}`` applied. A key may leave its section out where its last part is unique.
+        """A copy with ``{"optim.lr": 0.2}`` applied. A key may omit its section if its last part is unique.
 
         Raises UserError for an unknown key, a wrong type or a value out of range.
         """
@@ -242,7 +242,7 @@ def resolve_key(key: str) -> str:
     if len(ends) == 1:
         return ends[0]
     if ends:
-        raise UserError(f"key '{key}' is ambiguous: say {' or '.join(ends)}")
+        raise UserError(f"key '{key}' is ambiguous: use {' or '.join(ends)}")
     sections = sorted({full.partition(".")[0] for full in known if "." in full})
     if key in sections:
         inside = [full for full in known if full.startswith(f"{key}.")]
@@ -264,7 +264,7 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key:
-            raise UserError(f"'{word}' is no override: expected key=value, such as optim.lr=0.2")
+            raise UserError(f"'{word}' is not an override: expected key=value, such as optim.lr=0.2")
         full = resolve_key(key.strip())
         assignments[full] = parse_value(full, text.strip())
     return assignments
@@ -273,7 +273,7 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
 def parse_value(key: str, text: str) -> Any:
     """What ``text`` means for the full dotted ``key``.
 
-    Text for a key that takes text, else what TOML, Python's float or the word none makes of it.
+    Text for a key that takes text, else the value that it has as TOML, as a Python float or as the word none.
     """
     quoted = len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]
     wanted = _annotation(key)  # pydantic has taken the metadata off
@@ -301,7 +301,7 @@ def _annotation(key: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values in a TOML file. Raises UserError naming the file when it is missing or no TOML."""
+    """The values in a TOML file. Raises UserError naming the file if it is missing or not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -22,13 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Family(Protocol):
-    """Components that someone else names. Asked when a name begins with the family's prefix, or is like no other."""
+    """Components named elsewhere. Consulted when a name begins with the family's prefix, or resembles no other."""
 
     def names(self) -> list[str]:
-        """What it holds, without the prefix; empty where it cannot be listed."""
+        """The names in it, without the prefix; empty if they cannot be listed."""
 
     def get(self, name: str) -> Callable[..., Any]:
-        """The factory called ``name``, which has no prefix. Raises KeyError when there is none."""
+        """The factory called ``name``, given without the prefix. Raises KeyError if there is none."""
 
 
 A = TypeVar("A", bound=type[Family])
@@ -40,9 +40,9 @@ class Registry(Generic[T]):
     Args:
         kind: what it holds, as messages call it ("model", "augmentation").
         package: the package whose modules register the built-in ones; imported at the first look-up,
-            so that importing the registry costs nothing. None where they stand beside the registry itself.
+            so that importing the registry costs nothing. None if they are defined next to the registry itself.
         context: parameters that the program supplies, not the user (image size, number of classes). A factory
-            receives those of them that its signature names.
+            receives those that its signature names.
     """
 
     def __init__(self, kind: str, package: str | None = None, context: tuple[str, ...] = ()) -> None:
@@ -78,7 +78,7 @@ class Registry(Generic[T]):
         Raises UserError for a prefix that `Spec.prefix` would not find: it is a word with a slash or a colon.
         """
         if not prefix or Spec(prefix).prefix != prefix:
-            raise UserError(f"'{prefix}' cannot be a family's prefix: say a word and a slash, such as package/")
+            raise UserError(f"'{prefix}' cannot be a family's prefix: use a word and a slash, such as package/")
 
         def add(family: A) -> A:
             self._families[prefix] = family()
@@ -99,7 +99,7 @@ class Registry(Generic[T]):
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell pattern such as ``resnet*``, sorted.
 
-        A family's names are among them where the pattern begins with its prefix: ``torchvision/resnet*``.
+        A family's names are included if the pattern begins with its prefix: ``torchvision/resnet*``.
         """
         self._discover()
         family = self._family(pattern)
@@ -107,7 +107,7 @@ class Registry(Generic[T]):
         return sorted(name for name in known if fnmatchcase(name, pattern))
 
     def __iter__(self) -> Iterator[str]:
-        """Registered names in the order of their registration; no family's."""
+        """Registered names in the order of registration, without those of families."""
         self._discover()
         return iter([*self._factories])
 
@@ -125,7 +125,7 @@ class Registry(Generic[T]):
                 return family.get(Spec(name).member)
             except KeyError:
                 near = get_close_matches(name, [prefix + each for each in family.names()], n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"list what there is with '{prefix}*'"
+                hint = f"did you mean '{near[0]}'?" if near else f"list the names with '{prefix}*'"
                 raise UnknownName(f"unknown {self.kind} '{name}': {hint}") from None
         if name not in self._factories:
             known = [*self._factories, *(self._families if prefix else ())]
@@ -181,7 +181,7 @@ class Registry(Generic[T]):
     def _valid(spec: Spec, name: str, value: Any, hint: Any) -> Any:
         try:
             return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
-        except PydanticUserError:  # a dataclass or model brings a configuration of its own
+        except PydanticUserError:  # a dataclass or model has a configuration of its own
             return TypeAdapter(hint).validate_python(value)
         except ValidationError as error:
             raise UserError(f"{spec}: argument '{name}': {error.errors()[0]['msg']}") from None

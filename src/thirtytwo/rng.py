@@ -1,7 +1,7 @@
 """One seed, many independent generators, no state.
 
 Every draw of a training derives from ``(seed, purpose, epoch or step)``, so that step 391 draws the same numbers
-whether the run came there in one go or was resumed at step 390.
+whether the run got there in one go or was resumed at step 390.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Component specifications as text: ``translate(4)``, ``flip|translate(4)|cutout(8)``.
 
 A specification is a name and literal arguments. It is parsed with :func:`ast.literal_eval`, so that no
-text that came from a recipe can run code.
+text from a recipe can run code.
 """
 
 import ast
@@ -16,7 +16,7 @@ from thirtytwo.errors import UserError
 RUN = "run:"
 """The prefix of a run: the rest is the path of its folder."""
 OWN = "own:"
-"""The prefix of what a Python program gave as an object."""
+"""The prefix of what a Python program passed in as an object."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:~\-]*")
 _PREFIX = re.compile(r"[^/:(]*[/:]")
 _VERBATIM = (RUN,)
@@ -38,13 +38,13 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str) -> "Spec":
-        """Read ``name`` or ``name(1, key=2)``. Raises UserError naming the text when it is neither."""
+        """Read ``name`` or ``name(1, key=2)``. Raises UserError naming the text if it is neither."""
         text = text.strip()
         if cls(text).prefix in _VERBATIM:
             return cls(text)
         match = _NAME.match(text)
         if match is None:
-            raise UserError(f"'{text}' is no component: expected a name such as flip or translate(4)")
+            raise UserError(f"'{text}' is not a component: expected a name such as flip or translate(4)")
         name, rest = match.group(), text[match.end() :].strip()
         if not rest:
             return cls(name)
@@ -65,18 +65,18 @@ class Spec:
 
     @property
     def prefix(self) -> str:
-        """Of the name, its family's: up to the first slash or colon and with it (``timm/``); else empty."""
+        """The family's prefix in the name, up to and including the first slash or colon (``timm/``); else empty."""
         found = _PREFIX.match(self.name)
         return found.group() if found else ""
 
     @property
     def member(self) -> str:
-        """What the family calls it: the name without the prefix."""
+        """The name within the family: without the prefix."""
         return self.name.removeprefix(self.prefix)
 
     @property
     def run(self) -> str | None:
-        """The path of the run that it names; None for everything else."""
+        """The path of the run that it names; None for anything else."""
         return self.member if self.prefix == RUN else None
 
     @property
@@ -103,7 +103,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _split(text: str) -> list[str]:
-    """Cut at every ``|`` that stands outside brackets and quotes."""
+    """Split at every ``|`` outside brackets and quotes."""
     parts, start, depth, quote = [], 0, 0, ""
     for i, char in enumerate(text):
         if quote:

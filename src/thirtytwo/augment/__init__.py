@@ -1,7 +1,7 @@
 """Augmentations: random changes to a whole training batch, on the device that trains.
 
 An augmentation is a frozen dataclass whose fields are its settings, called with a batch and a generator; it draws
-one parameter an image and never changes its input. Register one with ``@augmentations.register`` and compose
+its parameters once per image and never modifies its input. Register one with ``@augmentations.register`` and compose
 them as text: ``flip|translate(4)|cutout(8)``.
 """
 
@@ -26,10 +26,10 @@ class Batch:
     Attributes:
         images: float32 (B, C, H, W) in 0..1, not normalised.
         targets: float32 (B, K), rows sum to 1: one-hot labels, or mixtures of them.
-        ids: int64 (B,): each image's number in its training set, for augmentations that remember an image; None in a
-            loop of the user's own that does not say.
-        epoch: passes over the training set that were finished before this batch.
-        seed: the run's seed, for draws that belong to an image and not to a step.
+        ids: int64 (B,): each image's number in its training set, for augmentations that must recognise an image;
+            None in a user's own loop that does not pass them.
+        epoch: passes over the training set completed before this batch.
+        seed: the run's seed, for draws that belong to an image rather than to a step.
 
     >>> import torch
     >>> from thirtytwo import Batch
@@ -52,14 +52,14 @@ augmentations: Registry[Augmentation] = Registry("augmentation", package="thirty
 
 @dataclass(frozen=True)
 class Chain:
-    """Augmentations one after the other; the empty chain changes nothing."""
+    """Augmentations applied one after the other; the empty chain changes nothing."""
 
     parts: tuple[Augmentation, ...] = ()
     text: str = "none"
 
     @classmethod
     def parse(cls, text: str) -> "Chain":
-        """Build ``flip|translate(4)``. Raises UserError for what it cannot read or does not know."""
+        """Build a chain from text: ``flip|translate(4)``. Raises UserError for a syntax error or unknown name."""
         specs = parse_chain(text)
         return cls(tuple(augmentations.build(spec) for spec in specs), "|".join(map(str, specs)) or "none")
 
@@ -67,13 +67,14 @@ class Chain:
         return self.text
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch after each augmentation in turn."""
         for part in self.parts:
             batch = part(batch, generator)
         return batch
 
 
 def augment(text: str, *, seed: int = 0, classes: int | None = None) -> "Augmenter":
-    """Augmentations for the batches of a loop of one's own.
+    """Augmentations for the batches of your own training loop.
 
     >>> import torch
     >>> from thirtytwo.augment import augment
@@ -83,13 +84,13 @@ def augment(text: str, *, seed: int = 0, classes: int | None = None) -> "Augment
     torch.Size([128, 3, 32, 32])
 
     Args:
-        text: as in a recipe: names with their settings, separated by ``|``, the left one first.
-        seed: decides every draw: the same seed gives the same changes again, call by call.
-        classes: how many there are. With it, int labels come back as float targets (B, classes); ``mixup`` and
+        text: as in a recipe: names with their settings, separated by ``|`` and applied from left to right.
+        seed: determines every draw: the same seed gives the same changes again, call by call.
+        classes: the number of classes. If given, int labels come back as float targets (B, classes); ``mixup`` and
             ``cutmix`` need it, unless they are given such targets.
 
     Raises:
-        UserError: for text that cannot be read, an unknown name, and settings out of range.
+        UserError: for text that cannot be parsed, an unknown name, and settings out of range.
     """
     from thirtytwo.augment.augmenter import Augmenter
 

@@ -1,4 +1,4 @@
-"""Augmentation alone: for the batches of a loop of the user's own."""
+"""Augmentation on its own: for the batches of the user's own training loop."""
 
 import torch
 from torch import Tensor
@@ -9,20 +9,20 @@ from thirtytwo.errors import UserError
 from thirtytwo.rng import generator
 
 ROUNDING = 1e-3
-"""So far outside of 0..1 a pixel may lie, as interpolation leaves it."""
+"""How far outside 0..1 a pixel may be, since interpolation rounds."""
 
 
 class Augmenter:
-    """Changes one batch after the other; `augment` makes one.
+    """Augments one batch after another; create one with `augment`.
 
-    Call number n draws what step n of a training with this seed draws. Nothing is written into what it is given, and
-    nothing else's random numbers are used up.
+    Call number n makes the same draws as step n of a training with this seed. The arguments are not modified, and no
+    other random generator is advanced.
 
     Attributes:
         chain: the augmentations.
-        seed: decides every draw.
-        classes: how many there are, or None.
-        calls: how many batches were changed so far. Set it where a loop goes on that was stopped.
+        seed: determines every draw.
+        classes: the number of classes, or None.
+        calls: how many batches have been augmented so far. Set it when you resume a loop that was stopped.
     """
 
     def __init__(self, text: str, *, seed: int = 0, classes: int | None = None) -> None:
@@ -40,20 +40,20 @@ class Augmenter:
     def __call__(
         self, images: Tensor, targets: Tensor, *, ids: Tensor | None = None, epoch: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Images and targets of a batch, changed, on the device on which they are.
+        """The images and targets of a batch, augmented, on the device that they are on.
 
         Args:
             images: float32 (B, C, H, W) in 0..1, C is 1 (grey) or 3 (RGB), not normalised yet.
             targets: int labels (B,), or float targets (B, K) in 0..1: one-hot, smoothed or mixed.
-            ids: int64 (B,), each image's number in its training set; only ``flip_alternating`` asks.
-            epoch: passes over the training set that were finished before; only ``flip_alternating`` asks.
+            ids: int64 (B,), each image's number in its training set; only ``flip_alternating`` needs them.
+            epoch: passes over the training set completed before; only ``flip_alternating`` needs it.
 
         Returns:
-            The changed images, and the targets: int labels (B,) as they were, or float32 targets (B, K) where they are
-            given so or where ``classes`` is known.
+            The augmented images, and the targets: int labels (B,) unchanged, or float32 targets (B, K) if they were
+            given as such or ``classes`` is known.
 
         Raises:
-            UserError: for tensors of another shape, type, device or range, and for labels that are to be mixed while
+            UserError: for tensors of the wrong shape, type, device or range, and for labels that would be mixed while
                 ``classes`` is not known.
         """
         _require_images(images)
@@ -66,8 +66,8 @@ class Augmenter:
         labels_alone = self.classes is None and targets.ndim == 1
         if labels_alone and changed.targets is not given:
             raise UserError(
-                "these augmentations mix targets, which int labels cannot hold: pass classes=, how many there are, or "
-                "float targets (B, K)"
+                "these augmentations mix targets, which int labels cannot hold: pass classes=, the number of "
+                "classes, or float targets (B, K)"
             )
         self.calls += 1
         return changed.images, targets if labels_alone else changed.targets
@@ -75,7 +75,7 @@ class Augmenter:
 
 def _require_images(images: Tensor) -> None:
     if not isinstance(images, Tensor):
-        raise UserError(f"images must be a tensor, not {type(images).__name__}: torch.from_numpy makes one of an array")
+        raise UserError(f"images must be a tensor, not {type(images).__name__}: convert an array with torch.from_numpy")
     shape = tuple(images.shape)
     if images.ndim == 4 and shape[1] not in (1, 3) and shape[3] in (1, 3):
         raise UserError(f"images are {shape}, (B, H, W, C): pass images.permute(0, 3, 1, 2)")
@@ -94,9 +94,9 @@ def _require_images(images: Tensor) -> None:
 
 
 def _require_fit(images: Tensor, targets: Tensor) -> None:
-    """Raises UserError unless ``targets`` are labels or float targets of so many images on the same device."""
+    """Raises UserError unless ``targets`` are labels or float targets for that many images, on the same device."""
     if not isinstance(targets, Tensor):
-        raise UserError(f"targets must be a tensor, not {type(targets).__name__}: torch.tensor makes one of a list")
+        raise UserError(f"targets must be a tensor, not {type(targets).__name__}: convert a list with torch.tensor")
     whole = not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
     soft = targets.is_floating_point() and targets.ndim == 2 and targets.shape[1] > 0
     if not (soft or (whole and targets.ndim == 1)):
@@ -111,11 +111,11 @@ def _require_fit(images: Tensor, targets: Tensor) -> None:
 
 
 def _float_targets(targets: Tensor, classes: int | None) -> Tensor:
-    """Float32 targets (B, K): those given, or of labels; (B, 1), which stand for labels, while K is not known."""
+    """Float32 targets (B, K): as given, or one-hot labels; while K is unknown, the labels themselves as (B, 1)."""
     low, high = targets.aminmax()
     if targets.ndim == 2:
         if classes is not None and targets.shape[1] != classes:
-            raise UserError(f"targets are of {targets.shape[1]} classes, but classes={classes}: make them one")
+            raise UserError(f"targets have {targets.shape[1]} classes, but classes={classes}: make them agree")
         if not (low >= 0 and high <= 1):
             raise UserError(f"float targets must lie in 0..1, not {float(low):.4g} to {float(high):.4g}")
         return targets.float()

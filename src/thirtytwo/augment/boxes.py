@@ -1,4 +1,4 @@
-"""One box an image: what is cropped, erased or pasted."""
+"""One box per image: what is cropped, erased or pasted."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Boxes:
         return self.height * self.width
 
     def mask(self, height: int, width: int) -> Tensor:
-        """bool (B, 1, height, width), true inside the boxes."""
+        """Boolean (B, 1, height, width), true inside the boxes."""
         rows = torch.arange(height, device=self.top.device) - self.top[:, None]
         columns = torch.arange(width, device=self.top.device) - self.left[:, None]
         inside_rows = (rows >= 0) & (rows < self.height[:, None])
@@ -37,10 +37,10 @@ class Boxes:
 def boxes_of_share(
     draw: Draws, height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> Boxes:
-    """Boxes that lie inside an image of ``height`` x ``width`` pixels, anywhere with equal chance.
+    """Boxes inside an image of ``height`` x ``width`` pixels, at any position with equal probability.
 
     ``scale`` bounds the share of the image's area (uniform), ``ratio`` the box's width over its height
-    (log-uniform). Of ten tries the first that fits is taken; where none fits, the last is cut to the image.
+    (log-uniform). The first of ten draws that fits is taken; if none fits, the last is clipped to the image.
     """
     area = draw.uniform(*scale, _TRIES) * (height * width)
     aspect = draw.uniform(math.log(ratio[0]), math.log(ratio[1]), _TRIES).exp()
@@ -55,7 +55,7 @@ def boxes_of_share(
 
 
 def boxes_around_pixels(draw: Draws, height: int, width: int, box_height: Tensor, box_width: Tensor) -> Boxes:
-    """Boxes of the given sizes, int64 (B,), around a pixel that is drawn uniformly, cut at the image's edge."""
+    """Boxes of the given sizes, int64 (B,), around a uniformly drawn pixel, clipped at the image's edge."""
     top = draw.integers(0, height - 1) - box_height // 2
     left = draw.integers(0, width - 1) - box_width // 2
     bottom, right = (top + box_height).clamp_(max=height), (left + box_width).clamp_(max=width)
@@ -64,5 +64,5 @@ def boxes_around_pixels(draw: Draws, height: int, width: int, box_height: Tensor
 
 
 def _position(draw: Draws, room: Tensor) -> Tensor:
-    """int64 (B,), uniform over 0 to ``room``, both included."""
+    """int64 (B,), uniform over 0 to ``room``, inclusive."""
     return torch.minimum((draw.uniform(0, 1) * (room + 1)).long(), room)

@@ -1,4 +1,4 @@
-"""Augmentations that change pixel values where they stand.
+"""Augmentations that change the values of pixels, not their positions.
 
 Formulas are torchvision's for float images in 0..1. Saturation, hue and greyscale leave grey images as they are.
 """
@@ -10,6 +10,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 from torch.nn.functional import pad
+from typing_extensions import override
 
 from thirtytwo.augment import augmentations
 from thirtytwo.augment.draws import Draws, ImageAugmentation, choose
@@ -27,7 +28,7 @@ Kernel = Annotated[int, Field(ge=1, le=63), AfterValidator(_odd)]
 
 
 def luminance(images: Tensor) -> Tensor:
-    """(B, 1, H, W): 0.2989 R + 0.587 G + 0.114 B; a grey image is its own."""
+    """(B, 1, H, W): 0.2989 R + 0.587 G + 0.114 B; a grey image is its own luminance."""
     if images.shape[1] == 1:
         return images
     red, green, blue = torch.split(images, 1, dim=1)
@@ -55,7 +56,7 @@ def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Every hue moved round the colour circle by ``turn``, float32 (B,), where 1 is the whole circle."""
+    """Every hue moved around the colour circle by ``turn``, float32 (B,), where 1 is the whole circle."""
     if images.shape[1] == 1:
         return images
     value, least = images.amax(1), images.amin(1)
@@ -123,12 +124,12 @@ def posterise_images(images: Tensor, bits: Tensor) -> Tensor:
 
 
 def solarise_images(images: Tensor, threshold: Tensor) -> Tensor:
-    """Pixels at or above ``threshold``, float32 (B,) in 0..1, replaced by their negative."""
+    """Pixels at or above ``threshold``, float32 (B,) in 0..1, inverted."""
     return torch.where(images >= threshold[:, None, None, None], 1 - images, images)
 
 
 def autocontrast_images(images: Tensor) -> Tensor:
-    """Each channel stretched to the whole of 0..1; a plain channel stays as it is."""
+    """Each channel stretched to the full range 0..1; a channel of one value stays as it is."""
     least, most = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     plain = least == most
     stretched = (images - torch.where(plain, 0, least)) / torch.where(plain, 1, most - least)
@@ -138,7 +139,7 @@ def autocontrast_images(images: Tensor) -> Tensor:
 def equalise_images(images: Tensor) -> Tensor:
     """Each channel's grey values spread out evenly: Pillow's and torchvision's histogram equalisation.
 
-    Pixels are first brought to 256 levels, as both of them do, so that also an unchanged image is rounded.
+    Pixels are first quantised to 256 levels, as both of them do, so that even an unchanged image is rounded.
     """
     count, channels, height, width = images.shape
     # As torchvision converts: 255.999 levels cut down, so that k / 255 always becomes k.
@@ -161,6 +162,7 @@ class Brightness(ImageAugmentation):
 
     amount: Share = 0.2
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return adjust_brightness(images, draw.uniform(1 - self.amount, 1 + self.amount))
 
@@ -172,6 +174,7 @@ class Contrast(ImageAugmentation):
 
     amount: Share = 0.2
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return adjust_contrast(images, draw.uniform(1 - self.amount, 1 + self.amount))
 
@@ -183,6 +186,7 @@ class Saturation(ImageAugmentation):
 
     amount: Share = 0.2
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return adjust_saturation(images, draw.uniform(1 - self.amount, 1 + self.amount))
 
@@ -190,10 +194,11 @@ class Saturation(ImageAugmentation):
 @augmentations.register_as("hue")
 @dataclass(frozen=True)
 class Hue(ImageAugmentation):
-    """Turn all colours round the colour circle, by at most `amount` of it in both directions."""
+    """Shift all hues around the colour circle, by at most `amount` of it in either direction."""
 
     amount: Annotated[float, Field(ge=0, le=0.5)] = 0.05
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return adjust_hue(images, draw.uniform(-self.amount, self.amount))
 
@@ -201,10 +206,11 @@ class Hue(ImageAugmentation):
 @augmentations.register_as("greyscale")
 @dataclass(frozen=True)
 class Greyscale(ImageAugmentation):
-    """Take the colour out of a share `p` of the images."""
+    """Remove the colour from a share `p` of the images."""
 
     p: Share = 0.2
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return choose(draw.chance(self.p), greyscale_images(images), images)
 
@@ -216,12 +222,13 @@ class Blur(ImageAugmentation):
 
     Args:
         sigma: bounds of the Gaussian's standard deviation, in pixels.
-        kernel: odd width of the window in pixels, at which the Gaussian is cut off.
+        kernel: odd width in pixels of the window to which the Gaussian is cut off.
     """
 
     sigma: Bounds = (0.1, 2.0)
     kernel: Kernel = 5
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return blur_images(images, draw.uniform(*self.sigma), self.kernel)
 
@@ -233,6 +240,7 @@ class Noise(ImageAugmentation):
 
     std: Amount = 0.05
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return torch.add(images, draw.normal(*images.shape[1:]), alpha=self.std).clamp_(0, 1)
 
@@ -245,6 +253,7 @@ class Posterise(ImageAugmentation):
     bits: Annotated[int, Field(ge=1, le=8)] = 4
     p: Share = 0.5
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         bits = torch.full((draw.count,), self.bits, device=draw.device)
         return choose(draw.chance(self.p), posterise_images(images, bits), images)
@@ -253,11 +262,12 @@ class Posterise(ImageAugmentation):
 @augmentations.register_as("solarise")
 @dataclass(frozen=True)
 class Solarise(ImageAugmentation):
-    """Turn pixels at or above `threshold` into their negative, in a share `p` of the images."""
+    """Invert the pixels at or above `threshold`, in a share `p` of the images."""
 
     threshold: Share = 0.5
     p: Share = 0.5
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         threshold = torch.full((draw.count,), self.threshold, device=draw.device)
         return choose(draw.chance(self.p), solarise_images(images, threshold), images)
@@ -266,10 +276,11 @@ class Solarise(ImageAugmentation):
 @augmentations.register_as("autocontrast")
 @dataclass(frozen=True)
 class Autocontrast(ImageAugmentation):
-    """Stretch each channel to the whole of 0..1, in a share `p` of the images."""
+    """Stretch each channel to the full range 0..1, in a share `p` of the images."""
 
     p: Share = 0.5
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return choose(draw.chance(self.p), autocontrast_images(images), images)
 
@@ -281,6 +292,7 @@ class Equalise(ImageAugmentation):
 
     p: Share = 0.5
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return choose(draw.chance(self.p), equalise_images(images), images)
 
@@ -292,5 +304,6 @@ class Sharpness(ImageAugmentation):
 
     amount: Share = 0.5
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         return adjust_sharpness(images, draw.uniform(1 - self.amount, 1 + self.amount))

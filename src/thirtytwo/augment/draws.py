@@ -1,4 +1,4 @@
-"""Random parameters, one an image, and the base of the augmentations that draw them."""
+"""Random parameters, one per image, and the base of the augmentations that draw them."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from thirtytwo.augment.settings import Checked
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws one parameter for each image of a batch.
+    """Draws parameters for each image of a batch.
 
-    Numbers are drawn on the generator's device and then moved, so that a processor's generator gives a GPU's
-    batch the same parameters as a processor's batch.
+    Numbers are drawn on the generator's device and then moved, so that a generator on the CPU gives
+    a batch on the GPU the same parameters as a batch on the CPU.
 
     Attributes:
         generator: where the numbers come from; every draw advances it.
         count: images in the batch.
-        device: where the drawn parameters are wanted.
+        device: where the drawn parameters are needed.
     """
 
     generator: torch.Generator
@@ -29,6 +29,7 @@ class Draws:
 
     @classmethod
     def of(cls, batch: Batch, generator: torch.Generator) -> "Draws":
+        """Draws for a batch, on the batch's device."""
         return cls(generator, len(batch.images), batch.images.device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
@@ -42,12 +43,12 @@ class Draws:
         return drawn.to(self.device)
 
     def integers(self, low: int, high: int) -> Tensor:
-        """int64 (B,), uniform over ``low`` to ``high``, both included."""
+        """int64 (B,), uniform over ``low`` to ``high``, inclusive."""
         where = self.generator.device
         return torch.randint(low, high + 1, (self.count,), generator=self.generator, device=where).to(self.device)
 
     def chance(self, p: float) -> Tensor:
-        """bool (B,), true with probability ``p``."""
+        """Boolean (B,), true with probability ``p``."""
         return self.uniform(0, 1) < p
 
     def beta(self, alpha: float) -> Tensor:
@@ -69,7 +70,7 @@ class Draws:
 class ImageAugmentation(Checked, ABC):
     """An augmentation that changes images and leaves targets alone.
 
-    A subclass is a frozen dataclass whose fields are its settings, and says in `change` what happens.
+    A subclass is a frozen dataclass whose fields are its settings, and implements `change`.
     """
 
     @abstractmethod
@@ -77,12 +78,13 @@ class ImageAugmentation(Checked, ABC):
         """The changed images, same shape, float32 in 0..1. Must not write into ``images``."""
 
     def __call__(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch with its images changed."""
         changed = self.change(batch.images, Draws.of(batch, generator))
-        if changed.stride() != batch.images.stride():  # grid_sample, for one, forgets channels_last
+        if changed.stride() != batch.images.stride():  # grid_sample, for one, loses channels_last
             changed = torch.empty_like(batch.images).copy_(changed)
         return replace(batch, images=changed)
 
 
 def choose(chosen: Tensor, changed: Tensor, images: Tensor) -> Tensor:
-    """``changed`` where ``chosen``, bool (B,), is true, else ``images``."""
+    """``changed`` where ``chosen``, boolean (B,), is true, else ``images``."""
     return torch.where(chosen[:, None, None, None], changed, images)

@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from thirtytwo.augment import augmentations
 from thirtytwo.augment.boxes import Boxes, boxes_around_pixels, boxes_of_share
@@ -14,17 +15,17 @@ from thirtytwo.augment.settings import Bounds, Parts, Share
 
 
 def erase_images(images: Tensor, boxes: Boxes, fill: Tensor) -> Tensor:
-    """Each image's box replaced by ``fill``, which broadcasts with ``images`` (B, C, H, W)."""
+    """Each image's box filled with ``fill``, which broadcasts with ``images`` (B, C, H, W)."""
     return torch.where(boxes.mask(*images.shape[-2:]), fill, images)
 
 
 @augmentations.register_as("cutout")
 @dataclass(frozen=True)
 class Cutout(ImageAugmentation):
-    """Hide a square around a random pixel, partly outside where the pixel is near an edge.
+    """Hide a square around a random pixel, partly outside the image if the pixel is near an edge.
 
     DeVries and Taylor, arXiv 1708.04552. They fill with the data set's mean; this fills with the batch's mean
-    colour, which is that up to sampling.
+    colour, which is the same up to sampling noise.
 
     Args:
         size: side of the square, in pixels.
@@ -32,6 +33,7 @@ class Cutout(ImageAugmentation):
 
     size: Annotated[int, Field(ge=0)] = 8
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         height, width = images.shape[-2:]
         side = torch.full((draw.count,), self.size, device=draw.device)
@@ -42,7 +44,7 @@ class Cutout(ImageAugmentation):
 @augmentations.register_as("random_erasing")
 @dataclass(frozen=True)
 class RandomErasing(ImageAugmentation):
-    """Replace a random rectangle by random pixels.
+    """Replace a random rectangle with random pixels.
 
     Zhong et al., arXiv 1708.04896.
 
@@ -56,6 +58,7 @@ class RandomErasing(ImageAugmentation):
     scale: Parts = (0.02, 0.33)
     ratio: Bounds = (0.3, 3.3)
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         height, width = images.shape[-2:]
         boxes = boxes_of_share(draw, height, width, self.scale, self.ratio)

@@ -1,8 +1,8 @@
 """Policies: random choices, image by image, among fourteen operations.
 
 RandAugment and TrivialAugment choose from the same operations and differ in how strong these are. The operations
-and their strengths are those of torchvision, which follow the papers, but for bilinear interpolation and for float
-images, whose posterising and solarising are torchvision's for floats.
+and their strengths are torchvision's, which follow the papers, except that interpolation is bilinear and that
+posterising and solarising are torchvision's for float images.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from thirtytwo.augment import augmentations
 from thirtytwo.augment.colour import (
@@ -53,22 +54,22 @@ class Operation:
 
 
 def shear_x_images(images: Tensor, slope: Tensor) -> Tensor:
-    """Row y shows what stood slope * y pixels to the right, ``slope`` float32 (B,); the top edge stays."""
+    """Row y shows what was slope * y pixels to the right, ``slope`` float32 (B,); the top edge stays."""
     return _shift_and_shear(images, 0, slope, slope * (images.shape[-2] / 2))
 
 
 def shear_y_images(images: Tensor, slope: Tensor) -> Tensor:
-    """Column x shows what stood slope * x pixels lower, ``slope`` float32 (B,); the left edge stays."""
+    """Column x shows what was slope * x pixels lower, ``slope`` float32 (B,); the left edge stays."""
     return _shift_and_shear(images, 1, slope, slope * (images.shape[-1] / 2))
 
 
 def translate_x_images(images: Tensor, pixels: Tensor) -> Tensor:
-    """Moved to the right by the whole part of ``pixels``, float32 (B,); black comes in."""
+    """Moved to the right by the integer part of ``pixels``, float32 (B,); the gap is black."""
     return _shift_and_shear(images, 0, torch.zeros_like(pixels), -pixels.trunc())
 
 
 def translate_y_images(images: Tensor, pixels: Tensor) -> Tensor:
-    """Moved down by the whole part of ``pixels``, float32 (B,); black comes in."""
+    """Moved down by the integer part of ``pixels``, float32 (B,); the gap is black."""
     return _shift_and_shear(images, 1, torch.zeros_like(pixels), -pixels.trunc())
 
 
@@ -82,14 +83,14 @@ def _shift_and_shear(images: Tensor, axis: int, slope: Tensor, shift: Tensor) ->
 def operations(
     shear: float, shift: tuple[float, float], degrees: float, enhance: float, bits: int
 ) -> tuple[Operation, ...]:
-    """The fourteen operations at given greatest strengths.
+    """The fourteen operations with the given maximum strengths.
 
     Args:
-        shear: slope.
+        shear: the slope.
         shift: pixels (down, right).
-        degrees: of rotation.
+        degrees: the angle of rotation.
         enhance: how far the factor of brightness, saturation, contrast and sharpness is from 1.
-        bits: that posterising takes away from 8.
+        bits: how many of the 8 bits posterising removes.
     """
     return (
         Operation(lambda images, _: images),
@@ -112,10 +113,11 @@ def operations(
 def apply_operations(
     images: Tensor, choices: Sequence[Operation], choice: Tensor, sign: Tensor, magnitude: Tensor
 ) -> Tensor:
-    """Each image after the operation that it drew, computed on all images of one operation at once.
+    """Each image after the operation that it drew, computed for all images of one operation at once.
 
     Args:
         images: float32 (B, C, H, W).
+        choices: the operations.
         choice: int64 (B,), position in ``choices``.
         sign: float32 (B,), 1 or -1; used by signed operations.
         magnitude: int64 (B,), 0..30.
@@ -133,18 +135,19 @@ def apply_operations(
 @augmentations.register_as("randaugment")
 @dataclass(frozen=True)
 class RandAugment(ImageAugmentation):
-    """`n` operations an image, drawn from fourteen, all of one magnitude.
+    """`n` operations per image, drawn from fourteen, all of the same magnitude.
 
     Cubuk et al., arXiv 1909.13719.
 
     Args:
-        n: operations, one after the other.
+        n: how many operations are applied, one after the other.
         magnitude: 0 (weakest) to 30.
     """
 
     n: Annotated[int, Field(ge=0, le=14)] = 2
     magnitude: Annotated[int, Field(ge=0, le=STRONGEST)] = 9
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         height, width = images.shape[-2:]
         # 150 of 331 pixels in AutoAugment's search on ImageNet.
@@ -158,11 +161,12 @@ class RandAugment(ImageAugmentation):
 @augmentations.register_as("trivialaugment")
 @dataclass(frozen=True)
 class TrivialAugment(ImageAugmentation):
-    """One operation an image, drawn from fourteen, of a random magnitude. Nothing to tune.
+    """One operation per image, drawn from fourteen, of a random magnitude. Nothing to tune.
 
     Müller and Hutter, arXiv 2103.10158, their "wide" space. Its shifts of up to 32 pixels are cut to the image's size.
     """
 
+    @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:
         height, width = images.shape[-2:]
         choices = operations(shear=0.99, shift=(min(32, height), min(32, width)), degrees=135, enhance=0.99, bits=6)
@@ -170,5 +174,5 @@ class TrivialAugment(ImageAugmentation):
 
 
 def _choice(draw: Draws, choices: Sequence[Operation]) -> tuple[Tensor, Tensor]:
-    """An operation and a sign an image."""
+    """An operation and a sign for each image."""
     return draw.integers(0, len(choices) - 1), 1 - 2 * draw.chance(0.5).float()

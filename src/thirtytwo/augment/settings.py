@@ -1,4 +1,4 @@
-"""The settings of augmentations: their kinds, and the check that each gets when an augmentation is made."""
+"""The settings of augmentations: their types, and the check of each when an augmentation is made."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, get_type_hints

@@ -1,4 +1,4 @@
-"""Images and labels in NumPy arrays, checked and brought to one form."""
+"""Images and labels in NumPy arrays, checked and converted to one form."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from thirtytwo.errors import UserError
 
 
 def official(name: str, where: str, images: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Official:
-    """Arrays as image sets. Without class names, they are the labels that train has: 0 to K-1 without a gap.
+    """Arrays as image sets. The classes are named after train's labels: names, or 0 to K-1 without a gap.
 
     Args:
         name: what reports call it.
@@ -33,7 +33,9 @@ def official(name: str, where: str, images: Mapping[str, np.ndarray], labels: Ma
                 else f"{where}: label '{y[unknown[0]]}' of {split} image {unknown[0]} is not among train's"
             )
         if len(y) != len(images[split]):
-            raise UserError(f"{where}: {len(images[split])} {split} images but {len(y)} labels: one label an image")
+            raise UserError(
+                f"{where}: {len(images[split])} {split} images but {len(y)} labels: give one label per image"
+            )
         numbers = torch.from_numpy(np.searchsorted(present, y))
         sets[split] = ImageSet.of(torch.from_numpy(images[split]), numbers, tuple(str(label) for label in present))
     return Official(name, sets["train"], sets.get("val"), sets.get("test"))
@@ -54,10 +56,10 @@ def _require_dense(labels: np.ndarray, present: np.ndarray, where: str) -> None:
 
 
 def as_images(array: np.ndarray, what: str) -> np.ndarray:
-    """uint8 (N, C, H, W) of images (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W), which messages call ``what``.
+    """Images (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W) as uint8 (N, C, H, W); messages call them ``what``.
 
     Pixels may be uint8, bool, wider integers in 0..255, uint16, or floats in 0..1 or 0..255. Raises UserError for
-    everything else.
+    anything else.
     """
     if array.ndim == 3:
         array = array[:, None]
@@ -78,11 +80,11 @@ def as_images(array: np.ndarray, what: str) -> np.ndarray:
 
 
 def as_labels(array: np.ndarray, what: str) -> np.ndarray:
-    """int64 or text (N,) of labels (N,) or (N, 1), which messages call ``what``. Raises UserError for others."""
+    """Labels (N,) or (N, 1) as int64 or text (N,); messages call them ``what``. Raises UserError for anything else."""
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        raise UserError(f"{what} have shape {array.shape}: expected one label an image, (N,) or (N, 1)")
+        raise UserError(f"{what} have shape {array.shape}: expected one label per image, (N,) or (N, 1)")
     if array.dtype.kind not in "iuU" or array.size == 0:
         raise UserError(f"{what} hold {array.size} values of {array.dtype}: expected whole numbers or names")
     return array if array.dtype.kind == "U" else array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""The cache folder, with decoded images and features: an .npy and a .json file a set, believed if the hash fits."""
+"""The cache folder, with decoded images and features: an .npy and a .json file per set, trusted if the hash matches."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.paths import as_path
 
 MEMORY_SHARE = 0.25
-"""Sets larger than this share of the memory that is free now stay on disk, memory-mapped."""
+"""Sets larger than this share of the currently free memory stay on disk, memory-mapped."""
 
 
 def cache_dir() -> Path:
@@ -32,7 +32,7 @@ def cache_dir() -> Path:
 
 
 def cache_size() -> int:
-    """Bytes of decoded images and features in the cache folder. They grow with every setting; nothing deletes them."""
+    """Bytes of decoded images and features in the cache folder. Each new setting adds more; nothing deletes them."""
     return sum(path.stat().st_size for path in _decoded_dir().glob("*") if path.is_file())
 
 
@@ -48,9 +48,9 @@ def default_memory_limit() -> int:
 
 
 def get(key: str, make: Callable[[str], None], memory_limit: int | None = None) -> tuple[Tensor, dict[str, Any]]:
-    """What is stored under ``key``, as `read` gives it; where it is absent or damaged, ``make(key)`` stores it first.
+    """What is stored under ``key``, as `read` returns it; if it is absent or damaged, ``make(key)`` stores it first.
 
-    Processes that want the same wait for the one that makes it. Sets above ``memory_limit`` bytes, by default
+    Processes that need the same set wait for the one that makes it. Sets above ``memory_limit`` bytes, by default
     `default_memory_limit`, are memory-mapped. Raises UserError when the cache folder cannot be written.
     """
     limit = default_memory_limit() if memory_limit is None else memory_limit
@@ -62,17 +62,17 @@ def get(key: str, make: Callable[[str], None], memory_limit: int | None = None) 
                 make(key)
                 kept = read(key, limit)
     if kept is None:
-        raise UserError(f"{cache_dir()}: what is kept there does not survive being written: check this disk")
+        raise UserError(f"{cache_dir()}: what was just written there cannot be read back: check this disk")
     return kept
 
 
 def store(
     key: str, shape: tuple[int, ...], blocks: Iterable[np.ndarray], describe: Callable[[], dict[str, Any]]
 ) -> None:
-    """Write blocks of uint8 images, one after the other, under ``key``; ``shape[0]`` is their largest number.
+    """Write blocks of uint8 images, one after the other, under ``key``; ``shape[0]`` is their maximum number.
 
-    ``describe`` is called after the last block; what it returns is stored beside the images. Both files appear whole or
-    not at all, the description last. Raises UserError when the cache folder cannot be written.
+    ``describe`` is called after the last block; what it returns is stored beside the images. Both files appear
+    complete or not at all, the description last. Raises UserError when the cache folder cannot be written.
     """
     folder = _decoded_dir()
     temporary = folder / f".{key}.{os.getpid()}.npy"
@@ -104,7 +104,7 @@ def store(
 def read(key: str, memory_limit: int) -> tuple[Tensor, dict[str, Any]] | None:
     """The images (N, C, H, W) and the description stored under ``key``; None if they are absent or damaged.
 
-    A set of more than ``memory_limit`` bytes is memory-mapped, copy-on-write. A damaged one is named on stderr.
+    A set of more than ``memory_limit`` bytes is memory-mapped, copy-on-write. A damaged set is reported on stderr.
     """
     path = _decoded_dir() / f"{key}.npy"
     try:
@@ -162,19 +162,19 @@ def _alone(key: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # who comes later finds what was made: at worst it is made twice
+        with suppress(OSError):  # later processes find what was made; at worst it is made twice
             file.unlink()
         lock.release()
 
 
 def _unwritable(error: OSError) -> UserError:
     return UserError(
-        f"{_decoded_dir()}: cannot be written ({error.strerror}): set THIRTYTWO_CACHE to a folder with room"
+        f"{_decoded_dir()}: cannot be written ({error.strerror}): set THIRTYTWO_CACHE to a folder with free space"
     )
 
 
 def _sweep(folder: Path) -> None:
-    """Take away what killed processes left: temporary files and locks that nobody has touched for a day."""
+    """Delete what killed processes left behind: temporary files and locks untouched for a day."""
     for left in folder.glob(".*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > 86_400:

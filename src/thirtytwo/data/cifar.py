@@ -1,7 +1,7 @@
 """CIFAR-10 and CIFAR-100: by name, or from their authors' python or binary batches, in a folder or in the .tar.gz.
 
-The python batches are pickles. They are read by an unpickler that knows no names but the three of a NumPy array, and
-makes those itself: nothing that a file says is ever imported or called.
+The python batches are pickles. They are read by an unpickler that knows only the names that a NumPy array needs,
+and builds the array itself: nothing that a file names is ever imported or called.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _PYTHON_100 = ("train", "test", "meta")
 _BINARY_10 = (*(f"{name}.bin" for name in _PYTHON_10[:6]), "batches.meta.txt")
 _BINARY_100 = ("train.bin", "test.bin", "fine_label_names.txt")
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python", "cifar-10-batches-bin", "cifar-100-binary")
-# The authors' files, by md5 of their images' files in order.
+# The authors' releases, by the md5 of their batch files in order.
 _PUBLISHED = {
     (
         "c99cafc152244af753f735de768cd75f",
@@ -92,7 +92,7 @@ def cifar100() -> Official:
 
 
 def find(path: Path) -> Path | None:
-    """The folder or archive that holds batches: ``path`` itself, or the folder in it that the archive makes."""
+    """The folder or archive that holds batches: ``path`` itself, or the folder in it that the archive unpacks to."""
     if path.is_file():
         return path if path.name.endswith((".tar.gz", ".tgz", ".tar")) else None
     for folder in (path, *(path / name for name in _FOLDERS)):
@@ -107,9 +107,9 @@ def find(path: Path) -> Path | None:
 
 
 def read(path: Path) -> Official:
-    """Read the batches that `find` finds. The authors' own files are called by their name, by their md5.
+    """Read the batches that `find` finds. The authors' own files are recognised by their md5 and get their name.
 
-    Raises UserError for batches that are missing, damaged, or hold anything but numbers and text, and for labels out
+    Raises UserError for batches that are missing or damaged, or hold anything but numbers and text, and for labels out
     of range.
     """
     members = _members(path)
@@ -125,7 +125,7 @@ def read(path: Path) -> Official:
         reader = _read_binary if name.endswith(".bin") else _read_python
         splits["test" if name.startswith("test") else "train"].append(reader(members[name], f"{path}/{name}"))
     if not splits["train"]:
-        raise UserError(f"{path}: holds the test batch only: expected {names[0]}")
+        raise UserError(f"{path}: holds only the test batch: expected {names[0]}")
     classes = _class_names(members[names[-1]], f"{path}/{names[-1]}")
     digests = tuple(hashlib.md5(members[name], usedforsecurity=False).hexdigest() for name in batches)
     name = _PUBLISHED.get(digests, path.resolve().name.partition(".")[0])
@@ -143,18 +143,18 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, fortran, data = state
         if not isinstance(kind, _Kind) or kind.name not in ("u1", "i4", "i8") or fortran or not isinstance(data, bytes):
-            raise pickle.UnpicklingError("holds an array of other than plain whole numbers")
+            raise pickle.UnpicklingError("holds an array of something other than plain whole numbers")
         self.value = np.frombuffer(data, dtype=f"<{kind.name}").reshape(shape)
 
 
 class _Kind:
-    """Stands for NumPy's dtype; its name only."""
+    """Stands for NumPy's dtype, of which it keeps only the name."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         self.name = name.decode("ascii") if isinstance(name, bytes) else name
 
     def __setstate__(self, state: Any) -> None:
-        """The byte order, which is the little one in CIFAR's files."""
+        """Ignore the byte order, which is little-endian in CIFAR's files."""
 
 
 class _ArrayType:
@@ -192,7 +192,7 @@ def unpickle(data: bytes, name: str) -> dict[str, Any]:
     """A CIFAR python batch as a dict. Raises UserError if it is damaged or holds anything but numbers and text."""
     try:
         for opcode, argument, _ in pickletools.genops(data):
-            # The reader makes room for twice this index, so that five bytes could ask for 64 GB.
+            # The reader allocates twice this index, so that five bytes could ask for 64 GB.
             if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
                 raise pickle.UnpicklingError("is damaged")
         batch = _BatchReader(io.BytesIO(data), encoding="bytes").load()
@@ -222,7 +222,7 @@ def _read_binary(data: bytes, name: str) -> tuple[np.ndarray, list[int]]:
     """Records of one label byte (CIFAR-100: a coarse and a fine one) and 3072 bytes of pixels."""
     lead = 2 if name.endswith(("train.bin", "/test.bin")) else 1
     if not data or len(data) % (lead + 3072):
-        raise UserError(f"{name}: truncated: {len(data):,} bytes are no whole number of {lead + 3072}-byte records")
+        raise UserError(f"{name}: truncated: {len(data):,} bytes are not a whole number of {lead + 3072}-byte records")
     records = np.frombuffer(data, dtype=np.uint8).reshape(-1, lead + 3072)
     return records[:, lead:].reshape(-1, 3, 32, 32), records[:, lead - 1].tolist()
 
@@ -251,7 +251,7 @@ def _image_set(parts: list[tuple[np.ndarray, list[int]]], classes: tuple[str, ..
 
 
 def _members(path: Path) -> Mapping[str, bytes]:
-    """The batches in a folder or tar archive, by file name. Nothing is unpacked to the disk."""
+    """The batches in a folder or tar archive, by file name. Nothing is unpacked to disk."""
     wanted = {*_PYTHON_10, *_PYTHON_100, *_BINARY_10, *_BINARY_100}
     if path.is_dir():
         return {file.name: file.read_bytes() for file in path.iterdir() if file.name in wanted and file.is_file()}
@@ -264,5 +264,5 @@ def _members(path: Path) -> Mapping[str, bytes]:
                     content = archive.extractfile(member)
                     members[name] = content.read() if content else b""
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: truncated, or no tar archive ({error}): fetch it again") from None
+        raise UserError(f"{path}: truncated, or not a tar archive ({error}): fetch it again") from None
     return members

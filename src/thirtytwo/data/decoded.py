@@ -1,4 +1,4 @@
-"""From encoded pictures, in files of their own or in parquet rows, to image sets: decoded once, then cached."""
+"""From encoded pictures, in separate files or in parquet rows, to image sets: decoded once, then cached."""
 
 import hashlib
 import json
@@ -34,8 +34,8 @@ class Encoded:
 
     Attributes:
         labels: int64 (N,).
-        pictures: called, yields the N pictures in order, as often as it is asked.
-        paths: the file of each, where each has one.
+        pictures: when called, yields the N pictures in order; may be called repeatedly.
+        paths: the file of each picture, if each has one.
     """
 
     labels: np.ndarray
@@ -52,7 +52,7 @@ class Gathered:
         root: the path that the user gave.
         classes: names, in label order.
         splits: "train", and "val" and "test" where they exist.
-        files: (path, bytes, time of change in ns) of each file, from which the cache's key derives.
+        files: (path, size in bytes, modification time in ns) of each file, from which the cache key is derived.
         notes: one line each on what was ignored.
     """
 
@@ -83,7 +83,7 @@ def decode_all(
     """Decode every picture, or take the pixels from the cache.
 
     Raises UserError when a picture cannot be read and ``bad_images`` is "fail", when none can be read, when a class
-    keeps no picture to train on, and when val or test keeps none at all.
+    is left with no picture to train on, and when val or test is left with none at all.
     """
     settings = [picture.VERSION, size, channels, fit, bad_images, str(gathered.root.resolve()), list(gathered.files)]
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
@@ -102,14 +102,14 @@ def decode_all(
     for name, image_set in splits.items():
         if len(image_set) == 0:
             raise UserError(
-                f"{gathered.root}: its {name} split has no picture that can be read: repair some, or remove it"
+                f"{gathered.root}: its {name} split has no picture that can be read: repair some, or remove the split"
             )
     notes = (*gathered.notes, *description["notes"])
     return Official(gathered.name, splits["train"], splits.get("val"), splits.get("test"), notes)
 
 
 def in_threads(function: Callable[[Source], T], pictures: Iterable[Source]) -> Iterator[T | BadPicture]:
-    """``function`` of each picture, in order, or the BadPicture it raised. Pillow decodes without the GIL."""
+    """``function`` of each picture, in order, or the BadPicture that it raised. Pillow decodes without the GIL."""
 
     def run(part: Sequence[Source]) -> list[T | BadPicture]:
         results: list[T | BadPicture] = []
@@ -122,7 +122,7 @@ def in_threads(function: Callable[[Source], T], pictures: Iterable[Source]) -> I
 
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         for block in _blocks(pictures, BLOCK):
-            # Parts of 16: a task a picture would cost as much as decoding a small one.
+            # Parts of 16: one task per picture would cost as much as decoding a small one.
             for results in pool.map(run, [block[i : i + 16] for i in range(0, len(block), 16)]):
                 yield from results
 
@@ -133,7 +133,7 @@ def _build(
     headers = list(in_threads(lambda source: picture.header(source[1], name=source[0]), gathered.pictures()))
     good = [header for header in headers if isinstance(header, Header)]
     if not headers:
-        raise UserError(f"{gathered.root} holds no pictures: expected at least one a class")
+        raise UserError(f"{gathered.root} holds no pictures: expected at least one per class")
     if not good:
         first = next(header for header in headers if isinstance(header, BadPicture))
         raise UserError(f"none of the {len(headers):,} pictures in {gathered.root} can be read; the first is {first}")
@@ -189,10 +189,10 @@ def _treatments(headers: Sequence[Header], size: Size, channels: int, fit: Fit) 
         counts[f"resized to {shape} ({fit})"] += header.size != size
         counts["converted from grey to RGB"] += header.grey and channels == 3
         counts["converted from colour to grey"] += not header.grey and channels == 1
-        counts["turned upright as EXIF says"] += header.turned
-        counts["with transparency put on white"] += header.transparent
-        counts["scaled from more than 8 bits a pixel"] += header.mode.startswith("I") or header.mode == "F"
-        counts["of several frames: the first one taken"] += header.animated
+        counts["turned upright according to EXIF"] += header.turned
+        counts["with transparency, put on a white background"] += header.transparent
+        counts["scaled from more than 8 bits per pixel"] += header.mode.startswith("I") or header.mode == "F"
+        counts["with several frames, of which the first is used"] += header.animated
     return [f"{_count(count, 'picture')} {what}" for what, count in counts.items() if count]
 
 

@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries: no download."""
+"""The digits that ship with scikit-learn: no download."""
 
 import numpy as np
 import torch

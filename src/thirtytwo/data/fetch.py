@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import requests
 
 ATTEMPTS = 3
-"""Times that a mirror whose transfer breaks off is asked again for the rest."""
+"""Attempts per mirror; each asks for the rest after the transfer before it broke off."""
 
 CHUNK = 1 << 18
 
@@ -31,7 +31,7 @@ class Remote:
     """A file that others publish.
 
     Attributes:
-        path: where it lies below the cache folder.
+        path: its path inside the cache folder.
         sha256: its digest, hex.
         urls: mirrors, the best first.
         content: whether the digest is that of the unzipped content, so that it does not matter who zipped it.
@@ -44,6 +44,7 @@ class Remote:
 
     @property
     def here(self) -> Path:
+        """Its place in the cache folder."""
         return cache_dir() / self.path
 
     def matches(self, path: Path) -> bool:
@@ -59,7 +60,7 @@ class Remote:
 
 
 class _Failed(Exception):
-    """Why one mirror did not do; ``again`` when asking it for the rest may help."""
+    """Why one mirror failed; ``again`` if asking it for the rest may help."""
 
     def __init__(self, reason: str, again: bool = False) -> None:
         super().__init__(reason)
@@ -67,14 +68,14 @@ class _Failed(Exception):
 
 
 def fetch(what: str, *alternatives: Sequence[Remote]) -> list[Path]:
-    """The files of the first alternative that is here already, else of the first one that can be downloaded.
+    """The files of the first alternative that is in the cache already, else of the first that can be downloaded.
 
     Args:
         what: what messages call it, such as ``CIFAR-10``.
-        alternatives: groups of files that carry the same images; the last is the one to fetch by hand.
+        alternatives: groups of files with the same images; the last is the one to fetch by hand.
 
-    Every file is checked against its digest each time. Raises UserError, in one line, that names the mirrors that were
-    tried, why each failed, and which file to put where by hand.
+    Every file is checked against its digest each time. Raises UserError, in one line that names the mirrors tried, why
+    each failed, and which file to put where by hand.
     """
     for files in alternatives:
         if all(file.matches(file.here) for file in files):
@@ -104,7 +105,7 @@ def _download(remote: Remote) -> Path:
             if remote.matches(target):  # another process fetched it meanwhile
                 return target
             if target.exists():
-                _say(f"{target}: damaged, or another file of that name: downloading it again")
+                _say(f"{target}: damaged, or a different file of that name: downloading it again")
             reasons = []
             for url in remote.urls:
                 try:
@@ -113,7 +114,7 @@ def _download(remote: Remote) -> Path:
                     reasons.append(f"{urlsplit(url).netloc}: {error}")
     except OSError as error:
         raise UserError(
-            f"{target}: cannot be written ({error.strerror}): set THIRTYTWO_CACHE to a folder with room"
+            f"{target}: cannot be written ({error.strerror}): set THIRTYTWO_CACHE to a folder with free space"
         ) from None
     raise _Failed("; ".join(reasons))
 
@@ -133,13 +134,13 @@ def _from_mirror(session: "requests.Session", url: str, remote: Remote) -> Path:
     if not remote.matches(part):
         part.unlink()
         _say(f"{url}: discarded, its sha256 is not the published one")
-        raise _Failed("another file than the published one")
+        raise _Failed("not the published file")
     part.replace(target)
     return target
 
 
 def _transfer(session: "requests.Session", url: str, part: Path) -> None:
-    """One request that brings ``part`` to its full length, from where it ends now if the server's file is the same."""
+    """One request that completes ``part``, from where it ends now if the server's file is still the same."""
     import requests
     import urllib3
 
@@ -151,7 +152,7 @@ def _transfer(session: "requests.Session", url: str, part: Path) -> None:
         with closing(_open(session, url, headers)) as response:
             if response.status_code == 416 and have:
                 part.unlink()
-                raise _Failed("the part that is here does not fit", again=True)
+                raise _Failed("the partial download does not match", again=True)
             if response.status_code not in (200, 206):
                 raise _Failed(f"HTTP {response.status_code}")
             if have and response.status_code == 200:
@@ -162,7 +163,7 @@ def _transfer(session: "requests.Session", url: str, part: Path) -> None:
             length = response.headers.get("Content-Length")
             _save(response, part, have, None if length is None else have + int(length))
     except requests.exceptions.SSLError:
-        raise _Failed("its certificate is not trusted here") from None
+        raise _Failed("its certificate is not trusted") from None
     except requests.ConnectTimeout:
         raise _Failed("no connection") from None
     except requests.Timeout:
@@ -207,7 +208,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _resumable(part: Path, url: str) -> tuple[int, str]:
-    """Bytes that are here of this URL's file, and what proves that the server's file is still the same."""
+    """How many bytes of this URL's file are here, and what proves that the server's file is still the same."""
     try:
         origin = json.loads(_origin(part).read_text(encoding="utf-8"))
         if origin["url"] == url and origin["validator"]:

@@ -28,7 +28,7 @@ EXPECTED = (
 
 @dataclass
 class _Found:
-    """What a walk came across."""
+    """What a walk through the folders found."""
 
     ignored: int = 0
     links: int = 0
@@ -36,11 +36,11 @@ class _Found:
 
 
 def gather(root: Path) -> Gathered:
-    """The pictures of a class-folder tree, classes in natural order (2 before 10), pictures in the order of paths.
+    """The pictures of a class-folder tree, classes in natural order (2 before 10), pictures in path order.
 
-    Pictures may lie deeper below their class. Hidden files and files without a picture's suffix are ignored and
-    counted; a folder that links lead back to is walked once. Raises UserError when there are fewer than two classes, or
-    a class exists in val or test only.
+    Pictures may be nested deeper in their class's folder. Hidden files and files without a picture's suffix are ignored
+    and counted; a folder that links lead back to is read once. Raises UserError when there are fewer than two classes,
+    or a class exists only in val or test.
     """
     found = _Found()
     folders = {SPLITS.get(folder.name.lower(), ""): folder for folder in _subfolders(root)}
@@ -58,7 +58,9 @@ def gather(root: Path) -> Gathered:
     if found.ignored:
         notes.append(f"ignored {found.ignored} hidden or non-picture file{'s' * (found.ignored > 1)}")
     if found.links:
-        notes.append(f"ignored {found.links} folder link{'s' * (found.links > 1)} to a folder that was read already")
+        notes.append(
+            f"ignored {found.links} folder link{'s' * (found.links > 1)} to a folder that has been read already"
+        )
     if outside:
         notes.append(f"ignored {outside} folder{'s' * (outside > 1)} beside train, val and test")
     return Gathered(root.resolve().name, root, tuple(names), splits, sorted(found.files), tuple(notes))
@@ -80,7 +82,7 @@ def _require_classes(root: Path, trees: dict[str, dict[str, list[Path]]], names:
     for split, tree in trees.items():
         for name in names:
             if name in tree and name not in trees["train"]:
-                raise UserError(f"{root}: class '{name}' is in {split} but not in train: nothing to learn it from")
+                raise UserError(f"{root}: class '{name}' is in {split} but not in train: add pictures of it to train")
 
 
 def _encoded(tree: dict[str, list[Path]], names: Sequence[str]) -> Encoded:

@@ -1,4 +1,4 @@
-"""Images that a Python program has at hand, as a data source: arrays, a PyTorch dataset, image sets."""
+"""Images that a Python program passes in, as a data source: arrays, a PyTorch dataset, image sets."""
 
 import io
 from collections.abc import Callable, Mapping, Sized
@@ -25,12 +25,12 @@ SPLITS = ("train", "val", "test")
 Images = ImageSet | Dataset[Any] | tuple[ArrayLike, ArrayLike]
 """Labelled images: a PyTorch dataset of (image, label), a pair of arrays or tensors (images, labels), an image set."""
 GivenData = Official | Images | Mapping[str, Images]
-"""What is cut into train, val and test as a source's images are; or by split, "train", "val" and "test"."""
+"""Images that are split into train, val and test like any source's; or images by split, "train", "val" and "test"."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Split:
-    """Pictures uint8 (C, H, W), one shape or several, with labels (N,) and the classes' names where these are known."""
+    """Pictures uint8 (C, H, W), of one shape or several, with labels (N,) and the class names if known."""
 
     pictures: np.ndarray | list[Tensor]
     labels: np.ndarray
@@ -49,10 +49,10 @@ class Given:
         return list(_given)
 
     def get(self, name: str) -> Callable[..., Official]:
-        """The source of that name. Raises UserError when nothing was given under it."""
+        """The source of that name. Raises UserError when nothing was registered under it."""
         if name not in _given:
             raise UserError(
-                f"data.source={OWN}{name}: these images came from a Python program: give them again, data=... in "
+                f"data.source={OWN}{name}: these images came from a Python program: pass them again as data=... to "
                 "thirtytwo.open_run or thirtytwo.resume"
             )
 
@@ -63,9 +63,9 @@ class Given:
 
 
 def register(data: GivenData, name: str | None = None) -> str:
-    """The name under which ``data`` is a source from now on: ``name``, or one after its type. It is kept in memory.
+    """The name under which ``data`` is a source from now on: ``name``, or one made from its type. It is kept in memory.
 
-    Raises UserError for what is none of the kinds that `GivenData` lists.
+    Raises UserError for anything that is not one of the kinds in `GivenData`.
     """
     if name is None:
         label = type(data).__name__ if isinstance(data, Dataset) else "images"
@@ -80,7 +80,7 @@ def register(data: GivenData, name: str | None = None) -> str:
 def read(data: GivenData, where: str, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:
     """``data`` as image sets, in one pass. ``size``, ``channels`` and ``fit`` as in `thirtytwo.data.load.load`.
 
-    Raises UserError naming ``where`` for images and labels that do not fit each other, or are not images.
+    Raises UserError naming ``where`` for images and labels that do not match, and for what is not images.
     """
     if isinstance(data, Official):
         return data
@@ -108,10 +108,10 @@ def read(data: GivenData, where: str, size: int | None, channels: Literal[1, 3] 
 
 
 def as_png(image: object, what: str) -> bytes:
-    """A picture in memory, which messages call ``what``, as a file's bytes: so that it goes the way of every other.
+    """A picture in memory, which messages call ``what``, as a file's bytes, so that it is treated like any other.
 
     Takes a PIL image, an array (H, W), (H, W, 1), (H, W, 3), (H, W, 4) or a tensor (H, W), (C, H, W); pixels uint8 in
-    0..255, or floats in 0..1. Raises UserError for everything else.
+    0..255, or floats in 0..1. Raises UserError for anything else.
     """
     if isinstance(image, np.ndarray | Tensor):
         image = Image.fromarray(_pixels(image, what))
@@ -152,7 +152,7 @@ def _parts(data: GivenData) -> Mapping[str, Any]:
 
 
 def _same(known: GivenData, data: GivenData) -> bool:
-    """Whether these are the same objects, so that one name serves both."""
+    """Whether these are the same objects, so that one name serves for both."""
 
     def leaves(of: GivenData) -> list[int]:
         parts = _parts(of).values()
@@ -164,7 +164,7 @@ def _same(known: GivenData, data: GivenData) -> bool:
 def _require_kind(part: object) -> None:
     pair = isinstance(part, tuple) and len(part) == 2
     if isinstance(part, IterableDataset) or (isinstance(part, Dataset) and not isinstance(part, Sized)):
-        raise UserError(f"data={type(part).__name__}: has no length: give a dataset whose items have numbers")
+        raise UserError(f"data={type(part).__name__}: has no length: give a dataset whose items can be indexed")
     if not pair and not isinstance(part, ImageSet | Dataset):
         raise UserError(
             f"data={type(part).__name__}: expected a pair of arrays (images, labels), a PyTorch dataset, an ImageSet, "

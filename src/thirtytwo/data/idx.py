@@ -1,4 +1,4 @@
-"""MNIST's idx files, by name or by path: MNIST, Fashion-MNIST, KMNIST and EMNIST are all kept in them."""
+"""MNIST's idx files, by name or by path: MNIST, Fashion-MNIST, KMNIST and EMNIST all use them."""
 
 import gzip
 import math
@@ -35,7 +35,7 @@ _EMNIST = {
 }
 
 _LARGEST = 1 << 32
-"""Bytes of data that are believed of a header; EMNIST's byclass, the largest set, takes 547 MB."""
+"""Most bytes of data that a header may announce; EMNIST's byclass, the largest set, takes 547 MB."""
 
 
 def _remotes(
@@ -47,7 +47,7 @@ def _remotes(
     )
 
 
-# MNIST's digests are those of the unzipped files, which the mirrors agree on; they have zipped them each in their way.
+# MNIST's digests are those of the unzipped files, on which the mirrors agree; each has zipped them in its own way.
 _MNIST = _remotes(
     "mnist",
     (
@@ -83,7 +83,7 @@ _KMNIST = _remotes(
         "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
         "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
     ),
-    # Not the authors' first home, storage.googleapis.com/kuzushiji-mnist: they left it before they repaired the set.
+    # Not the authors' first host, storage.googleapis.com/kuzushiji-mnist: they left it before they repaired the set.
     (
         "https://codh.rois.ac.jp/kmnist/dataset/kmnist/",
         "https://huggingface.co/datasets/tanganke/kmnist/resolve/53810959241e8f35890445245170c8cec0672f81/raw/",
@@ -133,7 +133,7 @@ def emnist(split: Literal["balanced", "byclass", "bymerge", "digits", "letters",
 
 
 def emnist_official(split: str, arrays: list[np.ndarray]) -> Official:
-    """EMNIST's images stand upright once rows and columns change places; the letters' labels begin at 1."""
+    """EMNIST's images are upright once rows and columns are swapped; the letters' labels start at 1."""
     train_images, train_labels, test_images, test_labels = arrays
     shift = 1 if split == "letters" else 0
 
@@ -155,9 +155,9 @@ def find(root: Path) -> list[Path]:
 
 
 def read(root: Path) -> Official:
-    """Read the idx files that `find` finds. Those with the published content are called by their name.
+    """Read the idx files that `find` finds. Those with the published content get their published name.
 
-    Raises UserError for a file that is missing, truncated or no idx file, and for labels out of range.
+    Raises UserError for a file that is missing, truncated or not an idx file, and for labels out of range.
     """
     files = find(root)
     if len(files) == 3:
@@ -180,7 +180,7 @@ def parse_file(path: Path) -> np.ndarray:
 def parse(file: IO[bytes] | gzip.GzipFile, name: str) -> np.ndarray:
     """The uint8 array of an idx file: two zero bytes, type, number of axes, each axis as big-endian uint32, data.
 
-    Raises UserError for anything else. It takes no more memory than the file has data.
+    Raises UserError for anything else. It uses no more memory than the file has data.
     """
     try:
         zeros, kind, axes = struct.unpack(">HBB", file.read(4))
@@ -206,7 +206,7 @@ def _published(name: str) -> Official:
 
 
 def _assembled(name: str, files: list[Path]) -> Official:
-    """Train's images and labels, and test's if there are four files; the classes are called after their numbers."""
+    """Train's images and labels, and test's if there are four files; the classes are named after their numbers."""
     arrays = [parse_file(path) for path in files]
     splits = ("train", "test")[: len(files) // 2]
     images = {split: _with_channel(arrays[2 * i], files[2 * i]) for i, split in enumerate(splits)}

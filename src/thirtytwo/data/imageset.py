@@ -1,4 +1,4 @@
-"""Images and labels in memory: the one form that every data source becomes."""
+"""Images and labels in memory: the one form that every data source is converted to."""
 
 import hashlib
 import os
@@ -46,13 +46,13 @@ class ImageSet:
     def of(
         cls, images: Tensor, labels: Tensor, classes: tuple[str, ...], paths: tuple[str, ...] | None = None
     ) -> "ImageSet":
-        """A whole set as its source read it: ids are 0..N-1. Raises UserError if the parts do not fit."""
+        """A whole set as its source read it: ids are 0..N-1. Raises UserError if the parts do not match."""
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             raise UserError(
                 f"images must be uint8 (N, 1 or 3, H, W), not {images.dtype} {tuple(images.shape)}: convert them first"
             )
         if labels.shape != (len(images),):
-            raise UserError(f"{len(images)} images but labels of shape {tuple(labels.shape)}: one label an image")
+            raise UserError(f"{len(images)} images but labels of shape {tuple(labels.shape)}: give one label per image")
         labels = labels.to(torch.int64)
         outside = (labels < 0) | (labels >= len(classes))
         if outside.any():
@@ -68,6 +68,7 @@ class ImageSet:
 
     @property
     def channels(self) -> int:
+        """1 (grey) or 3 (RGB)."""
         return self.images.shape[1]
 
     @property
@@ -76,7 +77,7 @@ class ImageSet:
         return self.images.shape[2], self.images.shape[3]
 
     def order_hash(self) -> str:
-        """sha256 (hex) of the labels and of the files' own names, in order: the same at another size and place."""
+        """sha256 (hex) of the labels and of the files' own names, in order: the same at any image size and location."""
         digest = hashlib.sha256(np.ascontiguousarray(self.labels.numpy().astype("<i8")).data)
         for path in self.paths or ():
             digest.update(b"\0" + os.fsencode(Path(path).name))
@@ -95,7 +96,7 @@ class ImageSet:
         return torch.bincount(self.labels, minlength=len(self.classes))
 
     def pixel_counts(self) -> Tensor:
-        """int64 (C, 256): how often each pixel value occurs. A block at a time: a mapped set stays on disk."""
+        """int64 (C, 256): how often each pixel value occurs. Block by block, so that a mapped set stays on disk."""
         counts = torch.zeros(self.channels, 256, dtype=torch.int64)
         for block in torch.split(self.images, 4096):
             for c in range(self.channels):
@@ -112,7 +113,7 @@ class ImageSet:
         return (mean / 255).float(), (std / 255).float()
 
     def image_hashes(self) -> np.ndarray:
-        """(N,) of 16-byte BLAKE2b digests, one an image, of its pixels and label."""
+        """(N,) of 16-byte BLAKE2b digests, one per image, of its pixels and label."""
         digests = bytearray()
         labels = self.labels.numpy().astype("<i8")
         for start in range(0, len(self), 4096):  # blocks, so that a memory-mapped set stays on disk
@@ -126,7 +127,7 @@ class ImageSet:
 
 @dataclass(frozen=True, eq=False)
 class Official:
-    """What a data source holds, in its own official splits, before `split.make_splits` cuts any further.
+    """What a data source holds, in its own official splits, before `split.make_splits` cuts them further.
 
     Attributes:
         name: what reports call it, such as ``CIFAR-10 (JPEG)``.

@@ -27,14 +27,14 @@ def load(
     """Load a source in its own official splits.
 
     Args:
-        source: a registered name, with arguments where it takes some (``emnist(split="letters")``), or a path.
+        source: a registered name, with arguments if it takes any (``emnist(split="letters")``), or a path.
         size: height and width in pixels. None keeps the images' own size if it is one and at most 64, else takes 32.
         channels: 1 (grey) or 3 (RGB). None keeps what the source has; pictures in files are grey if all of them are.
         fit: how a picture that is not square becomes square.
-        bad_images: what a picture that cannot be read leads to: UserError, or a set without it and a note.
+        bad_images: whether a picture that cannot be read raises UserError, or is left out with a note.
         memory_limit: bytes of decoded pictures above which they are memory-mapped; None is a quarter of what is free.
 
-    Raises UserError, in one line, for a name that is not known, a path without a known layout, and damaged files.
+    Raises UserError, in one line, for an unknown name, a path of unknown layout, and damaged files.
     """
     path = as_path(source)
     if is_name(source):
@@ -60,7 +60,7 @@ def load(
 
 
 def recognise(path: Path) -> Layout:
-    """The layout of a file or folder, by its content. Raises UserError for a file of none that is known."""
+    """The layout of a file or folder, by its content. Raises UserError for a file of unknown layout."""
     if cifar.find(path):
         return "cifar"
     if svhn.find(path) or (path.suffix == ".mat" and svhn.find(path.parent)):
@@ -71,7 +71,7 @@ def recognise(path: Path) -> Layout:
         return "npz" if path.suffix == ".npz" else "parquet"
     if idx.find(path.parent) and "ubyte" in path.name:
         return "idx"
-    raise UserError(f"{path} is one file of no known layout. Expected {folder.EXPECTED}")
+    raise UserError(f"{path} is a file of unknown layout. Expected {folder.EXPECTED}")
 
 
 def gather(path: Path, layout: Layout | None = None) -> Gathered:
@@ -97,7 +97,7 @@ def _read_arrays(path: Path, layout: Layout) -> Official:
 def is_name(source: str) -> bool:
     """Whether ``source`` is a registered name, with or without arguments.
 
-    Names win over folders of the same name: ``./digits`` is the folder.
+    Names take precedence over folders of the same name: ``./digits`` is the folder.
     """
     if any(mark in source.partition("(")[0] for mark in "/\\~."):
         return False
@@ -106,7 +106,7 @@ def is_name(source: str) -> bool:
 
 def _unknown(source: str, path: Path) -> UserError:
     if any(mark in source for mark in "/\\~."):
-        return UserError(f"{path}: no such file or folder: bring it back, or name another")
+        return UserError(f"{path}: no such file or folder: restore it, or name another")
     name = Spec.parse(source).name
     hint = did_you_mean(name, sources.names())
     if nearest(name, sources.names()) is None:

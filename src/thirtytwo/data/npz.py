@@ -21,7 +21,7 @@ def read(path: Path) -> Official:
     """Read images (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W), and labels (N,) or (N, 1).
 
     Pixels may be uint8, bool, wider integers in 0..255, uint16, or floats in 0..1 or 0..255. Labels are 0 to K-1, or
-    names. Pickled arrays are refused. Raises UserError for everything else.
+    names. Pickled arrays are refused. Raises UserError for anything else.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -34,8 +34,8 @@ def read(path: Path) -> Official:
             keys = ", ".join(archive.files)
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, OverflowError, zipfile.BadZipFile,
             zlib.error, MemoryError, RuntimeError) as error:  # fmt: skip
-        # RuntimeError is zipfile's for an encrypted archive, and, as NotImplementedError, for a kind of zip it lacks.
-        raise UserError(f"{path}: truncated, or no .npz file of plain arrays ({error})") from None
+        # RuntimeError is zipfile's for an encrypted archive and, as NotImplementedError, for an unknown compression.
+        raise UserError(f"{path}: truncated, or not an .npz file of plain arrays ({error})") from None
     if "train" not in found:
         raise UserError(
             f"{path} holds {keys or 'nothing'}: expected x_train and y_train, or train_images and train_labels"

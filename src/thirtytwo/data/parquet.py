@@ -31,7 +31,7 @@ def gather(root: Path) -> Gathered:
     """The pictures of a parquet file or folder; nothing is decoded yet.
 
     A file belongs to the split that its name begins with (``train-00000-of-00001.parquet``), else to the one that its
-    folder is called, else to train. Class names come from the schema's Hugging Face metadata; without it they are
+    folder is named after, else to train. Class names come from the schema's Hugging Face metadata; without it they are
     the sorted labels. Raises UserError for a damaged file, for missing columns and for labels out of range.
     """
     files = find(root) if root.is_dir() else [root]
@@ -98,7 +98,9 @@ class _Shard:
             raise UserError(f"{self.path}: {column.null_count} rows of '{self.label}' have no label: remove them")
         labels = np.array(column.to_pylist())
         if labels.dtype.kind not in "iuU":
-            raise UserError(f"{self.path}: column '{self.label}' holds {labels.dtype}, expected one whole number a row")
+            raise UserError(
+                f"{self.path}: column '{self.label}' holds {labels.dtype}, expected one whole number per row"
+            )
         return labels
 
 
@@ -126,7 +128,7 @@ class _Reading:
 
     def _damaged(self, error: BaseException) -> UserError:
         text = str(error).partition("\n")[0]
-        return UserError(f"{self.path}: truncated, or no parquet file ({text}): fetch it again")
+        return UserError(f"{self.path}: truncated, or not a parquet file ({text}): fetch it again")
 
 
 def _names(feature: Any) -> list[str]:
@@ -175,7 +177,7 @@ def _numbers(shard: _Shard, classes: tuple[str, ...]) -> np.ndarray:
 
 
 def _name(root: Path, classes: tuple[str, ...], splits: dict[str, Encoded]) -> str:
-    """The folder's name; all of CIFAR-10 re-encoded as JPEG is called what it is, since it is harder than CIFAR-10."""
+    """The folder's name; all of CIFAR-10 re-encoded as JPEG is named as such, since it is harder."""
     counts = {split: len(encoded.labels) for split, encoded in splits.items()}
     if classes == CIFAR10 and counts == {"train": 50_000, "test": 10_000}:
         _, first = next(splits["train"].pictures())

@@ -30,16 +30,16 @@ SUFFIXES = frozenset({
     ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
     ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".jp2",
 })  # fmt: skip
-"""Names that end in one of these are taken for pictures."""
+"""Files whose names end in one of these count as pictures."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA")
-"""Pillow's readers that may see a file, whatever it is called. Its others are out: that of EPS starts Ghostscript."""
+"""Pillow's readers that may open a file, whatever its name. The others are left out: that for EPS runs Ghostscript."""
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused before they are decoded: Pillow's own threshold, a quarter of a GiB as RGB."""
 
 VERSION = 1
-"""Raised whenever `decode` gives other pixels for the same file, so that no cache of the older ones is used."""
+"""Increased whenever `decode` gives different pixels for the same file, so that no older cache is used."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -70,15 +70,15 @@ class BadPicture(UserError):
 
 @dataclass(frozen=True)
 class Header:
-    """What a picture's header says of it.
+    """What a picture's header says about it.
 
     Attributes:
         size: (height, width) once upright.
         mode: Pillow's name for the pixel format.
         grey: whether it has no colour, by its mode or by its palette.
-        turned: whether EXIF says that it lies on its side, stands on its head or is mirrored.
+        turned: whether EXIF says that it is on its side, upside down or mirrored.
         transparent: whether it has an alpha channel or a transparent colour.
-        animated: whether it has more frames than the one that is taken.
+        animated: whether it has more frames than the one that is used.
     """
 
     size: Size
@@ -103,13 +103,13 @@ def decode(
         source: a file, or an encoded picture's bytes.
         size: (height, width) to resize to, antialiased; None keeps the picture's own.
         channels: 1 is grey (ITU-R 601 luma), 3 is RGB; None is grey for grey pictures and RGB for others.
-        fit: how a picture of another shape gets this one: black bars, cut edges, or distortion.
+        fit: how a picture of a different shape is made to fit: black bars, cut edges, or distortion.
         name: what messages call it; the file's path by default.
 
-    EXIF rotation is applied. Transparency is put on white. 16-bit pixels are scaled from 0..65535, float pixels from
-    0..1 or 0..255 or, failing both, from their own range. Of an animation the first frame is taken.
+    EXIF rotation is applied. Transparency is put on a white background. 16-bit pixels are scaled from 0..65535,
+    float pixels from 0..1 or 0..255 or, failing both, from their own range. The first frame of an animation is used.
 
-    Raises BadPicture, a UserError, for a file that is missing, empty, truncated, damaged, no picture, or larger than
+    Raises BadPicture, a UserError, for a file that is missing, empty, truncated, damaged, not a picture, or larger than
     `MAX_PIXELS`. Never writes to the file.
     """
     with _opened(source, name) as image:
@@ -129,7 +129,7 @@ def decode(
 def header(source: Path | bytes, *, name: str | None = None) -> Header:
     """Read a picture's header only. Raises BadPicture as `decode` does, but does not see damaged pixels."""
     with _opened(source, name) as image:
-        # A PNG's EXIF may follow its pixels, where looking would decode them; a TIFF's size is upright already.
+        # A PNG's EXIF may follow its pixels, so that reading it would decode them; a TIFF's size is upright already.
         known = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         orientation = _orientation(image) if known else 1
         size = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
@@ -144,12 +144,12 @@ def header(source: Path | bytes, *, name: str | None = None) -> Header:
 
 
 def is_picture_name(path: Path) -> bool:
-    """Whether a file in a folder is taken for a picture: by its suffix, and unless it is hidden."""
+    """Whether a file in a folder counts as a picture: by its suffix, and unless it is hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def resize(images: Tensor, size: Size, fit: Fit = "pad") -> Tensor:
-    """Resize uint8 (N, C, H, W) to (N, C, *size): the same pixels as `decode` gives for the same picture in a file."""
+    """Resize uint8 (N, C, H, W) to (N, C, *size): the same pixels as `decode` returns for this picture in a file."""
     resized = np.empty((len(images), images.shape[1], *size), dtype=np.uint8)
     for i, image in enumerate(images.numpy()):
         pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
@@ -187,7 +187,7 @@ def eight_bit(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * 255
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError("has pixels that are no finite numbers")
+        raise ValueError("has pixels that are not finite numbers")
     low, high = float(array.min()), float(array.max())
     if array.dtype.kind == "f":
         usual = 1.0 if high <= 1 else 255.0
@@ -200,7 +200,7 @@ def eight_bit(array: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def _opened(source: Path | bytes, name: str | None) -> Iterator[Image.Image]:
-    """Open a picture; whatever goes wrong before the block ends becomes BadPicture."""
+    """Open a picture; any error inside the block becomes BadPicture."""
     name = name or (str(source) if isinstance(source, Path) else "picture")
     _silence_pillow()
     try:
@@ -231,7 +231,7 @@ def _formats() -> tuple[str, ...]:
 
 @cache
 def _silence_pillow() -> None:
-    """Pillow warns of what `decode` handles or refuses. Once and for all, since filters are shared by threads."""
+    """Silence warnings about what `decode` handles or refuses. Done once, since filters are shared by threads."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -249,7 +249,7 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _eight_bit_image(image: Image.Image, channels: int | None) -> Image.Image:
-    """Mode L or RGB, transparency put on white."""
+    """Mode L or RGB, transparency put on a white background."""
     mode = "L" if channels == 1 or (channels is None and _is_grey(image)) else "RGB"
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(eight_bit(np.asarray(image)))

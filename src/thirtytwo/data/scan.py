@@ -1,4 +1,4 @@
-"""Look at every picture of a folder before training on it: which are bad, which are there twice, and what they are."""
+"""Look at every picture of a folder before training on it: which are bad, which are duplicates, and of what kinds."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -26,12 +26,12 @@ class Bad:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Pictures with the very same pixels.
+    """Pictures with exactly the same pixels.
 
     Attributes:
         names: two or more.
-        splits: where they lie; more than one, and a model is scored on what it was trained on.
-        labels: their classes; more than one, and at least one label is wrong.
+        splits: where they are; if there is more than one, a model is scored on what it was trained on.
+        labels: their classes; if there is more than one, at least one label is wrong.
     """
 
     names: tuple[str, ...]
@@ -49,8 +49,8 @@ class ScanReport:
         class_counts: split -> class -> pictures that can be read.
         bad: every picture that cannot be read.
         duplicates: every group of pictures with the same pixels.
-        sizes: (height, width) -> pictures, the commonest first.
-        modes: Pillow's mode -> pictures, the commonest first.
+        sizes: (height, width) -> pictures, most common first.
+        modes: Pillow's mode -> pictures, most common first.
         notes: files that were ignored.
     """
 
@@ -65,7 +65,7 @@ class ScanReport:
 
     @property
     def leaks(self) -> list[Duplicates]:
-        """Duplicates that lie in more than one split."""
+        """Duplicates that are in more than one split."""
         return [group for group in self.duplicates if len(group.splits) > 1]
 
     @property
@@ -77,12 +77,12 @@ class ScanReport:
 def scan(source: str | Path) -> ScanReport:
     """Decode every picture of class folders or parquet files at its own size. Changes nothing and caches nothing.
 
-    Raises UserError for a source by name, and for a path that is missing or holds no pictures; bad pictures are
+    Raises UserError for a named source, and for a path that is missing or holds no pictures; bad pictures are
     reported, not raised.
     """
     if isinstance(source, str) and is_name(source):
         raise UserError(
-            f"'{source}' is a source by name, which needs no scan: give class folders or parquet files "
+            f"'{source}' is a named source, which needs no scan: give class folders or parquet files "
             f"(./{source.partition('(')[0]} for a folder of that name)"
         )
     root = as_path(source)

@@ -1,7 +1,7 @@
-"""Train, val and test: stratified, seeded, and the same whatever order the files came in.
+"""Train, val and test: stratified, seeded, and independent of the order of the files.
 
-Who goes where is decided by a hash of each image's own pixels and label with the seed, never by its position. Inside a
-split the images are in the order of their hashes, so that training draws the same batches too.
+Which split an image goes to is decided by a hash of its pixels and label with the seed, never by its position. Within
+a split the images are in the order of their hashes, so that training draws the same batches too.
 """
 
 import hashlib
@@ -29,8 +29,10 @@ class Splits:
 
     Attributes:
         name: what reports call the source.
-        train, val, test: disjoint; ids are positions in the official split that they were cut from.
-        record: what made them, ready for JSON: plan, seed, sizes, class counts, sha256 and ids of each split.
+        train: what is trained on; in all three, ids are positions in the official split that they were cut from.
+        val: what is watched during training, disjoint from train.
+        test: what is scored at the end, disjoint from both.
+        record: how they were made, ready for JSON: plan, seed, sizes, class counts, sha256 and ids of each split.
         notes: one line each on what was done to the pictures and splits.
     """
 
@@ -59,14 +61,15 @@ def make_splits(
         plan: "default" keeps an official test split whole and unseen, cuts ``test`` from train where there is none, and
             then cuts ``val`` from what is left, unless the source has its own. "val-from-test" keeps train whole and
             cuts the official test split into val (65 %) and test (35 %).
-        val, test: a share in (0, 1), rounded up to whole images, or a number of images. Each class gives its part
-            (largest remainders, so that the total is exact) and at least one image.
+        val: a share in (0, 1), rounded up to whole images, or a number of images. Each class contributes in proportion
+            (largest remainders, so that the total is exact), and at least one image.
+        test: likewise.
         split_seed: seed of the cut.
-        limit: keep this many training images, stratified; val and test stay whole.
+        limit: keep only this many training images, stratified; val and test stay whole.
         memory_limit: bytes above which a split is written to a memory-mapped file; see `cache.gather`.
 
     Identical images of one class go to one side of a cut wherever the numbers allow it. Raises UserError for
-    a plan without an official test split, and when there are too few images of a class.
+    plan "val-from-test" without an official test split, and when there are too few images of a class.
     """
     notes = list(official.notes)
     parts = {
@@ -136,7 +139,7 @@ class _Part:
         return np.bincount(self.images.labels.numpy()[self.rows], minlength=len(self.images.classes))
 
     def cut(self, amount: float | Fraction, purpose: str) -> tuple["_Part", "_Part"]:
-        """What is left, and the ``amount`` that was cut off for ``purpose``."""
+        """The rest, and the ``amount`` that was cut off for ``purpose``."""
         total = len(self.rows)
         wanted = math.ceil(Fraction(str(amount)) * total) if amount < 1 else int(amount)
         counts = self.counts()
@@ -146,8 +149,8 @@ class _Part:
             if count and quota >= count:
                 remedy = "" if count == 1 else f", or set data.{purpose} lower"
                 raise UserError(
-                    f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and it would "
-                    f"take {'it' if count == 1 else 'all'}: add pictures{remedy}"
+                    f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and {purpose} "
+                    f"would take {'it' if count == 1 else 'all'}: add pictures{remedy}"
                 )
             if count and quota == 0:
                 raise UserError(
@@ -158,11 +161,11 @@ class _Part:
         return replace(self, rows=np.setdiff1d(self.rows, chosen)), replace(self, rows=chosen)
 
     def limited(self, count: int) -> "_Part":
-        """A stratified choice of ``count`` rows; classes may go empty where it is smaller than their number."""
+        """A stratified choice of ``count`` rows; classes may end up empty if there are more of them."""
         return replace(self, rows=self._choose(allot(count, self.counts(), at_least=0), "limit"))
 
     def ordered(self, memory_limit: int | None) -> ImageSet:
-        """The rows as an image set, in the order of their hashes; equal ones are equal, so their order is no matter."""
+        """The rows as an image set, in the order of their hashes; rows with equal hashes are the same, in any order."""
         rows = self.rows[np.argsort(self.hashes[self.rows], kind="stable")]
         images = cache.gather(self.images.images, rows, memory_limit)
         blank = replace(self.images, images=self.images.images[:, :0])  # `select` would copy the pixels into memory
@@ -183,7 +186,7 @@ class _Part:
 
 
 def allot(total: int, counts: np.ndarray, at_least: int = 1) -> np.ndarray:
-    """Share ``total`` out in proportion to ``counts`` by largest remainders; the sum is exact if total <= counts.sum().
+    """Divide ``total`` in proportion to ``counts`` by largest remainders; the sum is exact if total <= counts.sum().
 
     Classes that exist and would get less than ``at_least`` take from the largest allotment while that is more.
     """
@@ -201,7 +204,7 @@ def allot(total: int, counts: np.ndarray, at_least: int = 1) -> np.ndarray:
 
 
 def _fill(groups: Sequence[list[int]], quota: int) -> list[int]:
-    """Whole groups in order while they fit; where none fits any more, part of the first that is left."""
+    """Whole groups in order while they fit; once none fits any more, part of the first that is left."""
     chosen: list[int] = []
     left: list[int] = []
     for group in groups:

@@ -28,13 +28,13 @@ def svhn() -> Official:
 
 
 def find(root: Path) -> list[Path]:
-    """``train_32x32.mat`` and, where it is, ``test_32x32.mat`` in ``root``; [] without the first."""
+    """``train_32x32.mat`` and, if present, ``test_32x32.mat`` in ``root``; [] without the first."""
     files = [root / remote.here.name for remote in _FILES]
     return [path for path in files if path.is_file()] if files[0].is_file() else []
 
 
 def read_folder(root: Path) -> Official:
-    """Read the files that `find` finds. The authors' own are called SVHN, by their digest."""
+    """Read the files that `find` finds. The authors' own, recognised by their digest, are called SVHN."""
     files = find(root)
     published = len(files) == 2 and all(remote.matches(path) for remote, path in zip(_FILES, files, strict=True))
     train, *test = map(read, files)
@@ -53,6 +53,6 @@ def read(path: Path) -> ImageSet:
             raise ValueError(f"X is {images.dtype} {images.shape}, y has {len(labels)} labels")
     except (MatReadError, OSError, ValueError, TypeError, KeyError, NotImplementedError, MemoryError,
             zlib.error) as error:  # fmt: skip
-        raise UserError(f"{path}: truncated, or no file of X and y ({error}): fetch it again") from None
+        raise UserError(f"{path}: truncated, or not a file of X and y ({error}): fetch it again") from None
     upright = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1)))
     return ImageSet.of(upright, torch.from_numpy(labels), tuple("0123456789"))

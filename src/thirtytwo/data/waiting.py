@@ -1,4 +1,4 @@
-"""Progress of what takes long before a training starts: on stderr, where it is a terminal, and gone when it is done."""
+"""Progress of what takes long before a training starts: on stderr if it is a terminal, and cleared when done."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def bar(*columns: "ProgressColumn") -> "Progress":
-    """A rich progress display with the time that is left; ``columns`` say how much is done."""
+    """A rich progress display with the time left; ``columns`` show how much is done."""
     from rich import progress
     from rich.console import Console
 

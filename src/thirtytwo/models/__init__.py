@@ -2,7 +2,7 @@
 
 A model is a function ``(channels, classes, size, ...) -> nn.Module``, registered with ``@models.register``. The
 module maps normalised images, float (B, channels, height, width), to logits (B, classes). A parameter ``labels`` of
-the function receives the names of the classes. A function that has more to say about its module, such as the
+the function receives the names of the classes. A function that knows more about its module, such as the
 normalisation that its weights expect, returns a `Network`.
 """
 

@@ -1,4 +1,4 @@
-"""Networks that were made for pictures of 224 pixels, adapted to small images; their weights stay what they are."""
+"""Networks made for pictures of 224 pixels, adapted to small images; their weights stay as they are."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,7 +22,7 @@ LastPool = Literal["original", "identity"]
 LastRelu = Literal["original", "identity"]
 
 MOMENTUM = 0.1
-"""Of batch norm's running statistics, in PyTorch's own default."""
+"""PyTorch's default for batch norm's running statistics."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Adaptation:
         input: side in pixels that images are resized to inside the network; None takes them as they are.
         stem: "small" gives the first convolution stride 1 and leaves out a pool between it and the next convolution.
         last_pool: "identity" leaves out the last max-pool.
-        last_relu: "identity" leaves out a ReLU behind the head.
+        last_relu: "identity" leaves out a ReLU after the head.
     """
 
     input: int | None = None
@@ -68,7 +68,7 @@ def adaptable(
 
     Args:
         name: the model's, without arguments.
-        build: called with classes, the images' size inside the network, ``pretrained`` and ``weights``; gives a
+        build: called with classes, the images' size inside the network, ``pretrained`` and ``weights``; returns a
             network that takes normalised RGB images.
         trained_at: the side in pixels of the images that ``weights`` were trained on, for ``input='weights'``.
     """
@@ -93,7 +93,7 @@ def adaptable(
             try:
                 _try_out(adapted, seen)
             except (RuntimeError, ValueError, AssertionError) as error:
-                _try_out(build(classes, seen, False, ""), seen)  # raises where the options are not to blame
+                _try_out(build(classes, seen, False, ""), seen)  # raises if the options are not to blame
                 reason = str(error).partition("\n")[0].rstrip(". ")
                 raise UserError(
                     f"{name}: its layers do not fit each other with {' and '.join(options)} on images of {seen[0]} x "
@@ -106,14 +106,14 @@ def adaptable(
 
 
 def adapt(network: Network, name: str, change: Adaptation) -> Network:
-    """Give a network of another package what it needs here, in place, and say what it is now.
+    """Adapt a network of another package in place, and record its new architecture.
 
     Args:
         network: takes normalised RGB images.
         name: the model's, without arguments.
-        change: what is to be changed in it.
+        change: what to change in it.
 
-    Raises UserError where the network has no such layer.
+    Raises UserError if the network has no such layer.
     """
     if change.stem == "small":
         _small_stem(network.module, name)
@@ -127,7 +127,7 @@ def adapt(network: Network, name: str, change: Adaptation) -> Network:
 
 
 def without_weights(spec: Spec) -> Spec:
-    """The same network of another package from random weights; every other model as it is."""
+    """The same network of another package with random weights; any other model as it is."""
     if not spec.foreign:
         return spec
     return replace(
@@ -138,8 +138,8 @@ def without_weights(spec: Spec) -> Spec:
 def starved(network: Network, channels: int, size: tuple[int, int]) -> list[str]:
     """Names of the layers that see maps of one pixel and were made for larger ones.
 
-    Those are convolutions with kernels larger than 1, of which all but the centre idles, and pools that make many equal
-    pixels of that one for the layers behind them (VGG's).
+    Those are convolutions with kernels larger than 1, of which only the centre has any effect, and pools that repeat
+    that pixel many times for the layers after them (VGG's).
     """
     found: list[str] = []
     names = {module: name for name, module in network.module.named_modules() if _wants_more_than_a_pixel(module)}
@@ -160,7 +160,7 @@ def starved(network: Network, channels: int, size: tuple[int, int]) -> list[str]
 
 
 def starvation(spec: str, network: Network, channels: int, size: tuple[int, int]) -> str | None:
-    """What to tell about a network whose maps shrink to one pixel too early, with the remedy; None if all is well."""
+    """The warning about a network whose maps shrink to one pixel too early, with the remedy; None if all is well."""
     names = starved(network, channels, size)
     if not names:
         return None
@@ -182,7 +182,7 @@ def _cures(spec: Spec, channels: int, size: tuple[int, int]) -> list[str]:
     plain = without_weights(spec)
 
     def cures(key: str, value: int | str) -> bool:
-        with suppress(Exception), torch.random.fork_rng(devices=[]):  # whatever it cannot take is no cure
+        with suppress(Exception), torch.random.fork_rng(devices=[]):  # an option that fails is not a cure
             tried = build_network(str(replace(plain, kwargs={**plain.kwargs, key: value})), channels, 2, size)
             return not starved(tried, channels, size)
         return False
@@ -206,11 +206,11 @@ def _try_out(network: Network, size: tuple[int, int]) -> None:
 
 
 def forget_faster(network: nn.Module) -> None:
-    """Give batch norm PyTorch's own momentum where a network of another package has a smaller one: for random weights.
+    """Give batch norm PyTorch's own momentum if a network of another package has a smaller one: for random weights.
 
     MobileNetV3's 0.01 and MNASNet's 0.0003 are for hundreds of thousands of steps. After a few hundred their variances
-    are still near the 1 that they begin with, far above those of deep maps: MobileNetV3-small had 33 % of training
-    images right and 10 % of val (468 steps on 5,000 images).
+    are still near their initial value of 1, far above those of deep maps: MobileNetV3-small classified 33 % of training
+    images correctly and 10 % of val (468 steps on 5,000 images).
     """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.momentum is not None:
@@ -223,7 +223,7 @@ def _small_stem(network: nn.Module, name: str) -> None:
     first = modules[convolutions[0]][1] if convolutions else None
     if not isinstance(first, nn.Conv2d) or max(first.stride) == 1:
         what = "has stride 1 already" if convolutions else "does not exist"
-        raise UserError(f"{name}: its first convolution {what}, so that stem='small' has nothing to do: leave it out")
+        raise UserError(f"{name}: its first convolution {what}, so that stem='small' has no effect: leave it out")
     first.stride = (1, 1)
     for place, module in modules[convolutions[0] : [*convolutions, len(modules)][1]]:
         if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
@@ -234,19 +234,19 @@ def _without_last_pool(network: nn.Module, name: str) -> None:
     pools = [
         place
         for place, module in network.named_modules()
-        if isinstance(module, nn.MaxPool2d) and module.stride not in (1, (1, 1))  # Inception's branches have such
+        if isinstance(module, nn.MaxPool2d) and module.stride not in (1, (1, 1))  # as in Inception's branches
     ]
     if not pools:
-        raise UserError(f"{name}: has no max-pool that last_pool='identity' could leave out: drop that argument")
+        raise UserError(f"{name}: has no max-pool for last_pool='identity' to leave out: drop that argument")
     _replace(network, pools[-1])
 
 
 def _without_last_relu(network: Network, name: str) -> None:
     places = [place for place, _ in network.module.named_modules()]
-    behind = places[places.index(heads(network)[0]) + 1 :]
-    found = [place for place in behind if isinstance(network.module.get_submodule(place), nn.ReLU)]
+    after = places[places.index(heads(network)[0]) + 1 :]
+    found = [place for place in after if isinstance(network.module.get_submodule(place), nn.ReLU)]
     if not found:
-        raise UserError(f"{name}: has no ReLU behind its head that last_relu='identity' could leave out: drop it")
+        raise UserError(f"{name}: has no ReLU after its head for last_relu='identity' to leave out: drop that argument")
     _replace(network.module, found[-1])
 
 

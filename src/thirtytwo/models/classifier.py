@@ -16,13 +16,13 @@ class Classifier(nn.Module):
     """A network that takes images as they are: normalisation is part of the model and of its weights file.
 
     Args:
-        network: what takes normalised images (B, C, H, W) and gives logits (B, K).
-        mean: (C,), channel means of the training images, in 0..1, or what pretrained weights expect. With three of them
-            a grey image becomes RGB.
+        network: maps normalised images (B, C, H, W) to logits (B, K).
+        mean: (C,), channel means of the training images, in 0..1, or what pretrained weights expect. If there are
+            three, a grey image becomes RGB.
         std: (C,), their standard deviations. A channel that never varies (0) is not scaled.
 
     Attributes:
-        network: the module alone, under whose name its weights are kept (``network.0.weight``).
+        network: the module alone, whose name prefixes its weights (``network.0.weight``).
         described: the network that it belongs to. A deep copy describes its own module.
 
     >>> import torch, thirtytwo
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
 def build_network(
     spec: str, channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...] = ()
 ) -> Network:
-    """Build the model that ``spec`` names, for classes called ``labels``, and try it on a black image.
+    """Build the model that ``spec`` names, for classes called ``labels``, and test it on a black image.
 
     Raises:
         UserError: unknown model or argument, images that do not fit the model, or an output that is not (B, classes).
@@ -66,7 +66,7 @@ def build_network(
             logits = network.module(torch.zeros(1, network.channels(channels), *size))
     except (RuntimeError, ValueError, AssertionError) as error:
         if "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError):
-            raise UserError(f"model '{spec}' needs more memory than there is: make it smaller") from None
+            raise UserError(f"model '{spec}' needs more memory than is available: make it smaller") from None
         remedy = "set data.size=32" if min(size) < 32 else "choose another data.size or another model"
         if Spec.parse(spec).foreign:
             remedy = "let it see larger images, such as input=224"
@@ -77,7 +77,7 @@ def build_network(
         ) from error
     if logits.shape != (1, classes):
         raise UserError(
-            f"model '{spec}' gives an output of shape {tuple(logits.shape)} for one image, "
+            f"model '{spec}' returns an output of shape {tuple(logits.shape)} for one image, "
             f"not (1, {classes}): it must return logits (B, classes)"
         )
     return network
@@ -85,7 +85,7 @@ def build_network(
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode, and afterwards in the mode that it had."""
+    """Put every submodule in eval mode, and afterwards back in its previous mode."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:

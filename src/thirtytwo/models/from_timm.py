@@ -20,10 +20,10 @@ SHA256_DIGITS = 64
 
 @models.register_family("timm/")
 class TimmFamily:
-    """timm is imported when one of its networks is asked for."""
+    """All networks of timm, which is imported only when one of them is requested."""
 
     def names(self) -> list[str]:
-        """All of its networks, without the tags that tell sets of weights apart."""
+        """All of its networks, without the tags that distinguish sets of weights."""
         return list(_timm().list_models())
 
     def get(self, name: str) -> Callable[..., Network]:
@@ -37,7 +37,7 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise UserError("timm/...: these networks are an extra: pip install 'thirtytwo[timm]'") from None
+        raise UserError("timm/...: these networks are an optional extra: pip install 'thirtytwo[timm]'") from None
     return timm
 
 
@@ -49,15 +49,15 @@ def _factory(name: str) -> Callable[..., Network]:
 
 
 def _trained_at(name: str, wanted: str) -> int:
-    """Raises UserError for a network that timm has no weights for."""
+    """The side in pixels that the weights were trained at. Raises UserError for a network that timm has none for."""
     found = _timm().get_pretrained_cfg(_full(name, wanted))
     if found is None:
-        raise UserError(f"timm/{name}: timm does not know the size that it was trained at: say input=224 or so")
+        raise UserError(f"timm/{name}: timm does not know the size that it was trained at: give it, such as input=224")
     return int(found.input_size[-1])
 
 
 def _full(name: str, wanted: str) -> str:
-    """The network with the tag of its weights; without one for a file, and without a name. UserError for another."""
+    """The network with the tag of its weights; without one for a file or no name. UserError for an unknown tag."""
     if not wanted or pretrained.is_file(wanted):
         return name
     if wanted not in (tags := _tags(name)):
@@ -89,7 +89,7 @@ def _build(name: str, classes: int, size: tuple[int, int], published: bool, want
     if file is None and (wanted or published):
         if not (default and default.has_weights):
             raise UserError(
-                f"timm/{name}: timm has no weights for it: leave out pretrained, or name a file by weights="
+                f"timm/{name}: timm has no weights for it: leave out pretrained, or name a file with weights="
             )
         file = _from_hub(full, default) if default.hf_hub_id else pretrained.from_torchs_cache(full, default.url)
     if file is None:
@@ -98,9 +98,9 @@ def _build(name: str, classes: int, size: tuple[int, int], published: bool, want
 
 
 def _from_hub(full: str, default: Any) -> Path:
-    """The file of weights in Hugging Face's cache, downloaded where there is none, and checked by its sha256.
+    """The file of weights in Hugging Face's cache, downloaded if it is not there, and checked by its sha256.
 
-    Raises UserError, which says which file to fetch by other means, when it cannot be had or is damaged.
+    Raises UserError if it cannot be downloaded, saying which file to fetch by other means, or if it is damaged.
     """
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
 
@@ -110,27 +110,27 @@ def _from_hub(full: str, default: Any) -> Path:
         if not isinstance(file, str):
             requests.head(constants.ENDPOINT, timeout=10)  # the hub's client would try for 50 s
             file = hf_hub_download(default.hf_hub_id, name)
-    except Exception as error:  # the hub's and its clients' errors have no common class
+    except Exception as error:  # the errors of the hub and its clients have no common class
         if not (isinstance(error, OSError) or type(error).__module__.startswith(("huggingface_hub", "http"))):
             raise
         reason = str(error).partition("\n")[0].rstrip(". ")
         if isinstance(error, requests.RequestException):
             reason = f"{constants.ENDPOINT} does not answer"
         raise UserError(
-            f"timm/{full}: its weights cannot be downloaded into {constants.HF_HUB_CACHE} ({reason}): fetch {name} of "
-            f"https://huggingface.co/{default.hf_hub_id} by other means and name it by weights='FILE'"
+            f"timm/{full}: its weights cannot be downloaded into {constants.HF_HUB_CACHE} ({reason}): fetch {name} "
+            f"from https://huggingface.co/{default.hf_hub_id} by other means and name it with weights='FILE'"
         ) from None
-    blob = Path(file).resolve()  # where links are possible, a large file lies under its sha256
+    blob = Path(file).resolve()  # where links are possible, a large file is named by its sha256
     if len(blob.name) == SHA256_DIGITS:
         pretrained.require_hash(blob, pretrained.sha256_of(blob), blob.name)
     return Path(file)
 
 
 def _from_file(full: str, settings: dict[str, Any], file: Path) -> Network:
-    """With a file's weights, which timm itself brings to this version's names and this input's size.
+    """The network with a file's weights, which timm itself converts to this version's names and this input's size.
 
-    timm leaves out in silence what does not fit, unless the number of classes is that of the weights: so the head's
-    tensors are the new network's own. Raises UserError for what is another network's.
+    timm silently leaves out what does not fit, unless the number of classes is that of the weights: so the head's
+    tensors are the new network's own. Raises UserError for the weights of another network.
     """
     found = pretrained.read(file)
     require_finite(found.tensors, file)
@@ -143,7 +143,7 @@ def _from_file(full: str, settings: dict[str, Any], file: Path) -> Network:
     except (RuntimeError, KeyError, IndexError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         own_size = _timm().get_pretrained_cfg(full)
-        remedy = f", or let it see images of its own size, input={own_size.input_size[-1]}" if own_size else ""
+        remedy = f", or show it images of its own size, input={own_size.input_size[-1]}" if own_size else ""
         raise UserError(
             f"{file}: does not fit timm/{full} ({reason}): name the network that it belongs to{remedy}"
         ) from None
@@ -154,6 +154,6 @@ def _from_file(full: str, settings: dict[str, Any], file: Path) -> Network:
 
 
 def _network(module: Any) -> Network:
-    """With what timm's own description calls the classifiers."""
+    """The network, with what timm's own description calls its classifiers as heads."""
     names = module.pretrained_cfg.get("classifier") or ()
     return Network(module, head_names=(names,) if isinstance(names, str) else tuple(names))

@@ -14,7 +14,7 @@ from thirtytwo.models.adapt import adaptable
 from thirtytwo.models.network import Network
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    # Second classifiers, which would make a tuple of the output. Their weights' input is rescaled inside the network.
+    # Without auxiliary classifiers, which would make the output a tuple. The weights expect rescaled input.
     "googlenet": {"aux_logits": False, "transform_input": True, "init_weights": True},
     "inception_v3": {"aux_logits": False, "transform_input": True, "init_weights": True},
 }
@@ -25,7 +25,7 @@ DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
 @models.register_family("torchvision/")
 class TorchvisionFamily:
-    """torchvision is imported when one of its networks is asked for."""
+    """All networks of torchvision, which is imported only when one of them is requested."""
 
     def names(self) -> list[str]:
         """The networks for classifying pictures, without those for detection, segmentation and video."""
@@ -57,7 +57,7 @@ def _factory(name: str, published: Any) -> Callable[..., Network]:
 
 
 def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
-    """With random weights. Transformers are built for ``size``, what the others see does not matter to them."""
+    """The network with random weights. Transformers are built for ``size``; for the others it does not matter."""
     from torchvision.models import MNASNet, get_model
 
     settings = dict(SETTINGS.get(name, {}))
@@ -67,7 +67,7 @@ def _build(name: str, classes: int, size: tuple[int, int]) -> nn.Module:
         settings["input_size"] = size
     network: nn.Module = get_model(name, weights=None, num_classes=classes, **settings)
     if isinstance(network, MNASNet):
-        # It refuses state dicts without a version, which none but torch.save's own keep.
+        # It refuses state dicts without a version, which only those from torch.save keep.
         network._load_from_state_dict = partial(nn.Module._load_from_state_dict, network)
     return network
 
@@ -89,7 +89,7 @@ def _loaded(name: str, module: nn.Module, published: Any, wanted: str) -> Networ
 
 
 def _entry(name: str, published: Any, wanted: str) -> Any:
-    """torchvision's description of the weights called ``wanted``; of its best for a file, and without a name."""
+    """The description that torchvision has of the weights called ``wanted``; for a file or no name, of its best."""
     if not wanted or pretrained.is_file(wanted):
         return published.DEFAULT
     if wanted not in published.__members__:
@@ -98,7 +98,7 @@ def _entry(name: str, published: Any, wanted: str) -> Any:
 
 
 def _named(name: str, tensors: dict[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Published tensors under this version's names, without second classifiers, positions resized to the network's."""
+    """Published tensors under this version's names, without auxiliary classifiers, positions resized to fit."""
     if name.startswith("densenet"):
         tensors = {DENSENET.sub(r"\1\2", key): tensor for key, tensor in tensors.items()}
     tensors = {key: tensor for key, tensor in tensors.items() if not key.startswith(AUXILIARY)}

@@ -1,4 +1,4 @@
-"""Networks that a Python program has at hand, as models by name."""
+"""Networks that a Python program passes in, as models by name."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -11,7 +11,7 @@ from thirtytwo.models import models
 from thirtytwo.spec import OWN
 
 _given: dict[str, tuple["ref[nn.Module]", nn.Module]] = {}
-"""By name, the object that was given, and a copy of it as it was then."""
+"""By name, the object that was passed in, and a copy of it as it was then."""
 
 
 @models.register_family(OWN)
@@ -23,25 +23,25 @@ class Given:
         return list(_given)
 
     def get(self, name: str) -> Callable[..., nn.Module]:
-        """The factory of that name. Raises UserError when nothing was given under it."""
+        """The factory of that name. Raises UserError if nothing was registered under it."""
         if name not in _given:
             raise UserError(
-                f"model '{OWN}{name}': came from a Python program: give it again, model=... in "
+                f"model '{OWN}{name}': came from a Python program: pass it again as model=... to "
                 "thirtytwo.open_run or thirtytwo.resume"
             )
 
         def given() -> nn.Module:
-            """A network of the user's own, with the weights that it had when it was given."""
+            """A network of the user's own, with the weights that it had when it was passed in."""
             return deepcopy(_given[name][1])
 
         return given
 
 
 def register(network: nn.Module, name: str | None = None) -> str:
-    """The name under which ``network`` is a model from now on: ``name``, or one after its class.
+    """The name under which ``network`` is a model from now on: ``name``, or one derived from its class.
 
-    It is copied as it is, so that a training leaves the given object alone. Raises UserError for one that cannot be,
-    and for what is not a network.
+    It is copied, so that a training leaves the object itself alone. Raises UserError for one that cannot be copied, and
+    for what is not a network.
     """
     if not isinstance(network, nn.Module):
         raise UserError(f"model={network!r}: is not a network: expected a torch.nn.Module")

@@ -5,21 +5,21 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 TEMPERATURE = 0.07
-"""Of the cosine similarities whose exponentials are the votes' weights (Wu et al. 2018, arXiv 1805.01978)."""
+"""Divides the cosine similarities whose exponentials are the votes' weights (Wu et al. 2018, arXiv 1805.01978)."""
 BLOCK = 100
-"""Images that are compared with all training images at a time, for the memory's sake."""
+"""Images that are compared with all training images at a time, to limit memory."""
 
 
 class Neighbours(nn.Module):
     """The classes of the ``k`` training images with the most similar features, as logits.
 
     Each neighbour votes with weight exp(cosine / 0.07), scaled so that the k weights sum to k; a class's probability is
-    its votes plus a half, in proportion (Krichevsky and Trofimov 1981), so that none is zero.
+    proportional to its votes plus a half (Krichevsky and Trofimov 1981), so that none is zero.
 
     Args:
         k: neighbours that vote.
-        images: training images that are remembered.
-        features: numbers that stand for each image.
+        images: training images that are stored.
+        features: numbers that represent each image.
         classes: number of classes.
     """
 
@@ -36,7 +36,7 @@ class Neighbours(nn.Module):
 
     @classmethod
     def of(cls, k: int, known: Tensor, labels: Tensor, classes: int) -> "Neighbours":
-        """Remember features of length 1, float32 (N, F), and labels, int64 (N,): as they are, without a copy."""
+        """Store features of length 1, float32 (N, F), and labels, int64 (N,): as they are, without a copy."""
         layer = cls(k, len(known), 0, classes)
         layer.known, layer.labels = known, labels
         return layer
@@ -57,6 +57,6 @@ class Neighbours(nn.Module):
 
 
 def put_head(network: nn.Module, head: str, layer: nn.Module) -> None:
-    """Put ``layer`` in the place of the module called ``head``."""
+    """Replace the module called ``head`` with ``layer``."""
     parent, _, name = head.rpartition(".")
     setattr(network.get_submodule(parent), name, layer)

@@ -20,10 +20,13 @@ def cnn2(
 ) -> nn.Module:
     """Two 3x3 convolutions, one or two max-pools, one linear layer.
 
-    Convolutions keep the image's size, each is followed by ReLU. Needs images of at least 2 x 2 pixels, with two pools
-    4 x 4. 14,698 parameters for 10 classes of grey 8 x 8 images.
+    Convolutions keep the image's size, and each is followed by ReLU. Needs images of at least 2 x 2 pixels, with two
+    pools 4 x 4. 14,698 parameters for 10 classes of grey 8 x 8 images.
 
     Args:
+        channels: of the images.
+        classes: number of classes.
+        size: (height, width) of the images.
         width: filters of each convolution.
         pools: 2x2 max-pools: 1, after both convolutions, or 2, one after each.
     """
@@ -44,7 +47,7 @@ def lenet(channels: int, classes: int, size: tuple[int, int]) -> nn.Module:
     """LeNet-5 (LeCun et al. 1998) as it is used today: ReLU, max-pools, a plain linear output.
 
     The original has tanh, trained average pools, a partial connection table and radial basis outputs. The first
-    linear layer takes what is left of any image of at least 16 x 16 pixels. 61,706 parameters for 10 classes of grey
+    linear layer takes what remains of any image of at least 16 x 16 pixels. 61,706 parameters for 10 classes of grey
     32 x 32 images.
     """
     features = nn.Sequential(
@@ -79,10 +82,13 @@ def vgg8(
     """Eight 3x3 convolutions in pairs, in the manner of VGG (Simonyan and Zisserman 2014), with batch norm.
 
     Each convolution is followed by batch norm and ReLU, each pair by dropout and a 2x2 max-pool; then two linear
-    layers and log-softmax, whose matching loss, the negative log-likelihood, is what cross-entropy makes of
+    layers and log-softmax, whose matching loss, the negative log-likelihood, is what cross-entropy computes from
     log-probabilities. Needs images of at least 16 x 16 pixels.
 
     Args:
+        channels: of the images.
+        classes: number of classes.
+        size: (height, width) of the images.
         widths: filters of the convolutions of each pair.
         hidden: outputs of the first linear layer.
         dropout: share of the channels that are dropped after each pair, and of the hidden layer's outputs.
@@ -113,6 +119,9 @@ def cnn9(
     pixels.
 
     Args:
+        channels: of the images.
+        classes: number of classes.
+        size: (height, width) of the images.
         widths: filters of the convolutions of each pair.
         hidden: outputs of the first two linear layers.
     """
@@ -132,7 +141,7 @@ def _pairs(channels: int, widths: tuple[int, ...], dropout: float = 0.0) -> Iter
     """Two same-padded 3x3 convolutions with batch norm and ReLU for each width, then dropout and a 2x2 max-pool."""
     for width in widths:
         for inputs in (channels, width):
-            # Batch norm takes the mean away, so a bias before it would do nothing.
+            # Batch norm subtracts the mean, so a bias before it would have no effect.
             yield from (nn.Conv2d(inputs, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         if dropout:
             yield nn.Dropout2d(dropout)
@@ -142,5 +151,5 @@ def _pairs(channels: int, widths: tuple[int, ...], dropout: float = 0.0) -> Iter
 
 @torch.no_grad()
 def _outputs(features: nn.Module, channels: int, size: tuple[int, int]) -> int:
-    with evaluating(features):  # one black image must not count in batch norm's statistics
+    with evaluating(features):  # one black image must not count towards batch norm's statistics
         return len(features(torch.zeros(1, channels, *size))[0])

@@ -1,4 +1,4 @@
-"""Weights that others trained, from a file: read without running it, and fitted to a network but for its head."""
+"""Weights that others trained, from a file: read without running code, and fitted to a network except its head."""
 
 import hashlib
 import re
@@ -33,8 +33,8 @@ class Published:
 
     Attributes:
         tensors: its state dict.
-        normalisation: what a card beside it tells; None where there is none.
-        origin: where it lies, and its sha256.
+        normalisation: what a card beside it says; None if there is none.
+        origin: where it is, and its sha256.
     """
 
     tensors: dict[str, Tensor]
@@ -51,15 +51,15 @@ def read(file: Path) -> Published:
 
 
 def origin(path: Path, sha256: str) -> Origin:
-    """Of weights from a file or a run at ``path``, as the user names it, with their sha256."""
+    """The origin of weights from a file or a run at ``path``, as the user names it, with their sha256."""
     # Links are not followed: what they point to, in a hub's cache, has no suffix.
     return Origin(str(as_path(path).absolute()), sha256)
 
 
 def from_torchs_cache(spec: str, url: str) -> Path:
-    """torch.hub's copy of a file, downloaded where there is none, and checked against the hash in its name.
+    """The copy of a file in torch.hub's cache, downloaded if it is not there, and checked against the hash in its name.
 
-    Raises UserError that says which file to put where when it cannot be downloaded.
+    Raises UserError if it cannot be downloaded, saying which file to put where.
     """
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     weights.format_of(file)
@@ -81,7 +81,7 @@ def from_torchs_cache(spec: str, url: str) -> Path:
 
 
 def hash_in_name(file: Path) -> str | None:
-    """The hex digits in a published file's name with which its sha256 begins, if there are any."""
+    """The hex digits in a published file's name with which its sha256 must begin, if there are any."""
     found = HASH_IN_NAME.search(file.name)
     return found[1] if found else None
 
@@ -93,18 +93,18 @@ def sha256_of(file: Path) -> str:
 
 
 def require_hash(file: Path, sha256: str, begin: str, remedy: str = "delete it, and it is downloaded again") -> None:
-    """Raises UserError, which tells the ``remedy``, unless a file's ``sha256`` begins with the digits in its name."""
+    """Raises UserError, with the ``remedy``, unless a file's ``sha256`` begins with the digits in its name."""
     if not sha256.startswith(begin):
         raise UserError(
-            f"{file}: damaged, or another file: its sha256 begins with {sha256[:8]}, not {begin[:8]} as its name says: "
-            f"{remedy}"
+            f"{file}: damaged, or a different file: its sha256 begins with {sha256[:8]}, not {begin[:8]} as its name "
+            f"says: {remedy}"
         )
 
 
 def put(tensors: Mapping[str, Tensor], network: Network, spec: str, file: Path, *, with_head: bool = False) -> None:
-    """Load ``tensors`` into ``network``: all but the head, which keeps its first values, or ``with_head`` if it fits.
+    """Load ``tensors`` into ``network``: all but the head, which keeps its initial values.
 
-    Raises UserError when they are another network's, or not finite.
+    ``with_head`` loads the head too if it fits.     Raises UserError if they are another network's, or not finite.
     """
     own, head = network.module.state_dict(), head_of(network)
     if with_head and all(name in tensors and tensors[name].shape == tensor.shape for name, tensor in head.items()):
@@ -120,5 +120,5 @@ def head_of(network: Network) -> dict[str, Tensor]:
 
 
 def normalisation(mean: list[float] | tuple[float, ...], std: list[float] | tuple[float, ...]) -> Normalisation:
-    """As tensors (3,), one number standing for all channels."""
+    """Mean and standard deviation as tensors (3,); a single number applies to all channels."""
     return torch.tensor(mean).float().expand(3).clone(), torch.tensor(std).float().expand(3).clone()

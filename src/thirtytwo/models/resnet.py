@@ -35,7 +35,7 @@ def resnet50(channels: int, classes: int) -> nn.Module:
 
 
 def _resnet(block: Any, layers: list[int], channels: int, classes: int) -> nn.Module:
-    """torchvision's network (and its Kaiming initialisation), which has a 7x7 stem for 224 x 224 images, adapted."""
+    """The network of torchvision, with its Kaiming initialisation; its 7x7 stem for 224 x 224 images is replaced."""
     from torchvision.models.resnet import ResNet
 
     network: nn.Module = ResNet(block, layers, num_classes=classes)
@@ -56,8 +56,10 @@ def wideresnet(
     """Wide residual network WRN-depth-width (arXiv 1605.07146). WRN-28-10: 36.5 M parameters for 10 classes.
 
     Args:
-        depth: number of convolutions that the name counts, 6 n + 4.
-        width: how many times wider than 16, 32 and 64 filters.
+        channels: of the images.
+        classes: number of classes.
+        depth: the number of convolutions counted in the name, 6 n + 4.
+        width: factor on the 16, 32 and 64 filters.
         dropout: probability of dropping a value between a block's two convolutions.
 
     Raises:

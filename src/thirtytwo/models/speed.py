@@ -1,4 +1,4 @@
-"""The speedruns' network: as much accuracy an operation as is known at this size.
+"""The speedruns' network: as much accuracy per operation as is known at this size.
 
 After airbench (Jordan 2024, arXiv 2404.00498) and hlb-CIFAR10: a frozen whitening convolution, convolutions that start
 as the identity, batch norm without scale, and nothing else that costs time.
@@ -36,9 +36,9 @@ def speednet(
 
     Args:
         channels: of the images.
-        classes: to tell apart.
+        classes: number of classes.
         widths: filters of the three groups.
-        activation: after the whitening and after each norm.
+        activation: applied after the whitening and after each norm.
         convs: convolutions in a group; with 3, the last two have a residual connection around them.
         whiten_bias_epochs: the whitening's biases are trained until this epoch.
     """
@@ -61,7 +61,7 @@ class SpeedNet(nn.Module):
         self.groups = nn.Sequential(*(_Group(a, b, activation, convs) for a, b in pairwise((2 * patch, *widths))))
         self.head = nn.Linear(widths[-1], classes, bias=False)
         # The speedruns scale the logits down (by 1/9, or by 1/256 over a unit head), which is the same function and the
-        # same steps as a head that starts this small, with a learning rate smaller by the factor's square.
+        # same steps as a head that starts this small with a learning rate smaller by the square of the factor.
         with torch.no_grad():
             self.head.weight.div_(self.head.weight.std() * widths[-1])
 
@@ -83,7 +83,7 @@ class SpeedNet(nn.Module):
 def whitening(images: Tensor, kernel: tuple[int, ...] = (2, 2), eps: float = 5e-4) -> Tensor:
     """Filters (C*kh*kw, C, kh, kw) that make the patches of ``images``, float (N, C, H, W), white.
 
-    The eigenvectors of the patches' covariance, the strongest first, each divided by sqrt(eigenvalue + eps); eps keeps
+    The eigenvectors of the patches' covariance, strongest first, each divided by sqrt(eigenvalue + eps); eps keeps
     directions in which the patches hardly vary (a grey picture saved as RGB, a constant border) from being blown up.
     Computed in float64, a block of images at a time.
     """
@@ -165,10 +165,10 @@ _BLOCK = 64
 
 
 class _LeanMaxPool(torch.autograd.Function):
-    """F.max_pool2d, bit for bit, that keeps less for its backward pass.
+    """F.max_pool2d, bit for bit, but keeping less for its backward pass.
 
-    Of its input that needs the shape only. Two cores, bf16: a process's peak memory 1,359 -> 1,281 MB at batch 500,
-    1,941 -> 1,837 MB at 1,000, and no slower.
+    Of its input, the backward pass needs only the shape. Two cores, bf16: a process's peak memory 1,359 -> 1,281 MB
+    at batch 500, 1,941 -> 1,837 MB at 1,000, and no slower.
     The indices, which PyTorch keeps as int64, are positions in a map and fit 16 bits: another 80 MB. The backward pass
     widens them again, a block of images at a time.
     """
@@ -201,7 +201,8 @@ class _BiasNorm(nn.BatchNorm2d):
     """Batch norm with a trained bias and no scale; its running statistics follow the last few batches.
 
     eps is 1e-5 where airbench has 1e-12. With 1e-12, a channel that never varies (grey pictures saved as RGB)
-    multiplies gradients by 10^6 at each norm: such digits ended in a loss of nan, and reach 92 % in 60 steps with 1e-5.
+    multiplies gradients by 10^6 at each norm: such digits ended with a loss of nan; with 1e-5 they reach 92 % in 60
+    steps.
     CIFAR-10's channels start with a variance of 0.04 or more.
     """
 

@@ -1,4 +1,4 @@
-"""A network's stages in order of use, and which of its parameters are trained, from which epoch on."""
+"""A network's stages in order of use, and which of its parameters are trained, and from which epoch."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models.network import Network
 
 TRUNKS = ("encoder", "features", "blocks", "layers", "stages", "trunk_output", "levels", "groups")
-"""Parts that hold a network's stages, as torchvision and timm call them: they are opened one level."""
+"""Parts that hold a network's stages, by the names that torchvision and timm use: their children are the stages."""
 
 Since = Mapping[str, float]
-"""The epoch from which on a frozen parameter, by name, is trained; infinity where it never is."""
+"""The epoch from which a frozen parameter, by name, is trained; infinity if it never is."""
 
 
 def heads(network: Network) -> tuple[str, ...]:
-    """Names of the modules that give the logits: by default the last linear layer or convolution."""
+    """Names of the modules that produce the logits: by default the last linear layer or convolution."""
     if network.head_names:
         return network.head_names
     for kind in (nn.Linear, nn.Conv2d):
@@ -29,10 +29,10 @@ def heads(network: Network) -> tuple[str, ...]:
 
 
 def stages(network: Network) -> dict[str, tuple[str, ...]]:
-    """The network's parts that hold parameters, in the order in which they are defined, with the names of these.
+    """The network's parts that hold parameters, in the order of definition, with the parameters' names.
 
     A stage is a top-level part (``layer4``) or one of a trunk's (``features.28``). The head alone is the last stage.
-    Parameters that belong to no part (a transformer's positions) are the first stage's.
+    Parameters outside every part (a transformer's positions) belong to the first stage.
     """
     ends = heads(network)
     parts = [*_parts(network.module, "", ends), *ends[:1]] or ["parameters"]
@@ -46,7 +46,7 @@ def stages(network: Network) -> dict[str, tuple[str, ...]]:
 
 
 def distances(network: Network) -> dict[str, int]:
-    """How many stages lie between each parameter, by name, and the head, whose own distance is 0."""
+    """How many stages each parameter, by name, is away from the head, whose own distance is 0."""
     ordered = [*stages(network).values()]
     return {name: len(ordered) - 1 - i for i, names in enumerate(ordered) for name in names}
 
@@ -56,22 +56,22 @@ def plan(network: Network, freeze: str, unfreeze_every: float | None = None) -> 
 
     Args:
         network: whose parameters are meant.
-        freeze: "none"; "all-but-head"; "to:STAGE" freezes everything before a stage; else patterns of parameter names
-            with commas between them, such as "features.*,classifier.1.*".
+        freeze: "none"; "all-but-head"; "to:STAGE" freezes everything before a stage; else comma-separated patterns of
+            parameter names, such as "features.*,classifier.1.*".
         unfreeze_every: epochs after which one more stage is trained, counted from the head.
 
-    Raises UserError for an unknown stage, a pattern without a match, and when nothing is left to be trained.
+    Raises UserError for an unknown stage, a pattern without a match, and if nothing is left to train.
     """
     parts = stages(network)
     chosen = _chosen(network, parts, freeze)
     trainable = {name for name, parameter in network.module.named_parameters() if parameter.requires_grad}
     frozen = chosen & trainable
     if frozen == trainable:
-        raise UserError(f"train.freeze={freeze}: leaves nothing to be trained: freeze less")
+        raise UserError(f"train.freeze={freeze}: leaves nothing to train: freeze less")
     if unfreeze_every is None:
         return dict.fromkeys(frozen, inf)
     if not frozen:
-        raise UserError("train.unfreeze_every: nothing is frozen: set train.freeze, such as all-but-head")
+        raise UserError("train.unfreeze_every: nothing is frozen: set train.freeze, for example all-but-head")
     closed = [inside for names in reversed(parts.values()) if (inside := frozen.intersection(names))]
     return {name: unfreeze_every * (i + 1) for i, names in enumerate(closed) for name in names}
 
@@ -80,7 +80,7 @@ class Freeze:
     """Keeps parameters as they are until their epoch: no gradient, no update, and their modules in evaluation mode.
 
     A module all of whose parameters are frozen is in evaluation mode with everything inside it, so that batch norm
-    keeps its statistics and dropout does nothing. Where the head alone is trained, so is everything else.
+    keeps its statistics and dropout has no effect. If the head alone is trained, so is everything else.
     """
 
     def __init__(self, network: Network, since: Since) -> None:
@@ -99,7 +99,7 @@ class Freeze:
         self._still: tuple[nn.Module, ...] = ()
 
     def hold(self, epoch: float) -> None:
-        """Freeze what is frozen after ``epoch`` passes, of a network in training mode."""
+        """Freeze what is to be frozen after ``epoch`` passes, in a network in training mode."""
         frozen = frozenset(name for name, since in self.since.items() if epoch < since)
         if frozen != self._frozen:
             for name, parameter in self._parameters.items():
@@ -120,7 +120,7 @@ class Row:
         stage: its name.
         parameters: numbers in its parameters.
         trained: how many of them are trained from the start.
-        since: the epoch from which on the others are; infinity where they never are.
+        since: the epoch from which the others are trained; infinity if they never are.
     """
 
     stage: str
@@ -130,13 +130,13 @@ class Row:
 
     @property
     def state(self) -> str:
-        """``trained``, ``frozen``, ``partly trained``, with ``from epoch 2 on`` where it is trained later."""
+        """``trained``, ``frozen`` or ``partly trained``, with ``trained from epoch 2 on`` if more is trained later."""
         now = "trained" if self.trained == self.parameters else "partly trained" if self.trained else "frozen"
         return now if self.since == inf else f"{now}, trained from epoch {self.since:g} on"
 
 
 def table(network: Network, since: Since) -> list[Row]:
-    """What is trained of each stage, when the parameters in ``since`` are frozen."""
+    """What is trained in each stage if the parameters in ``since`` are frozen."""
     parameters = dict(network.module.named_parameters())
 
     def row(stage: str, names: tuple[str, ...]) -> Row:
@@ -152,7 +152,7 @@ def table(network: Network, since: Since) -> list[Row]:
 
 
 def sentence(rows: list[Row]) -> str:
-    """The table in a line: ``trains layer4, fc: 8,398,858 of 11,181,642 parameters``."""
+    """The table in one line: ``trains layer4, fc: 8,398,858 of 11,181,642 parameters``."""
     names = [row.stage for row in rows if row.trained]
     shown = ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}, {len(names)} of {len(rows)} stages"
     trained, parameters = sum(row.trained for row in rows), sum(row.parameters for row in rows)
@@ -162,7 +162,7 @@ def sentence(rows: list[Row]) -> str:
 
 
 def _parts(module: nn.Module, prefix: str, ends: tuple[str, ...]) -> Iterator[str]:
-    """Dotted names of the parts beside the head; a trunk, and a part that holds the head, give their own parts."""
+    """Dotted names of the parts other than the head; a trunk, or a part that holds the head, yields its own parts."""
     for name, child in module.named_children():
         path = prefix + name
         if path in ends:
@@ -175,7 +175,7 @@ def _parts(module: nn.Module, prefix: str, ends: tuple[str, ...]) -> Iterator[st
 
 
 def _chosen(network: Network, parts: dict[str, tuple[str, ...]], freeze: str) -> set[str]:
-    """Names of the parameters that ``freeze`` speaks of."""
+    """Names of the parameters that ``freeze`` refers to."""
     names = [name for name, _ in network.module.named_parameters()]
     ordered = [*parts]
     if freeze == "none":
@@ -189,8 +189,8 @@ def _chosen(network: Network, parts: dict[str, tuple[str, ...]], freeze: str) ->
             raise UserError(f"train.freeze={freeze}: no stage '{wanted}'{did_you_mean(wanted, ordered)}")
         if first == 0:
             raise UserError(
-                f"train.freeze={freeze}: freezes nothing, {ordered[0]} is the first stage: say none, or a later stage, "
-                "as `thirtytwo model MODEL --freeze none` lists them"
+                f"train.freeze={freeze}: freezes nothing, {ordered[0]} is the first stage: use none, or a later stage; "
+                "`thirtytwo model MODEL --freeze none` lists them"
             )
         return {name for stage in ordered[:first] for name in parts[stage]}
     chosen = set()
@@ -198,7 +198,7 @@ def _chosen(network: Network, parts: dict[str, tuple[str, ...]], freeze: str) ->
         found = [name for name in names if fnmatchcase(name, pattern.strip())]
         if not found:
             raise UserError(
-                f"train.freeze={freeze}: '{pattern.strip()}' matches no parameter: say none, all-but-head, to:STAGE "
+                f"train.freeze={freeze}: '{pattern.strip()}' matches no parameter: use none, all-but-head, to:STAGE "
                 f"or patterns such as {ordered[0]}.*"
             )
         chosen.update(found)

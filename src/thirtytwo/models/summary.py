@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network's layers, in the order in which they run, and what they add up to.
+    """A network's layers, in the order in which they run, and their totals.
 
     Attributes:
         rows: the layers.

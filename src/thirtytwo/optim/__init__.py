@@ -1,4 +1,4 @@
-"""Optimizers, schedules of the learning rate, and averages of the weights, each by name.
+"""Optimizers, learning rate schedules and weight averages, each by name.
 
 Register your own with ``@optimizers.register``, ``@schedules.register`` or ``@averages.register``.
 """

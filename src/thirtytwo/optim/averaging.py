@@ -1,4 +1,4 @@
-"""Averages of the weights along a training."""
+"""Averages of the weights over the course of a training."""
 
 from copy import deepcopy
 from typing import Annotated
@@ -6,12 +6,13 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from thirtytwo.optim import averages
 
 
 class Average:
-    """No average: the network that is trained is the one that is scored."""
+    """No average: the network that is trained is the one that is scored. Other averages derive from it."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -27,11 +28,11 @@ class Average:
         self.steps += 1
 
     def tensors(self) -> dict[str, Tensor]:
-        """What it remembers, for a checkpoint."""
+        """Its state, for a checkpoint."""
         return {}
 
     def load_tensors(self, tensors: dict[str, Tensor], steps: int) -> None:
-        """Put back what `tensors` gave after ``steps`` updates."""
+        """Restore what `tensors` returned after ``steps`` updates."""
         self.steps = steps
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
@@ -47,7 +48,7 @@ def none(network: nn.Module) -> Average:
 class ExponentialMovingAverage(Average):
     """Exponential moving average of weights and statistics, scored in place of the network.
 
-    The decay starts at 1/11 and grows as (1 + t) / (10 + t), so that the random start is forgotten.
+    The decay starts at 1/11 and grows as (1 + t) / (10 + t), so that the random start is forgotten quickly.
     """
 
     def __init__(self, network: nn.Module, decay: Annotated[float, Field(gt=0, lt=1)] = 0.99) -> None:
@@ -56,10 +57,12 @@ class ExponentialMovingAverage(Average):
         self.average = deepcopy(network).requires_grad_(False)
 
     @property
+    @override
     def model(self) -> nn.Module:
         return self.average
 
     @torch.no_grad()
+    @override
     def update(self, progress: float) -> None:
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         super().update(progress)
@@ -69,16 +72,17 @@ class ExponentialMovingAverage(Average):
             else:
                 mean.copy_(new)
 
+    @override
     def tensors(self) -> dict[str, Tensor]:
         return dict(self.average.state_dict())
 
 
 @averages.register_as("lookahead")
 class Lookahead(Average):
-    """Slow weights that the network is pulled back to every few steps (arXiv 1907.08610).
+    """Slow weights to which the network is pulled back every few steps (arXiv 1907.08610).
 
-    As in the speedruns (arXiv 2404.00498) the pull is decay^every * progress^3: weak early, strong late; after the last
-    step the network is its slow weights.
+    As in the speedruns (arXiv 2404.00498) the pull is decay^every * progress^3: weak early, strong late; after the
+    last step the network has its slow weights.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class Lookahead(Average):
         self.slow = {name: value.clone() for name, value in _floating(network).items()}
 
     @torch.no_grad()
+    @override
     def update(self, progress: float) -> None:
         super().update(progress)
         last = progress >= 1
@@ -102,6 +107,7 @@ class Lookahead(Average):
                 self.slow[name].lerp_(value, 1 - pull)
                 value.copy_(self.slow[name])
 
+    @override
     def tensors(self) -> dict[str, Tensor]:
         return self.slow
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Quintic iteration with the steepest slope at zero: singular values end near 1, not at it, which is enough.
+# Quintic iteration with the steepest slope at zero: singular values end up near 1, not at it, which is enough.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
@@ -34,7 +34,7 @@ def orthogonalise(matrix: Tensor, steps: int = 3) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for convolution filters (C_out, C_in, kh, kw), each taken as a matrix (C_out, C_in kh kw).
 
-    The weights are scaled to Frobenius norm sqrt(C_out) before each step, which stands in for weight decay.
+    The weights are scaled to Frobenius norm sqrt(C_out) before each step, in place of weight decay.
     """
 
     def __init__(self, params: Any, lr: float, momentum: float, nesterov: bool = True, steps: int = 3) -> None:

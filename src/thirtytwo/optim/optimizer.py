@@ -1,8 +1,8 @@
-"""Optimizers over parameter groups that know what they hold.
+"""Optimizers over parameter groups that carry their role.
 
 An optimizer is a function of the groups and the recipe's settings that returns torch optimizers, which step together.
 Every group is a dict with ``params``, its peak ``lr``, its ``weight_decay``, its ``role`` ("filters", "weights",
-"head" or "biases") and ``until``, the epoch from which on it is frozen.
+"head" or "biases") and ``until``, the epoch from which it is frozen.
 """
 
 from collections.abc import Collection, Mapping
@@ -30,11 +30,11 @@ def parameter_groups(
     until: Mapping[str, float] | None = None,
     scale: Mapping[str, float] | None = None,
 ) -> list[Group]:
-    """Sort the trainable parameters by what they are.
+    """Sort the trainable parameters into groups by what they are.
 
     Filters and weights get ``lr`` and ``weight_decay``; norms and biases (anything of fewer than two dimensions) get
     ``bias_lr`` and no decay; the weights named in ``head`` get ``head_lr``. ``until`` maps parameter names to the epoch
-    at which their learning rate has fallen to zero, ``scale`` to what their learning rate is multiplied by.
+    at which their learning rate has fallen to zero, ``scale`` to the factor of their learning rate.
     """
     until, scale = until or {}, scale or {}
     groups: dict[tuple[str, float, float], Group] = {}
@@ -64,7 +64,7 @@ def sgd(groups: list[Group], lr: float, momentum: float, nesterov: bool) -> list
 
 @optimizers.register
 def adam(groups: list[Group], lr: float, betas: tuple[float, float]) -> list[torch.optim.Optimizer]:
-    """Adam (arXiv 1412.6980); decay is added to the gradient, as its authors' code does."""
+    """Adam (arXiv 1412.6980); decay is added to the gradient, as in its authors' code."""
     return [torch.optim.Adam(groups, lr=lr, betas=betas)]
 
 
@@ -115,8 +115,9 @@ class Optimizer:
         """Update once and drop the gradients.
 
         Args:
-            multiplier: of the peak learning rates, from the schedule.
-            epoch: passes finished; a group with an end falls linearly to zero there and is then frozen.
+            multiplier: factor of the peak learning rates, from the schedule.
+            epoch: passes completed; the rate of a group with an end falls linearly to zero there, and the group is
+                then frozen.
         """
         for group in self.groups:
             if group["until"] == float("inf"):
@@ -144,7 +145,7 @@ class Optimizer:
         }
 
     def load_tensors(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Put back what `tensors` gave. Raises ValueError for names, shapes or types that its state cannot have."""
+        """Restore what `tensors` returned. Raises ValueError for names, shapes or types that its state cannot have."""
         states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.parts]
         for name, tensor in tensors.items():
             index, parameter, key = name.split(".", 2)
@@ -156,7 +157,7 @@ class Optimizer:
 
 
 def _state_after_a_step(part: torch.optim.Optimizer) -> dict[int, dict[str, torch.Tensor]]:
-    """What a torch optimizer of the same kind over parameters of the same shapes remembers."""
+    """The state of a torch optimizer of the same kind over parameters of the same shapes."""
     tried = deepcopy(part)
     for group in tried.param_groups:
         for parameter in group["params"]:
@@ -170,7 +171,7 @@ def _require_like(state: Mapping[int, Any], expected: Mapping[int, Mapping[str, 
     for parameter, found in state.items():
         wanted = expected.get(parameter, {})
         if found.keys() != wanted.keys():
-            raise ValueError(f"the optimizer remembers {', '.join(found)} of parameter {part}.{parameter}")
+            raise ValueError(f"the optimizer has {', '.join(found)} for parameter {part}.{parameter}")
         for key, tensor in found.items():
             if tensor.shape != wanted[key].shape or tensor.dtype != wanted[key].dtype:
                 raise ValueError(f"the optimizer's {part}.{parameter}.{key} is {tuple(tensor.shape)} of {tensor.dtype}")

@@ -5,6 +5,7 @@ from math import cos, inf, pi
 from typing import Annotated
 
 from pydantic import Field
+from typing_extensions import override
 
 from thirtytwo.optim import schedules
 
@@ -12,21 +13,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Schedule:
-    """A course of the learning rate. Most are functions of progress alone; `plateau` also watches val."""
+    """The course of the learning rate. Most schedules are functions of progress alone; `plateau` also watches val."""
 
     def __call__(self, progress: float) -> float:
         """The multiplier of the peak learning rate at ``progress`` in [0, 1)."""
         raise NotImplementedError
 
     def observe(self, loss: float) -> None:
-        """Told of val's loss at each evaluation."""
+        """Called with val's loss after each evaluation."""
 
     def state(self) -> dict[str, float]:
-        """What it remembers, for a checkpoint."""
+        """Its state, for a checkpoint."""
         return {}
 
     def restore(self, state: dict[str, float]) -> None:
-        """Put back what `state` gave."""
+        """Restore what `state` returned."""
 
 
 def _ramp(progress: float, warmup: float) -> float:
@@ -41,6 +42,7 @@ class Constant(Schedule):
 
     warmup: Share = 0.0
 
+    @override
     def __call__(self, progress: float) -> float:
         return _ramp(progress, self.warmup)
 
@@ -54,6 +56,7 @@ class Step(Schedule):
     gamma: Annotated[float, Field(gt=0, lt=1)] = 0.1
     warmup: Share = 0.0
 
+    @override
     def __call__(self, progress: float) -> float:
         return _ramp(progress, self.warmup) * self.gamma ** sum(progress >= at for at in self.at)
 
@@ -66,6 +69,7 @@ class Cosine(Schedule):
     warmup: Share = 0.0
     end: Share = 0.0
 
+    @override
     def __call__(self, progress: float) -> float:
         if progress < self.warmup:
             return _ramp(progress, self.warmup)
@@ -82,6 +86,7 @@ class OneCycle(Schedule):
     start: Share = 0.04
     end: Share = 0.0
 
+    @override
     def __call__(self, progress: float) -> float:
         if progress < self.peak:
             return self.start + (1 - self.start) * (1 - cos(pi * progress / self.peak)) / 2
@@ -92,12 +97,13 @@ class OneCycle(Schedule):
 @schedules.register_as("triangular")
 @dataclass(frozen=True)
 class Triangular(Schedule):
-    """Straight up from ``start`` to the peak at ``peak``, straight down to ``end``."""
+    """Linearly up from ``start`` to the peak at ``peak``, linearly down to ``end``."""
 
     start: Share = 0.2
     peak: Share = 0.23
     end: Share = 0.07
 
+    @override
     def __call__(self, progress: float) -> float:
         if progress < self.peak:
             return self.start + (1 - self.start) * progress / self.peak
@@ -117,9 +123,11 @@ class Plateau(Schedule):
         default_factory=lambda: {"best": inf, "waited": 0, "multiplier": 1.0}, init=False, repr=False
     )
 
+    @override
     def __call__(self, progress: float) -> float:
         return _ramp(progress, self.warmup) * self._memory["multiplier"]
 
+    @override
     def observe(self, loss: float) -> None:
         memory = self._memory
         if loss < memory["best"]:
@@ -130,8 +138,10 @@ class Plateau(Schedule):
             memory["multiplier"] *= self.factor
             memory["waited"] = 0
 
+    @override
     def state(self) -> dict[str, float]:
         return dict(self._memory)
 
+    @override
     def restore(self, state: dict[str, float]) -> None:
         self._memory.update(state)

@@ -1,4 +1,4 @@
-"""Named recipes: a function each, whose docstring says what it reaches, in which time, and how it is run."""
+"""Named recipes: one function each, whose docstring says what it reaches, how long it takes, and how to run it."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ recipes: Registry[Recipe] = Registry("recipe", package="thirtytwo.recipes")
 
 
 def find(name: str) -> Recipe:
-    """A recipe by registered name, TOML file, or an earlier run's folder. Raises UserError when it is none of them."""
+    """A recipe by registered name, TOML file, or an earlier run's folder. Raises UserError if it is none of them."""
     if name in recipes:
         return recipes.build(name)
     path = Path(name)

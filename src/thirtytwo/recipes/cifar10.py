@@ -6,10 +6,11 @@ from thirtytwo.recipes import recipes
 
 @recipes.register_as("cifar10-cnn2")
 def cifar10_cnn2() -> Recipe:
-    """Two convolutions of 32 filters on CIFAR-10, by SGD: the smallest network that is worth its name.
+    """Two convolutions of 32 filters on CIFAR-10, by SGD: the smallest network worth the name.
 
     ``thirtytwo train cifar10-cnn2``: 75.25 % of CIFAR-10 (JPEG)'s test images (mean of 3 seeds), 296 s on one of two
-    cores. Rate, shifts and the second pool were chosen on val; with one pool and a rate of 0.1 it was 65 %.
+    cores. Learning rate, shifts and the second pool were chosen on val; with one pool and a learning rate of 0.1 it was
+    65 %.
     """
     return Recipe(
         name="cifar10-cnn2",
@@ -24,7 +25,7 @@ def cifar10_cnn2() -> Recipe:
 
 @recipes.register_as("cifar10-resnet18")
 def cifar10_resnet18() -> Recipe:
-    """ResNet-18 with the 3x3 stem on CIFAR-10: the training that most papers compare with.
+    """ResNet-18 with the 3x3 stem on CIFAR-10: the baseline that most papers compare with.
 
     ``thirtytwo train cifar10-resnet18``. Not measured yet; hours on a processor, minutes on a GPU.
     """
@@ -45,7 +46,7 @@ def cifar10_fast() -> Recipe:
     """The speedruns' network on CIFAR-10, trained by Muon.
 
     ``thirtytwo train cifar10-fast``: on CIFAR-10 (JPEG) 89.6 % without and 90.7 % with 6 views (mean of 2 seeds), 570 s
-    on two cores where airbench94's step runs at 745 img/s. Learning rate, smoothing, batch and length were chosen on
+    on two cores on which airbench94's step runs at 745 img/s. Learning rate, smoothing, batch and length were chosen on
     5,000 val images.
     """
     return Recipe(
@@ -100,8 +101,8 @@ def cifar10_cnn9() -> Recipe:
     """Nine layers, trained by Muon as the speedruns do.
 
     ``thirtytwo train cifar10-cnn9``: 88.4 % of CIFAR-10 (JPEG)'s test images (one seed), 32 minutes on one of two cores
-    where airbench94's step runs at 513 img/s on both. AdamW with a cosine, closer to its author's way, reaches 86.8 %
-    in 14 epochs.
+    on which airbench94's step runs at 513 img/s on both. AdamW with a cosine, closer to its author's training, reaches
+    86.8 % in 14 epochs.
     """
     return Recipe(
         name="cifar10-cnn9",

@@ -8,9 +8,9 @@ from thirtytwo.recipes import recipes
 def finetune() -> Recipe:
     """A pretrained ResNet-18 on your own folder of pictures: ``thirtytwo train finetune data.source=FOLDER``.
 
-    The whole network is trained, stages far from the head more slowly. Not measured with ResNet-18, for want of the
-    weights. With SqueezeNet 1.1 as its model, 1,000 pictures of CIFAR-10 (JPEG) in ten classes, n = 3: 71.8 % of test,
-    29.9 % from random weights, in 70 seconds on one core.
+    The whole network is trained, stages far from the head more slowly. Not measured with ResNet-18, as its weights
+    were not available. With SqueezeNet 1.1 as its model, 1,000 pictures of CIFAR-10 (JPEG) in ten classes, n = 3:
+    71.8 % of test, 29.9 % from random weights, in 70 seconds on one core.
     """
     return Recipe(
         name="finetune",
@@ -27,8 +27,8 @@ def finetune() -> Recipe:
 def vgg19() -> Recipe:
     """VGG19 from ImageNet to CIFAR-10, without its last max-pool: the last convolutions and the classifier are trained.
 
-    ``thirtytwo train cifar10-finetune-vgg19``. Should pass the 79.6 % of the origin that it repeats; not measured,
-    for want of the weights.
+    ``thirtytwo train cifar10-finetune-vgg19``. Should exceed the 79.6 % of the original that it repeats; not
+    measured, as the weights were not available.
     """
     return _cifar10("vgg19", "vgg19(pretrained=True, last_pool='identity')", freeze="to:features.28")
 
@@ -37,8 +37,8 @@ def vgg19() -> Recipe:
 def resnet18() -> Recipe:
     """ResNet-18 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
 
-    ``thirtytwo train cifar10-finetune-resnet18``. Should pass the 81.1 % of the origin that it repeats; not measured,
-    for want of the weights.
+    ``thirtytwo train cifar10-finetune-resnet18``. Should exceed the 81.1 % of the original that it repeats; not
+    measured, as the weights were not available.
     """
     return _cifar10("resnet18", "resnet18(pretrained=True, stem='small')", freeze="to:layer4")
 
@@ -47,25 +47,25 @@ def resnet18() -> Recipe:
 def resnet50() -> Recipe:
     """ResNet-50 from ImageNet to CIFAR-10, with its stem at stride 1: the last blocks and the head are trained.
 
-    ``thirtytwo train cifar10-finetune-resnet50``. Should pass the 80.6 % of the origin that it repeats; not measured,
-    for want of the weights.
+    ``thirtytwo train cifar10-finetune-resnet50``. Should exceed the 80.6 % of the original that it repeats; not
+    measured, as the weights were not available.
     """
     return _cifar10("resnet50", "resnet50(pretrained=True, stem='small')", freeze="to:layer4")
 
 
 @recipes.register_as("cifar10-finetune-mobilenetv3-small")
 def mobilenetv3_small() -> Recipe:
-    """MobileNetV3-small from ImageNet to CIFAR-10 at 96 pixels, where its maps keep a size: all of it is trained.
+    """MobileNetV3-small from ImageNet to CIFAR-10 at 96 pixels, where its maps stay above one pixel: all is trained.
 
-    ``thirtytwo train cifar10-finetune-mobilenetv3-small``. Should pass the 39.9 % of the origin that it repeats; not
-    measured, for want of the weights.
+    ``thirtytwo train cifar10-finetune-mobilenetv3-small``. Should exceed the 39.9 % of the original that it
+    repeats; not measured, as the weights were not available.
     """
     return _cifar10("mobilenetv3-small", "mobilenet_v3_small(pretrained=True, input=96)", freeze="none")
 
 
 @recipes.register_as("cifar10-finetune-squeezenet")
 def squeezenet() -> Recipe:
-    """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 128 pixels: all but its first two stages is trained, in 12 epochs.
+    """SqueezeNet 1.1 from ImageNet to CIFAR-10 at 128 pixels: all but its first two stages are trained, in 12 epochs.
 
     ``thirtytwo train cifar10-finetune-squeezenet``. Should reach 88 % with mirrored views; measured on CIFAR-10 (JPEG),
     n = 1: 89.1 % of test with them, 87.9 % without, in 25 minutes on one core.
@@ -77,7 +77,7 @@ def squeezenet() -> Recipe:
 
 
 def _cifar10(name: str, model: str, freeze: str) -> Recipe:
-    """What the five have in common: small steps, since most of what is trained is good already."""
+    """What the five have in common: small steps, since most of what is trained is already good."""
     return Recipe(
         name=f"cifar10-finetune-{name}",
         model=f"torchvision/{model}",

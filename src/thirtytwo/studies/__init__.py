@@ -1,4 +1,4 @@
-"""Named studies: a function each, whose docstring says what it asks, in which time, and what it found."""
+"""Named studies: one function each, whose docstring says what it asks, how long it takes, and what it found."""
 
 from pathlib import Path
 

@@ -10,7 +10,7 @@ def augmentation() -> Study:
 
     Nine augmentations and none, three seeds each, with val (6,500) and test (3,500) cut from the official test split,
     and val watched for the plateau. ``thirtytwo study augmentation``: 35 minutes on two cores; from 78.6 % (cutmix)
-    over 81.4 % (none) to 82.3 % (flip+translate) of CIFAR-10 (JPEG)'s test images, no difference shown beyond chance.
+    through 81.4 % (none) to 82.3 % (flip+translate) of CIFAR-10 (JPEG)'s test images, no difference beyond chance.
     """
     chains = {
         "none": "none",
@@ -45,9 +45,9 @@ def tutorial() -> Study:
     """PyTorch's CIFAR-10 tutorial and what each improvement adds to the one before it.
 
     More and batch-normalised convolutions, dropout, augmentation, Adam, a schedule, then the speedruns' optimizer with
-    its own batches, rates and schedule, and at last twice the epochs: each arm keeps what the arm before it has.
+    its own batches, rates and schedule, and finally twice the epochs: each arm keeps what the arm before it has.
     ``thirtytwo study tutorial``: on CIFAR-10 (JPEG)'s test images from 58.5 to 81.5 % (3 seeds); depth, the optimizer
-    and the epochs are shown to help, nothing else is at five epochs. Two cores, 70 minutes beside other work.
+    and the epochs are shown to help, nothing else at five epochs. 70 minutes on two cores alongside other work.
     """
     deep, dropout = (f"vgg8(widths=(16, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
     steps: dict[str, dict[str, object]] = {

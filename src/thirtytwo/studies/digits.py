@@ -1,4 +1,4 @@
-"""A study on scikit-learn's digits: small enough for a first evening."""
+"""A study on scikit-learn's digits: small enough to start with."""
 
 from thirtytwo.studies import studies
 from thirtytwo.study.definition import Study, from_values
@@ -8,8 +8,8 @@ from thirtytwo.study.definition import Study, from_values
 def digits() -> Study:
     """What four augmentations do to a small network on the digits; nothing is downloaded.
 
-    A shift and a small turn are what handwriting does; a mirror is not. ``thirtytwo study digits``: on test
-    none 99.8, shift 99.4, turn 99.9 and mirror 98.8 %, the only one with a difference that is shown (5 seeds).
+    Handwriting varies by shifts and small turns, but is never mirrored. ``thirtytwo study digits``: on test
+    none 99.8, shift 99.4, turn 99.9 and mirror 98.8 %, the only one shown to differ (5 seeds).
     """
     chains = {"none": "none", "shift": "translate(1)", "turn": "rotate(10)", "mirror": "flip"}
     return from_values(

@@ -1,4 +1,4 @@
-"""Who hears of a training while it goes on: `events` says of what, and trackers by name pass it on to other tools.
+"""Who is told about a training while it runs: `events` says what, and trackers by name pass it on to other tools.
 
 A tracker is a `thirtytwo.tracking.events.Listener`, registered with ``@trackers.register``.
 """

@@ -1,7 +1,9 @@
-"""All who listen to one training."""
+"""All the listeners of one training."""
 
 import logging
 from collections.abc import Callable, Sequence
+
+from typing_extensions import override
 
 from thirtytwo.runs.run import Run
 from thirtytwo.tracking.events import Evaluation, Listener, Progress
@@ -15,38 +17,46 @@ class Audience(Listener):
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self.listeners = listeners
 
+    @override
     def began(self, run: Run) -> None:
         for each in self.listeners:
             each.began(run)
 
+    @override
     def progressed(self, progress: Progress) -> None:
         for each in self.listeners:
             each.progressed(progress)
 
+    @override
     def evaluated(self, evaluation: Evaluation) -> None:
         for each in self.listeners:
             each.evaluated(evaluation)
 
+    @override
     def ended(self, run: Run) -> None:
         for each in self.listeners:
             each.ended(run)
 
 
 class Guarded(Listener):
-    """A tracker that may fail, since its server may: that ends the tracking, with a warning, and not the training."""
+    """A tracker that may fail, as its server may: that ends the tracking, with a warning, but not the training."""
 
     def __init__(self, tracker: Listener) -> None:
         self.tracker: Listener | None = tracker
 
+    @override
     def began(self, run: Run) -> None:
         self._tell(lambda tracker: tracker.began(run))
 
+    @override
     def progressed(self, progress: Progress) -> None:
         self._tell(lambda tracker: tracker.progressed(progress))
 
+    @override
     def evaluated(self, evaluation: Evaluation) -> None:
         self._tell(lambda tracker: tracker.evaluated(evaluation))
 
+    @override
     def ended(self, run: Run) -> None:
         self._tell(lambda tracker: tracker.ended(run))
 
@@ -57,5 +67,5 @@ class Guarded(Listener):
             what(self.tracker)
         except Exception as error:  # noqa: BLE001  (the user's code, or another package's, may raise anything)
             name = type(self.tracker).__name__
-            log.warning("%s failed (%s: %s): the training goes on without it", name, type(error).__name__, error)
+            log.warning("%s failed (%s: %s): the training continues without it", name, type(error).__name__, error)
             self.tracker = None

@@ -1,4 +1,4 @@
-"""What a training tells of itself, and how to listen."""
+"""What a training reports about itself, and how to listen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from thirtytwo.runs.run import Run
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is, told a few times per second.
+    """How far a training has got, reported a few times per second.
 
     Attributes:
         step: steps taken.
         steps: steps of the whole training.
-        epoch: passes over the training images, with their fraction.
+        epoch: passes over the training images, including the fraction of the current one.
         loss: the last step's.
-        seconds: spent so far, earlier sittings of a resumed run included.
+        seconds: spent so far, including earlier sittings of a resumed run.
         remaining: expected seconds until the last step.
 
     >>> from thirtytwo import Progress
@@ -32,20 +32,20 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """Share of the steps that are taken, in 0..1."""
+        """Share of the steps that have been taken, in 0..1."""
         return self.step / self.steps
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The network scored on val in the course of its training, with what the training did since the time before.
+    """The network scored on val in the course of its training, with what the training did since the evaluation before.
 
     Attributes:
-        step: steps taken; passes over the data where the head is solved for.
-        epoch: passes over the training images, with their fraction.
+        step: steps taken; passes over the data if the head is solved for.
+        epoch: passes over the training images, including the fraction of the current one.
         rates: the learning rate by role of the parameters ("filters", "weights", "head", "biases"), the highest of
-            each; empty where the head is solved for.
-        train_loss: mean over the steps since the last evaluation, as it was minimised; None where there is none.
+            each; empty if the head is solved for.
+        train_loss: mean over the steps since the last evaluation, as it was minimised; None if there is none.
         train_accuracy: share of the augmented training images that were right, likewise.
         val_loss: cross-entropy in nats.
         val_accuracy: share of val's images that are right.
@@ -70,14 +70,14 @@ class Evaluation:
 
     @property
     def lr(self) -> float | None:
-        """The highest learning rate; None where the head is solved for."""
+        """The highest learning rate; None if the head is solved for."""
         return max(self.rates.values(), default=None)
 
 
 class Listener:
-    """Hears of a training: the display, metrics.jsonl, a study's worker, a tracker. Each method does nothing by itself.
+    """Hears about a training: the display, metrics.jsonl, a study's worker, a tracker. By default it does nothing.
 
-    A resumed training tells again of the evaluations after its newest checkpoint: their steps tell them apart.
+    A resumed training reports the evaluations after its newest checkpoint again: their steps identify them.
 
     >>> from thirtytwo import Evaluation, Listener
     >>> class Steps(Listener):
@@ -98,4 +98,4 @@ class Listener:
         """Called after each evaluation."""
 
     def ended(self, run: Run) -> None:
-        """Called once at the end, whatever ended it: ``run.status`` says what, and the run has the scores."""
+        """Called once at the end, however the training ended: ``run.status`` says what, and the run has the scores."""

@@ -1,5 +1,7 @@
 """The evaluations of a training in the run's own folder."""
 
+from typing_extensions import override
+
 from thirtytwo.runs.run import Run
 from thirtytwo.tracking.events import Evaluation, Listener
 
@@ -10,6 +12,7 @@ class MetricsFile(Listener):
     def __init__(self, run: Run) -> None:
         self.run = run
 
+    @override
     def evaluated(self, evaluation: Evaluation) -> None:
         measured = {
             "step": evaluation.step,

@@ -1,1 +1,1 @@
-"""Parts made from a recipe, and the ways to train them."""
+"""Parts built from a recipe, and the ways to train them."""

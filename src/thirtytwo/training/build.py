@@ -31,7 +31,7 @@ from thirtytwo.training.feed import Batches, Feed
 from thirtytwo.training.objective import Distillation, Labels, Objective
 
 INITIALISE_ON = 5000
-"""Images that a network with a data-dependent initialisation is shown."""
+"""Images shown to a network with a data-dependent initialisation."""
 
 
 @dataclass(eq=False)
@@ -51,7 +51,7 @@ class Parts:
     objective: Objective
     teacher: Run | None
     probed: str | None
-    """The last layer's name in the network, where it alone is trained and all that it needs are its own inputs."""
+    """The last layer's name in the network, if it alone is trained and the logits follow from its inputs alone."""
     features: Features | None = None
 
     @property
@@ -61,7 +61,7 @@ class Parts:
 
     @property
     def prepared(self) -> float:
-        """Seconds that it took to compute the features, or to read them."""
+        """Seconds spent computing or reading the features."""
         return 0.0 if self.features is None else self.features.seconds
 
     def evaluation_due(self, step: int) -> bool:
@@ -78,7 +78,7 @@ class Parts:
 
     @property
     def forward(self) -> Callable[[Tensor], Tensor]:
-        """What a batch's images pass through in training: the model, or its head alone where they are features."""
+        """What a batch's images pass through in training: the model, or its head alone if they are features."""
         trained = self.model if self.features is None else self.features.head_of(self.model)
         return torch.compile(trained) if self.recipe.train.compile else trained
 
@@ -86,7 +86,7 @@ class Parts:
 def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     """Everything at step 0. The same recipe and splits give the same bits.
 
-    Raises UserError when the model or the teacher cannot take the images, a component's arguments are wrong, or
+    Raises UserError if the model or the teacher cannot take the images, a component's arguments are wrong, or
     `train.solver` has no head to solve for.
     """
     train, target = splits.train, device.torch
@@ -150,10 +150,10 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
 
 
 def with_features(parts: Parts) -> Parts:
-    """The same parts, where `Parts.probed`, with features in place of images.
+    """The same parts, if `Parts.probed`, with features in place of images.
 
-    What passed through the frozen trunk in every epoch passes once, in as many augmented views as there are epochs, but
-    no more than `train.feature_views`; for `knn` as it is.
+    The images pass through the frozen trunk once instead of in every epoch, in as many augmented views as there are
+    epochs but no more than `train.feature_views`; for `knn`, as they are.
     """
     train = parts.recipe.train
     if parts.probed is None:
@@ -173,7 +173,7 @@ def try_out(parts: Parts) -> None:
     """Augment the first batch and pass a few of its images through the model in training mode; nothing is changed.
 
     Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
-    batches of one image under batch norm.
+    batches of one image with batch norm.
     """
     before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
     images = parts.feed.batch(0).images[:8]
@@ -192,7 +192,7 @@ def try_out(parts: Parts) -> None:
 
 
 def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -> str | None:
-    """`Parts.probed`, tried on images (B, C, H, W) in 0..1. Raises UserError when a solver needs it and it is none."""
+    """`Parts.probed`, tested on images (B, C, H, W) in 0..1. Raises UserError if a solver needs it and it is None."""
     train = recipe.train
     taught = train.teacher != "none"
     head = freeze.probed if not taught and freeze.probed and is_linear(model, freeze.probed, images) else None
@@ -201,10 +201,10 @@ def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -
     if taught:
         reason, remedy = "cannot learn from a teacher", "train.teacher=none"
     elif not freeze.head_alone:
-        reason, remedy = "finds the head alone", "train.freeze=all-but-head and no train.unfreeze_every"
+        reason, remedy = "finds only the head", "train.freeze=all-but-head and no train.unfreeze_every"
     else:
         reason = f"model '{recipe.model}' does not end in one linear layer"
-        remedy = "last_relu='identity' in a model with a ReLU at its end"
+        remedy = "last_relu='identity' in a model that ends in a ReLU"
     raise UserError(f"train.solver={train.solver}: {reason}: set {remedy}, or train.solver=steps")
 
 

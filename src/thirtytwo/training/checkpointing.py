@@ -1,4 +1,4 @@
-"""When a training is saved, what is saved of it, and how it goes on from there."""
+"""When a training is saved, what is saved, and how it is resumed."""
 
 import logging
 import time
@@ -23,7 +23,9 @@ class Checkpointing:
 
     Args:
         run: whose folder holds them.
-        parts, meter, stopping: what is saved, and put back.
+        parts: what is trained; saved, and restored.
+        meter: likewise.
+        stopping: likewise.
         every: seconds between two checkpoints.
     """
 
@@ -37,7 +39,10 @@ class Checkpointing:
         return time.monotonic() - self._saved > self.every
 
     def save(self, seconds: float) -> None:
-        """Write a checkpoint, after ``seconds`` of training. Raises NotFinite, and writes none, for a spoilt one."""
+        """Write a checkpoint, after ``seconds`` of training.
+
+        Raises NotFinite, and writes nothing, if a number is not finite.
+        """
         tensors = {
             **_prefixed("model", dict(self.parts.model.state_dict())),
             **_prefixed("optimizer", self.parts.optimizer.tensors()),
@@ -60,19 +65,19 @@ class Checkpointing:
         self._saved = time.monotonic()
 
     def restore(self) -> float:
-        """Put back the newest valid checkpoint, if there is any: the seconds of training before it.
+        """Restore the newest valid checkpoint, if there is one, and return the seconds of training before it.
 
-        The run forgets the evaluations after it. Raises UserError when it does not fit the parts, or none is valid.
+        The run forgets the evaluations after it. Raises UserError if it does not fit the parts, or none is valid.
         """
         found = checkpoint.newest(self.run.checkpoints)
         if found is None:
             if before := self.run.status.get("step", 0):
-                log.warning("%s: holds no checkpoint of the %d steps done: starting again", self.run.path, before)
+                log.warning("%s: has no checkpoint of its %d steps: starting again", self.run.path, before)
             self.run.forget_after(0)
             return 0.0
         tensors, state, damaged = found
         for line in damaged:
-            log.warning("%s: going on from step %d", line, state["step"])
+            log.warning("%s: continuing from step %d", line, state["step"])
         parts = self.parts
         with _fitting(self.run):
             parts.model.load_state_dict(_section("model", tensors))
@@ -86,9 +91,9 @@ class Checkpointing:
 
 
 def restore_model(run: Run, parts: Parts) -> None:
-    """Put back the model alone of the newest valid checkpoint, if there is any.
+    """Restore only the model from the newest valid checkpoint, if there is one.
 
-    A network that a program gave has other first weights when it is given again, unless the program saw to it.
+    A network that a program passes in again has different initial weights, unless the program takes care of it.
     """
     if found := checkpoint.newest(run.checkpoints):
         with _fitting(run):
@@ -96,13 +101,13 @@ def restore_model(run: Run, parts: Parts) -> None:
 
 
 def require_finite(tensors: dict[str, Tensor], step: int) -> None:
-    """Raises NotFinite when a number of ``tensors``, as they are after ``step`` steps, is not finite."""
+    """Raises NotFinite if a number in ``tensors``, as they are after ``step`` steps, is not finite."""
     if any(not bool(each.isfinite().all()) for each in tensors.values() if each.is_floating_point()):
         raise NotFinite(step - 1)
 
 
 def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float, solved: Solved | None = None) -> None:
-    """Leave the weights of ``model``, the one of ``parts`` or its average, in the run, with how it was solved for."""
+    """Store the weights of ``model``, that of ``parts`` or its average, in the run, with how it was solved for."""
     card = parts.card()
     if solved is not None:
         card["solved"] = solved
@@ -112,7 +117,7 @@ def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float,
 
 @contextmanager
 def _fitting(run: Run) -> Iterator[None]:
-    """Within this context, what does not fit the parts is a UserError that names the checkpoints."""
+    """Within this context, what does not fit the parts raises a UserError that names the checkpoints."""
     try:
         yield
     except (RuntimeError, ValueError, KeyError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""When to stop before the last step, and which weights to keep then."""
+"""When to stop before the last step, and which weights to keep."""
 
 from math import inf
 
@@ -8,7 +8,7 @@ from thirtytwo.records import BestRecord
 
 
 class EarlyStopping:
-    """Remembers the best evaluation, and its weights where there is a patience.
+    """Remembers the best evaluation, and its weights if a patience is set.
 
     Args:
         patience: evaluations without a lower loss on val after which the training stops; None never stops it.
@@ -21,7 +21,7 @@ class EarlyStopping:
         self.weights: dict[str, Tensor] = {}
 
     def observe(self, loss: float, model: nn.Module) -> None:
-        """Told of val's loss at each evaluation, and of the model that had it."""
+        """Called after each evaluation with val's loss and the model that has it."""
         if loss >= self.loss:
             self.waited += 1
             return
@@ -35,10 +35,10 @@ class EarlyStopping:
         return self.patience is not None and self.waited >= self.patience
 
     def state(self) -> BestRecord:
-        """What it remembers beside the weights, ready for JSON."""
+        """Its state apart from the weights, ready for JSON."""
         return {"loss": None if self.loss == inf else self.loss, "waited": self.waited}
 
     def restore(self, state: BestRecord, weights: dict[str, Tensor]) -> None:
-        """Put back what `state` and ``weights`` were."""
+        """Restore what `state` returned, and the ``weights``."""
         self.loss, self.waited = inf if state["loss"] is None else state["loss"], state["waited"]
         self.weights = weights

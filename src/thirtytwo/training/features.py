@@ -1,4 +1,4 @@
-"""What a frozen trunk makes of each image, computed once and kept in the cache: a head is trained on it in seconds."""
+"""A frozen trunk's output for each image, computed once and kept in the cache: a head is trained on it in seconds."""
 
 import hashlib
 import json
@@ -25,16 +25,18 @@ from thirtytwo.training.feed import Batches
 BLOCK = 250
 """Images that pass through the trunk at a time."""
 FEW = 8
-"""Images whose features tell a network from another."""
+"""Images whose features distinguish one network from another."""
 CLOSE = 0.01
 """By how much, in nats, log-probabilities that follow from a head's input alone may differ. In float32 it is 10^-5."""
 SPREAD = 3.0
-"""Standard deviation of the logits by which a head is tried: no activation after it leaves such as they are."""
+"""Standard deviation of the logits with which a head is tested: any activation after it would change them."""
 
 
 class Head(nn.Module):
-    """A network's last layer alone: features (B, F) -> logits (B, K). A 1x1 convolution is taken as the linear layer
-    that it is on pooled maps."""
+    """A network's last layer alone: features (B, F) -> logits (B, K).
+
+    A 1x1 convolution is treated as the linear layer that it is on pooled maps.
+    """
 
     layer: nn.Linear | nn.Conv2d
 
@@ -57,7 +59,7 @@ class Features:
         head: name of the last layer, in `Classifier.network`.
         train: for each view, features float32 (N, F) and targets float32 (N, K), on the device.
         val: float32 (M, F), on the device.
-        seconds: that it took to compute them, or to read them.
+        seconds: spent computing or reading them.
     """
 
     head: str
@@ -86,8 +88,10 @@ class FeatureFeed(Batches):
 
 
 def pooled(model: Classifier, layer: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """What ``layer`` of the model is given for images (B, C, H, W) in 0..1, maps pooled to their mean: float32 (B, F);
-    and the model's logits (B, K)."""
+    """The input of ``layer``, float32 (B, F), and the model's logits (B, K), for images (B, C, H, W) in 0..1.
+
+    Maps are averaged over their pixels.
+    """
     given: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].float()))
     try:
@@ -99,10 +103,10 @@ def pooled(model: Classifier, layer: nn.Module, images: Tensor) -> tuple[Tensor,
 
 @torch.no_grad()
 def is_linear(model: Classifier, head: str, images: Tensor) -> bool:
-    """Whether the model's answers follow from what its last layer is given, by that layer alone.
+    """Whether the model's answers follow from the input of its last layer by that layer alone.
 
-    It is tried on images (B, C, H, W) in 0..1 with random weights in the layer ``head``, whose own may hide what comes
-    after it: with zeros every activation looks linear. They are put back.
+    It is tested on images (B, C, H, W) in 0..1 with random weights in the layer ``head``, whose own may hide what comes
+    after it: with zeros, every activation looks linear. They are restored.
     """
     layer = model.network.get_submodule(head)
     if not isinstance(layer, nn.Linear | nn.Conv2d) or (isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1)):
@@ -133,13 +137,13 @@ def compute(
     Args:
         model: in float32, on the device.
         head: name of its last layer, in `Classifier.network`.
-        splits: whose train and val are meant.
-        augment: what the views of train differ by.
-        views: how many; with 0, and where ``augment`` changes nothing, the images are taken as they are.
+        splits: whose train and val are used.
+        augment: what makes the views of train differ.
+        views: how many; with 0, or if ``augment`` changes nothing, the images are taken as they are.
         seed: of the views' draws.
         device: where they are computed.
 
-    Raises UserError when they do not fit the memory, or the cache folder cannot be written.
+    Raises UserError if they do not fit in memory, or the cache folder cannot be written.
     """
     began = time.monotonic()
     layer = model.network.get_submodule(head)
@@ -152,7 +156,7 @@ def compute(
         def blocks(of: ImageSet) -> Iterator[np.ndarray]:
             return _blocks(model, layer, of, device, Chain() if view is None else augment, seed, view or 0)
 
-        # What the trunk makes of a few images, bit for bit, stands for the code that no version or option tells of.
+        # The trunk's output for a few images, bit for bit, stands for the code that no version or option identifies.
         few = next(blocks(images.select(torch.arange(min(FEW, len(images))))))
         _require_memory(len(images) * (len(drawn) if split == "train" else 1), few.shape[1], len(drawn))
         made_from = [splits.record["sha256"][split], images.images.shape[1:], len(images.classes)]
@@ -175,7 +179,7 @@ def compute(
 def _blocks(
     model: Classifier, layer: nn.Module, images: ImageSet, device: Device, augment: Augmentation, seed: int, view: int
 ) -> Iterator[np.ndarray]:
-    """Features and targets of block after block of images, side by side: float32 seen as bytes (B, 4 (F + K))."""
+    """Features and targets of images, side by side, block by block: float32 viewed as bytes (B, 4 (F + K))."""
     with device.training(search=False), evaluating(model):
         for start in range(0, len(images), BLOCK):
             ids = torch.arange(start, min(start + BLOCK, len(images)))
@@ -193,7 +197,7 @@ def _blocks(
 
 
 def _require_memory(rows: int, width: int, views: int) -> None:
-    """Raises UserError unless ``rows`` of ``width`` bytes fit the memory twice: as they are kept, and in use."""
+    """Raises UserError unless ``rows`` of ``width`` bytes fit in memory twice: as they are kept, and in use."""
     free = cache.default_memory_limit() / cache.MEMORY_SHARE
     if 2 * rows * width > free:
         remedy = "train.feature_views=1" if views > 1 else "data.limit, or train.freeze=none"

@@ -18,14 +18,14 @@ from thirtytwo.rng import generator
 class Batches(ABC):
     """Which images make which batch: the order of each epoch is drawn from (seed, epoch).
 
-    Iterating gives the batches of one epoch, iterating again those of the next; ``len`` is how many that are. The last,
-    smaller batch of an epoch is left out unless it is the only one.
+    Iterating yields the batches of one epoch, iterating again those of the next; ``len`` is how many these are. The
+    last, smaller batch of an epoch is left out unless it is the only one.
 
     Args:
         images: how many there are, at least 1.
-        batch_size: images per batch, at least 1; where there are fewer images, all of them.
-        seed: decides the order.
-        device: where the batches are wanted.
+        batch_size: images per batch, at least 1; if there are fewer images, all of them.
+        seed: determines the order.
+        device: where the batches are needed.
     """
 
     def __init__(self, images: int, *, batch_size: int, seed: int, device: torch.device) -> None:
@@ -46,7 +46,7 @@ class Batches(ABC):
         return max(1, ceil(epochs * self.steps_per_epoch - 1e-9))
 
     def epoch(self, step: int) -> float:
-        """Passes finished before ``step``."""
+        """Passes completed before ``step``."""
         return step / self.steps_per_epoch
 
     def ids(self, step: int) -> tuple[int, Tensor]:
@@ -71,9 +71,9 @@ class Batches(ABC):
 
 
 class Feed(Batches):
-    """Every batch of a training by its step alone: order and augmentation are drawn from (seed, epoch or step).
+    """Every batch of a training, by its step alone: order and augmentation are drawn from (seed, epoch or step).
 
-    The images lie on the device as uint8, a quarter of their size as float32; each batch is gathered, scaled to 0..1
+    The images are on the device as uint8, a quarter of their size as float32; each batch is gathered, scaled to 0..1
     and augmented there.
 
     >>> from thirtytwo import Feed
@@ -87,13 +87,13 @@ class Feed(Batches):
 
     Args:
         images: what to train on.
-        batch_size: images per batch; where there are fewer images, all of them.
+        batch_size: images per batch; if there are fewer images, all of them.
         augment: how each batch is changed, as in a recipe or as a callable.
-        seed: decides the order of the images and the augmentation's draws.
-        device: where the images lie and the batches are made, such as "cpu" or "cuda".
+        seed: determines the order of the images and the augmentation's draws.
+        device: where the images are and the batches are made, such as "cpu" or "cuda".
 
     Raises:
-        UserError: for images that are not an `ImageSet` or none at all, a batch size or seed that is not a whole
+        UserError: for images that are not an `ImageSet` or an empty one, a batch size or seed that is not a whole
             number, an unknown augmentation, and a device that this machine does not have.
     """
 
@@ -112,7 +112,7 @@ class Feed(Batches):
                 "ImageSet.of(images, labels, classes)"
             )
         if not len(images):
-            raise UserError("a feed of no images: give it one or more")
+            raise UserError("a feed needs images: give it one or more")
         if not isinstance(batch_size, int) or batch_size < 1:
             raise UserError(f"batch_size must be a whole number from 1 up, not {batch_size!r}")
         if not isinstance(seed, int):

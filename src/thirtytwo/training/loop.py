@@ -29,14 +29,14 @@ TICK = 0.25
 
 
 def train(parts: Parts, run: Run, *, listener: Listener, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
-    """Train from where ``run`` stands to the last step, then leave the trained weights in the run.
+    """Train from where ``run`` stopped to the last step, then store the trained weights in the run.
 
-    The order of the images, the augmentations and dropout derive from (seed, step), so that a resumed training goes on
-    with the same bits. Checkpoints are written every ``checkpoint_every`` seconds and when the training is interrupted.
+    The order of the images, the augmentations and dropout derive from (seed, step), so that a resumed training
+    continues with the same bits. Checkpoints are written every ``checkpoint_every`` seconds and when the training is interrupted.
 
     Raises:
         Interrupted: asked to stop by a signal; the state is saved.
-        UserError: the loss is not finite any more; the last good checkpoint stays.
+        UserError: the loss is no longer finite; the last good checkpoint stays.
     """
     forward, meter, stopping = parts.forward, Meter(), EarlyStopping(parts.recipe.train.patience)
     checkpoints = Checkpointing(run, parts, meter, stopping, checkpoint_every)
@@ -92,7 +92,7 @@ def advance(
 def evaluate(parts: Parts, meter: Meter, seconds: float) -> Evaluation:
     """Score val after the meter's last step, and clear the meter.
 
-    Raises NotFinite when a loss since the last evaluation, or val's, is not finite.
+    Raises NotFinite if a loss since the last evaluation, or val's, is not finite.
     """
     meter.require_finite()
     loss, accuracy = score_val(parts)
@@ -109,7 +109,7 @@ def evaluate(parts: Parts, meter: Meter, seconds: float) -> Evaluation:
 
 @torch.inference_mode()
 def score_val(parts: Parts) -> tuple[float, float]:
-    """Mean cross-entropy on val in nats and share of right answers of a training's model as it stands."""
+    """Mean cross-entropy on val in nats, and share of right answers, of a training's model as it is now."""
     model, val = parts.average.model, parts.splits.val
     if parts.features is None:
         scores, _ = logits(model, val.images, parts.device)
@@ -124,7 +124,7 @@ class Clock:
     """Seconds of training, over all sittings of a run.
 
     Args:
-        before: seconds of earlier sittings, and of what was prepared.
+        before: seconds of earlier sittings, and of preparation.
         step: steps taken before this sitting.
     """
 
@@ -143,7 +143,7 @@ class Clock:
         return time.monotonic() - self._ticked > TICK
 
     def progress(self, parts: Parts, meter: Meter) -> Progress:
-        """How far the training is. Raises NotFinite when a loss is not finite."""
+        """How far the training has got. Raises NotFinite if a loss is not finite."""
         self._ticked = time.monotonic()
         meter.require_finite()
         rate = (time.monotonic() - self._began) / max(1, meter.step - self._first)
@@ -153,7 +153,7 @@ class Clock:
 
 @contextmanager
 def _finite(run: Run, parts: Parts) -> Iterator[None]:
-    """Within this context a number that is not finite marks the run as failed, and is a UserError that says where."""
+    """Within this context a number that is not finite marks the run as failed and raises a UserError."""
     try:
         yield
     except NotFinite as error:
@@ -162,18 +162,18 @@ def _finite(run: Run, parts: Parts) -> Iterator[None]:
         message = (
             f"the loss or the weights are not finite at step {error.step + 1} (epoch {epoch + 1}, batch {batch + 1}): "
             f"lower optim.lr (now {parts.recipe.optim.lr:g}) or set optim.clip; "
-            + (f"the last good checkpoint is of step {kept[-1]}" if kept else "no checkpoint had been written")
+            + (f"the last good checkpoint is from step {kept[-1]}" if kept else "no checkpoint had been written")
         )
         run.set_status("failed", step=error.step, message=message)
         raise UserError(f"{run.path}: {message}") from None
 
 
 def _finish(parts: Parts, run: Run, step: int, seconds: float, stopping: EarlyStopping) -> None:
-    """Leave the trained weights in the run: the best ones on val where there is a patience, else the last."""
+    """Store the trained weights in the run: the best ones on val if a patience is set, else the last."""
     model = parts.average.model
     if stopping.weights:
         model.load_state_dict(stopping.weights)
     require_finite(dict(model.state_dict()), step)
-    # A training that was resumed behind its last step has trained nothing here: what is frozen is the last step's.
+    # A training that was resumed after its last step has trained nothing here: freeze what its last step had frozen.
     parts.freeze.hold(parts.feed.epoch(max(0, step - 1)))
     keep(run, parts, model, step=step, seconds=seconds)

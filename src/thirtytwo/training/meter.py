@@ -1,4 +1,4 @@
-"""What the steps since the last evaluation lost and got right."""
+"""The losses and accuracies of the steps since the last evaluation."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from thirtytwo.augment import Batch
 
 
 class NotFinite(Exception):
-    """A loss or a weight is not a finite number. ``step``, counted from 0, is the one that spoilt the training."""
+    """A loss or a weight is not a finite number. ``step``, counted from 0, is the one that caused it."""
 
     def __init__(self, step: int) -> None:
         super().__init__(f"not finite after step {step}")
@@ -15,7 +15,7 @@ class NotFinite(Exception):
 
 
 class Meter:
-    """Losses and accuracies of steps, kept on the device: nothing waits for them before they are asked for.
+    """Losses and accuracies of steps, kept on the device: nothing waits for them until they are requested.
 
     Args:
         step: steps taken before the first one that is recorded.
@@ -29,7 +29,7 @@ class Meter:
         self._last = torch.tensor(0.0)
 
     def record(self, loss: Tensor, logits: Tensor, batch: Batch) -> None:
-        """Note the next step's loss, and how many of its batch's images the logits (B, K) are right about."""
+        """Note the next step's loss, and the share of its batch's images for which the logits (B, K) are right."""
         self.step += 1
         self._last = loss
         self._losses.append(loss)
@@ -59,15 +59,15 @@ class Meter:
             self._checked = len(self._losses)
 
     def clear(self) -> None:
-        """Begin anew, after an evaluation."""
+        """Start again, after an evaluation."""
         self._losses, self._hits, self._checked = [], [], 0
 
     def tensors(self) -> dict[str, Tensor]:
-        """What it remembers, for a checkpoint: float32 (S,) each, of the S steps since `clear`."""
+        """Its state, for a checkpoint: float32 (S,) each, of the S steps since `clear`."""
         return {"losses": torch.stack(self._losses), "hits": torch.stack(self._hits)} if self._losses else {}
 
     def load_tensors(self, tensors: dict[str, Tensor], step: int, device: torch.device) -> None:
-        """Put back what `tensors` gave after ``step`` steps."""
+        """Restore what `tensors` returned after ``step`` steps."""
         self.step = step
         self._losses = list(tensors["losses"].to(device)) if "losses" in tensors else []
         self._hits = list(tensors["hits"].to(device)) if "hits" in tensors else []

@@ -1,4 +1,4 @@
-"""What a training minimises: the labels' cross-entropy, or with a teacher its answers too."""
+"""What a training minimises: the cross-entropy with the labels, and with a teacher also with its answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Labels:
     """Cross-entropy with a batch's targets.
 
     Attributes:
-        class_weights: float32 (K,), or None for equal ones.
+        class_weights: float32 (K,), or None for equal weights.
         smoothing: share of each target that is spread over all classes.
     """
 
@@ -28,12 +28,13 @@ class Labels:
     smoothing: float
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss, a mean over the batch, for logits (B, K)."""
         return cross_entropy(logits, batch.targets, self.class_weights, label_smoothing=self.smoothing)
 
 
 @dataclass(frozen=True, eq=False)
 class Distillation:
-    """Hinton, Vinyals and Dean 2015 (arXiv 1503.02531): the labels', and what a teacher makes of the same images.
+    """Hinton, Vinyals and Dean 2015 (arXiv 1503.02531): the labels, and a teacher's output for the same images.
 
     Attributes:
         labels: the labels' part of the loss.
@@ -50,6 +51,7 @@ class Distillation:
     weight: float
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The loss, a mean over the batch, for logits (B, K)."""
         with torch.no_grad(), self.device.autocast():
             taught = self.teacher(batch.images)
         soft = divergence(logits, taught.float(), self.temperature)

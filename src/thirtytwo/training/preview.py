@@ -1,4 +1,4 @@
-"""Some training pictures, as they are and as training shows them."""
+"""A few training pictures, as they are and as training shows them."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ PICTURES, EPOCHS = 8, 3
 
 
 def sample(images: ImageSet, count: int, seed: int) -> ImageSet:
-    """So many of the images: the classes in turn, each time another picture of the class."""
+    """``count`` of the images: the classes in turn, each time another picture of the class."""
     order = numpy_generator(seed, "sheet").permutation(len(images))
     labels = images.labels.numpy()[order]
     turn = np.empty(len(order), dtype=np.int64)
@@ -33,7 +33,7 @@ def augmented(images: ImageSet, augment: Augmentation, seed: int, epoch: int = 0
 def preview(train: ImageSet, augment: Chain, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A sample of the training images, uint8 (1 + E, N, C, H, W), and their labels, int64 (N,).
 
-    First as they are, then as E epochs show them; E is 0 where ``augment`` changes nothing.
+    First as they are, then as E epochs show them; E is 0 if ``augment`` changes nothing.
     """
     chosen = sample(train, PICTURES, seed)
     epochs = [augmented(chosen, augment, seed, epoch) for epoch in range(EPOCHS if augment.parts else 0)]

@@ -23,9 +23,9 @@ from thirtytwo.training.checkpointing import keep
 from thirtytwo.training.features import Features, Head
 
 PENALTIES = tuple(10 ** (-power / 2) for power in range(-2, 13))
-"""Weights of half the squared norm in the linear probe's loss, 10 to 10^-6; each starts where the one before ended."""
+"""Weights of half the squared norm in the linear probe's loss, 10 to 10^-6; each starts from the one before."""
 ITERATIONS = 200
-"""Of L-BFGS for each penalty, at most."""
+"""Iterations of L-BFGS for each penalty, at most."""
 NEIGHBOURS = (1, 2, 5, 10, 20, 50, 100, 200)
 """How many nearest images vote."""
 
@@ -37,8 +37,8 @@ class Candidate:
     Attributes:
         strength: its penalty, or its number of neighbours.
         layer: what takes the last layer's place.
-        passes: over the training images that it took.
-        train_loss: nats a training image, without the penalty; None for neighbours: each image would find itself.
+        passes: how many passes over the training images it took.
+        train_loss: nats per training image, without the penalty; None for neighbours: each image would find itself.
     """
 
     strength: float
@@ -48,10 +48,10 @@ class Candidate:
 
 
 def solve(parts: Parts, run: Run, *, listener: Listener) -> None:
-    """Leave in the run the head that ``train.solver`` asks for, of the strength with the least loss on val.
+    """Store in the run the head that ``train.solver`` asks for, of the strength with the lowest loss on val.
 
     Raises:
-        Interrupted: asked to stop by a signal. The features are in the cache, so that little is lost.
+        Interrupted: asked to stop by a signal. The features are in the cache, so little is lost.
         UserError: the features are not finite.
     """
     features, labels, solver = parts.features, parts.splits.val.labels, parts.recipe.train.solver
@@ -94,9 +94,9 @@ def solve(parts: Parts, run: Run, *, listener: Listener) -> None:
 def _linear(parts: Parts, features: Features, interruption: Interruption) -> Iterator[Candidate]:
     """The head's layer, solved for under one penalty after the other, the strongest first.
 
-    Features are standardised for the solver, which their scales would slow down; the layer that is left takes them as
-    they are. One that hardly varies about a large mean is not blown up by more than ten times that mean's inverse: its
-    mean, taken back by the bias, would drown in bf16's rounding. A layer without biases keeps none.
+    Features are standardised for the solver, which their scales would slow down; the resulting layer takes them as they
+    are. One that hardly varies about a large mean is scaled up by at most ten times that mean's inverse: otherwise its
+    mean, which the bias subtracts, would exceed bf16's precision. A layer without biases stays without.
     """
     place = features.head_of(parts.model).layer
     images, targets = (torch.cat(each) for each in zip(*features.train, strict=True))
@@ -126,7 +126,7 @@ def _linear(parts: Parts, features: Features, interruption: Interruption) -> Ite
 
 
 def _minimise(loss: Callable[[], Tensor], penalty: float, weight: Tensor, bias: Tensor) -> int:
-    """Bring weight and bias to where ``loss`` plus ``penalty`` / 2 times the squared weights is least: passes taken."""
+    """Minimise ``loss`` plus ``penalty`` / 2 times the squared weights over weight and bias; returns the passes."""
     free = [each for each in (weight, bias) if each.requires_grad]
     solver = torch.optim.LBFGS(free, max_iter=ITERATIONS, history_size=20, line_search_fn="strong_wolfe")
     passes = 0
@@ -144,7 +144,7 @@ def _minimise(loss: Callable[[], Tensor], penalty: float, weight: Tensor, bias: 
 
 
 def _nearest(features: Features, interruption: Interruption) -> Iterator[Candidate]:
-    """The nearest training images, few first."""
+    """The nearest training images, for each number of neighbours from the smallest up."""
     ((images, targets),) = features.train
     known, labels = normalize(images), targets.argmax(1)
     for k in NEIGHBOURS:

@@ -1,4 +1,4 @@
-"""A run being worked on by this process: begun, resumed, trained to its end and scored."""
+"""A run that this process works on: started, resumed, trained to the end and scored."""
 
 import logging
 import shutil
@@ -44,7 +44,7 @@ class Session:
 
     @property
     def device(self) -> Device:
-        """Where it computes."""
+        """The device that it computes on."""
         return self.parts.device
 
     @classmethod
@@ -58,10 +58,10 @@ class Session:
         test: bool = True,
         imports: Sequence[Path] = (),
     ) -> "Session":
-        """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave nothing.
+        """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave no trace.
 
         The folder is ``out/<name>``, or numbered without a ``name``. ``test`` says whether the test split is scored at
-        the end. ``imports`` are the user's files that registered components, which the run names when it lacks them
+        the end. ``imports`` are the user's files that registered components, which the run names if they are missing
         later.
         """
         parts = prepare(recipe, device)
@@ -71,27 +71,27 @@ class Session:
             run.lock()
             run.set_status("created", test=test)
             write_origins(run, parts.splits.record, parts.device.describe(), imports, **learned)
-        except BaseException:  # Ctrl-C among them: nothing has begun, so nothing is left
+        except BaseException:  # including Ctrl-C: nothing has begun, so nothing is left behind
             shutil.rmtree(run.path, ignore_errors=True)
             raise
         return cls(run, parts)
 
     @classmethod
     def resume(cls, path: Path, *, device: str = "auto") -> "Session":
-        """Take up a run where its newest valid checkpoint left it, with the precision and threads that it began with.
+        """Resume a run from its newest valid checkpoint, with the precision and threads that it began with.
 
-        Raises UserError when it is owned by another process, was imported, its images, its teacher or the weights that
-        it began with have changed, or no checkpoint is valid.
+        Raises UserError if it is owned by another process, was imported, its images, its teacher or the weights that it
+        started from have changed, or no checkpoint is valid.
         """
         run = Run.open(path)
         env = run.env
         if "imported" in env:
             raise UserError(
-                f"{path}: was imported, so that there is no training to resume: `thirtytwo train {path}` trains its "
+                f"{path}: was imported, so there is no training to resume: `thirtytwo train {path}` trains its "
                 "recipe from the start"
             )
         if not env:
-            raise UserError(f"{path}: was stopped before its training had begun: `thirtytwo train {path}` begins anew")
+            raise UserError(f"{path}: was stopped before its training had begun: `thirtytwo train {path}` starts again")
         run.lock()
         try:
             return cls(run, _rebuilt(run, device))
@@ -106,13 +106,13 @@ class Session:
         trackers: Sequence[Listener] = (),
         checkpoint_every: float = CHECKPOINT_EVERY,
     ) -> None:
-        """Train to the end, score val and, unless it was withheld, test; the folder is given back whatever happens.
+        """Train to the end, score val and, unless it was withheld, test; the folder is released whatever happens.
 
-        A run that is finished stays as it is: scoring it again would be another look.
+        A run that is finished stays as it is: scoring it again would be another look at test.
 
         Args:
-            listeners: who hears of the training, beside its metrics.jsonl.
-            trackers: likewise; one that fails is left behind with a warning.
+            listeners: who is told about the training, besides its metrics.jsonl.
+            trackers: likewise; one that fails is dropped with a warning.
             checkpoint_every: seconds between two checkpoints.
         """
         audience = Audience([MetricsFile(self.run), *listeners, *map(Guarded, trackers)])
@@ -139,7 +139,7 @@ class Session:
             augment = Chain() if recipe.train.solver == "knn" else self.parts.augment
             self.run.write_training_pictures(*preview(train_set, augment, recipe.seed))
             if self.parts.probed is not None:
-                restore_model(self.run, self.parts)  # the trunk that the features are computed by
+                restore_model(self.run, self.parts)  # the trunk that computes the features
             parts = with_features(self.parts)
             if stepwise:
                 train(parts, self.run, listener=listener, checkpoint_every=checkpoint_every)
@@ -148,7 +148,7 @@ class Session:
         except Interrupted:
             raise
         except Exception as error:
-            with suppress(UserError):  # a full disk takes no status either
+            with suppress(UserError):  # a full disk cannot store the status either
                 self.run.set_status("failed", message=str(error).partition("\n")[0])
             raise
 
@@ -173,17 +173,17 @@ def prepare(recipe: Recipe, device: str = "auto") -> Parts:
 def _rebuilt(run: Run, device: str) -> Parts:
     """The parts of a run at step 0, on the images, with the precision, threads, weights and teacher that it began with.
 
-    Of a run that is trained nothing but its images is needed any more.
+    For a run that is already trained, only its images are needed.
     """
     env = run.env
     if env.get("device") == "cpu" and "threads" in env:
-        # The number of threads decides the order of sums, and so the bits.
+        # The number of threads determines the order of sums, and so the bits.
         torch.set_num_threads(env["threads"])
     chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
     now = {"thirtytwo": __version__, **chosen.describe()}
     for key in ("thirtytwo", "torch", "processor", "device"):
         if key in env and env[key] != now[key]:
-            log.warning("%s: began with %s %s, goes on with %s: the bits may differ", run.path, key, env[key], now[key])
+            log.warning("%s: began with %s %s, resumes with %s: the bits may differ", run.path, key, env[key], now[key])
     recipe = _as_begun(run)
     with own_components(run):
         check(recipe)
@@ -201,7 +201,7 @@ def _rebuilt(run: Run, device: str) -> Parts:
 
 
 def _as_begun(run: Run) -> Recipe:
-    """The run's recipe, with teacher and weights named by where they lay when it began; without once it is trained."""
+    """The run's recipe, with teacher and weights named by where they were when it began; without once it is trained."""
     if card := run.card:
         return run.recipe.override({"train.teacher": "none", "model": card["model"]})
     recipe, env = run.recipe, run.env
@@ -217,7 +217,7 @@ def _as_begun(run: Run) -> Recipe:
 
 
 def _found_again(run: Run, then: str, named: str) -> str:
-    """Where teacher or weights lie: where they lay ``then``, by env.json, or else as ``named`` by the recipe."""
+    """Where teacher or weights are: where they were ``then``, by env.json, or else as ``named`` by the recipe."""
     if found := next((path for path in (then, named) if as_path(path).exists()), None):
         return found
-    raise UserError(f"{run.path}: began with {then}, which is gone: bring it back, and resume again")
+    raise UserError(f"{run.path}: started from {then}, which is gone: restore it, and resume again")

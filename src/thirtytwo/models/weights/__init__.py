@@ -1,7 +1,7 @@
-"""Files of weights for other programs, each format by name; beside a file lies a card, ``<file>.json``.
+"""Files of weights for other programs, each format by name; beside each file is a card, ``<file>.json``.
 
-The card says what the weights need to be used. A format is a class without arguments that is registered with
-``@formats.register_as("npz")`` and does what `Format` says; which one a file has, its suffix tells.
+The card says what is needed to use the weights. A format is a class without arguments that is registered with
+``@formats.register_as("npz")`` and implements `Format`; the suffix of a file determines its format.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from thirtytwo.registry import Registry
 
 
 class Format(Protocol):
-    """How a state dict, names with their tensors, becomes the bytes of a file and comes back from them.
+    """How a state dict, names with their tensors, is converted to the bytes of a file and back.
 
     Attributes:
-        suffixes: of its files, in lower case with their dots; the first is that of a file without a name of its own.
+        suffixes: of its files, in lower case with their dots; the first is the default.
     """
 
     suffixes: tuple[str, ...]
@@ -26,10 +26,10 @@ class Format(Protocol):
         """The file's bytes. The tensors are contiguous, on the processor, and share no memory."""
 
     def unpack(self, data: bytes, file: Path) -> Any:
-        """What `pack` made bytes of, or what a training script wrapped around it.
+        """The state dict that was packed, or what a training script wrapped around it.
 
-        Runs nothing that the bytes hold. May raise anything where they are damaged; a UserError is shown as it is, so
-        that it names ``file``.
+        Runs nothing that the bytes contain. May raise anything if they are damaged; a UserError is shown as it is, so
+        it must name ``file``.
         """
 
 

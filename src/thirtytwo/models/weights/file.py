@@ -1,4 +1,4 @@
-"""A network's weights in a file, and the card beside it: read with checks, written in the format that its name says."""
+"""A network's weights in a file, and the card beside it: read with checks, written in the format of its suffix."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from thirtytwo.records import Card
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep a state dict beside their optimizer's state and epoch."""
 DEPTH = 3
-"""Of such wrappings inside each other, at most: a file may hold itself."""
+"""How many such wrappers are opened, at most: a file may contain itself."""
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put in front of every name."""
 
@@ -27,7 +27,7 @@ class Stored:
 
     Attributes:
         tensors: its state dict.
-        card: what the card beside it says; None where there is none.
+        card: what the card beside it says; None if there is none.
         sha256: hex digest of the file.
     """
 
@@ -39,11 +39,11 @@ class Stored:
 def read(file: Path) -> Stored:
     """Read a file of weights and the card beside it.
 
-    Raises UserError when it is missing, damaged, more than weights, or not the file that its card is about.
+    Raises UserError if it is missing, damaged, more than weights, or not the file that its card describes.
     """
     if file.name == "model.safetensors" and (file.parent / "recipe.toml").is_file():
         raise UserError(
-            f"{file}: belongs to a run: say model=run:{file.parent} to begin with it, or bring it out by "
+            f"{file}: belongs to a run: use model=run:{file.parent} to start from it, or export it with "
             f"`thirtytwo export {file.parent}`"
         )
     try:
@@ -52,7 +52,7 @@ def read(file: Path) -> Stored:
         raise UserError(f"{file}: cannot be read ({error.strerror}): name a file of weights") from None
     card, digest = card_beside(file), sha256(data)
     if card and card["sha256"] != digest:
-        raise UserError(f"{beside(file)}: not about {file}, its sha256 differs: delete it, or bring both back")
+        raise UserError(f"{beside(file)}: does not describe {file}, whose sha256 differs: delete it, or restore both")
     return Stored(unpacked(data, file), card, digest)
 
 
@@ -64,14 +64,14 @@ def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
 def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
     """The state dict in a file's bytes, taken out of a training script's wrapping and without DataParallel's prefix.
 
-    Raises UserError, and never runs what the file holds, when it is damaged, no state dict, or more than weights.
+    Raises UserError, and never runs what the file contains, if it is damaged, not a state dict, or more than weights.
     """
     stored_as = format_of(file)
     try:
         found = stored_as.unpack(data, file)
     except UserError:
         raise
-    except Exception as error:  # a damaged file may lead the reader anywhere
+    except Exception as error:  # a damaged file may make the reader raise anything
         raise UserError(f"{file}: damaged, or not a {file.suffix.lower()} file ({error}): get it again") from error
     for _ in range(DEPTH):
         inner = [key for key in WRAPPERS if isinstance(found, Mapping) and isinstance(found.get(key), Mapping)]
@@ -80,30 +80,30 @@ def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
         raise UserError(
             f"{file}: holds no state dict (names with their tensors): save one with torch.save(net.state_dict(), FILE)"
         )
-    for prefix in (*PREFIXES, *PREFIXES):  # either may be outside
+    for prefix in (*PREFIXES, *PREFIXES):  # either may be the outer one
         if all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
     return dict(found)
 
 
 def beside(file: Path) -> Path:
-    """Where the card of a file lies."""
+    """Where the card of a file is."""
     return file.with_name(f"{file.name}.json")
 
 
 def card_beside(file: Path) -> Card | None:
-    """The card beside a file, checked as a run's own; None where there is none."""
+    """The card beside a file, checked like a run's own; None if there is none."""
     return records.read(beside(file), Card)
 
 
 def format_of(file: Path) -> Format:
-    """The format that the file's suffix names. Raises UserError when there is none."""
+    """The format that the file's suffix names. Raises UserError if there is none."""
     known = [formats.build(name) for name in formats.names()]
     for each in known:
         if file.suffix.lower() in each.suffixes:
             return each
     *most, last = (each.suffixes[0] for each in known)
-    raise UnknownName(f"{file}: not a name for a file of weights: end it in {', '.join(most)} or {last}")
+    raise UnknownName(f"{file}: not a name for a file of weights: use the suffix {', '.join(most)} or {last}")
 
 
 def _is_weight(name: object, tensor: object) -> bool:

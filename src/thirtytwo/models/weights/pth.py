@@ -1,4 +1,4 @@
-"""``.pth``: what ``torch.save`` writes, a pickle, which is read without running what it may hold."""
+"""``.pth``: what ``torch.save`` writes, a pickle, which is read without running what it may contain."""
 
 import io
 import pickle
@@ -33,12 +33,12 @@ class Pth:
     def unpack(self, data: bytes, file: Path) -> Any:
         """What was saved, if it is made of containers, numbers and tensors alone.
 
-        Raises UserError when it is damaged, or asks for more.
+        Raises UserError if it is damaged, or asks for more.
         """
         if not data.startswith(BEGINNINGS):
             raise _damaged(file)
         try:
-            with warnings.catch_warnings(action="ignore"):  # about pickles that it is not going to open
+            with warnings.catch_warnings(action="ignore"):  # about pickles that it will not open
                 return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             asked = re.search(r"GLOBAL (\S+)", str(error))
@@ -47,7 +47,7 @@ class Pth:
                 f"{file}: not opened, it holds more than weights ({what}) and could run code: "
                 "save the weights alone, torch.save(net.state_dict(), FILE)"
             ) from error
-        except Exception as error:  # a damaged file may lead the reader anywhere
+        except Exception as error:  # a damaged file may make the reader raise anything
             if "TorchScript" in str(error):
                 raise UserError(
                     f"{file}: a TorchScript program, not a state dict: save the weights alone, "
@@ -57,5 +57,5 @@ class Pth:
 
 
 def _damaged(file: Path) -> UserError:
-    """Without PyTorch's own words, which are long, and advise to open the file all the same."""
+    """Without PyTorch's own message, which is long and advises opening the file anyway."""
     return UserError(f"{file}: damaged, or not a {file.suffix.lower()} file: get it again")
