@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Picture = str | Path | np.ndarray | Tensor | Image.Image
 
 EXPLAINED = 60
-"""Most pictures that are explained at a time: they share one figure."""
+"""Maximum number of pictures to explain at a time: they share one figure."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,9 @@ def run_study(
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the study's folder is made.", show_default="studies")
     ] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Train with the seeds 0 to N-1.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, metavar="N", help="Train with the seeds 0 to N-1.")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option("--jobs", min=1, help="Runs to train at a time; they share the cores. [default: one per core]"),
