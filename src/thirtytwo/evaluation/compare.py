@@ -132,7 +132,7 @@ class Compared:
 
 
 def groups_of(named: Mapping[str, Scored | Mapping[int, Scored]], score: str = "accuracy") -> list[Group]:
-    """Groups to compare by ``score``, a registered metric, from the predictions of a run, or of a run per seed, by name.
+    """Groups to compare by ``score``, a registered metric: by name, the predictions of one run, or of a run per seed.
 
     Raises UserError for logits and labels that `predictions.of` refuses, and for a metric that is not a mean over
     images.

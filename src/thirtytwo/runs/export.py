@@ -51,7 +51,7 @@ def export(run: Run, file: Path) -> Card:
             again = classifier_for(card)
         if not _same(model, again, unpacked(file.read_bytes(), file), card, device):
             raise UserError(
-                f"{file}: the weights read back differ from those written: export to another disk, or in another format"
+                f"{file}: the weights read back differ from those written: try another disk, or another format"
             )
         write_atomic(beside(file), (json.dumps(card, indent=1) + "\n").encode())
     except BaseException:

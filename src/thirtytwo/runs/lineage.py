@@ -33,7 +33,7 @@ def seen_before(runs: Iterable[Run], record: SplitRecord) -> dict[str, int] | No
         runs: what the new run learns from.
         record: the new run's splits, as `Splits.record` has them.
 
-    Returns the counts above 0 by split, "val" and "test"; None where they are not known, because the source of that name
+    Returns the counts above 0 by split, "val" and "test"; None where they are unknown, because the source of that name
     then had other images, or another order of them, and the cut differs.
     """
     learned: set[tuple[str, int]] = set()

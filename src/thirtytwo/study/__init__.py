@@ -1,1 +1,1 @@
-"""Studies: several recipes x several seeds, compared. ``definition`` says what is trained, ``folder`` records how far it is."""
+"""Studies: several recipes x several seeds, compared. ``definition`` says what is trained, ``folder`` how far."""
