@@ -89,7 +89,7 @@ def damaged(path: Path, reason: object) -> UserError:
 
 
 def _require_shape(name: str, array: object, expected: str, lengths: dict[str, int]) -> None:
-    """Raise ValueError for another kind or shape. ``lengths`` are those of the named axes so far; new ones are added."""
+    """Raise ValueError for another kind or shape. ``lengths`` are those of named axes so far; new ones are added."""
     kind, *axes = expected.split()
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is not an array")

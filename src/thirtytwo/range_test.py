@@ -93,7 +93,7 @@ class RangeTest:
 
     @cached_property
     def suggestion(self) -> float | None:
-        """The rate, to two digits, at which the smoothed loss first is half way down to its lowest; None without `lowest`.
+        """The rate, to two digits, where the smoothed loss first is half way down to its lowest; None if there is none.
 
         The loss over the log rate falls in the shape of an S, whose steepest point, the usual choice, is half way
         down. The slope itself is noisy: its minimum jumps between bumps, up to the edge of the explosion. fastai's

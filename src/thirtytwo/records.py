@@ -222,7 +222,7 @@ def read(path: Path, shape: type[T]) -> T | None:
 
 
 def read_lines(path: Path, shape: type[T]) -> list[T]:
-    """One JSON value of that shape per line; empty where there is no file. A last line that a kill cut short is left out.
+    """One JSON value of that shape per line; empty without a file. A last line that a kill cut short is left out.
 
     Raises UserError naming the file for anything else.
     """

@@ -183,7 +183,7 @@ def mean_over_seeds(values: Sequence[float]) -> Estimate:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979, step-down Bonferroni). A nan counts as a comparison and stays nan."""
+    """P-values corrected for their number (Holm 1979, step-down Bonferroni). A nan is counted too, and stays nan."""
     p = np.array(p_values, dtype=float)
     order = np.argsort(p)  # nan last
     steps = np.minimum(1, p[order] * (len(p) - np.arange(len(p))))

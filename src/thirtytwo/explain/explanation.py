@@ -61,7 +61,7 @@ class LayerMaps(Explanation):
 
 
 def pack(explanation: LayerMaps, id_: int) -> bytes:
-    """An .npz file of an explanation and the picture's id; maps are rounded to 256 levels between a layer's extremes."""
+    """An .npz file of an explanation and the picture's id; maps are rounded to 256 levels per layer."""
     layers = explanation.layers
     ranges = np.array([(layer.maps.min(), layer.maps.max()) for layer in layers], np.float32).reshape(-1, 2)
     arrays = {

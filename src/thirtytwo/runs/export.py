@@ -38,7 +38,7 @@ def export(run: Run, file: Path) -> Card:
     trained = run.require_trained()
     if "neighbours" in trained:
         raise UserError(
-            f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run with train.solver=lbfgs"
+            f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run with solver=lbfgs"
         )
     device = Device.choose("cpu", "float32")
     model = load_classifier(run, device)

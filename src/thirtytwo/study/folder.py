@@ -264,8 +264,8 @@ class StudyFolder:
         dropped = [trial.name for trial in self.trials() if (trial.arm, trial.seed) not in wanted.runs() and trial.run]
         if not (wanted.extends(there) or (there.extends(wanted) and not dropped)):
             raise UserError(
-                f"{self.path}: holds this study with other settings: `thirtytwo study {self.path}` continues with them, "
-                "or choose another --out"
+                f"{self.path}: holds this study with other settings: `thirtytwo study {self.path}` continues "
+                "with them, or choose another --out"
             )
         if wanted == there and imports == self.imports:
             return
