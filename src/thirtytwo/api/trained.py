@@ -112,7 +112,7 @@ class TrainedRun:
 
     @cached_property
     def card(self) -> Card:
-        """What the weights need to be used: classes, size, channels. Raises UserError while there are no weights."""
+        """How to use the weights: classes, size, channels. Raises UserError while there are no weights."""
         self.run.read_weights()
         return self.run.require_trained()
 

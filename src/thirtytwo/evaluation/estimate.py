@@ -21,7 +21,7 @@ class Estimate:
     """A score and its 95 % interval.
 
     Attributes:
-        value: the score on the images at hand; nan when there was nothing to measure (``n`` is 0).
+        value: the score on these images; nan when there was nothing to measure (``n`` is 0).
         low: the interval's lower end; nan where nothing is known about the spread.
         high: the upper end, likewise.
         n: how many images (or, for a class, how many of them; over seeds, how many seeds) the score is a mean over.

@@ -189,7 +189,7 @@ class StudyFolder:
         return [self.trial(arm, seed) for arm, seed in self.study.runs()]
 
     def trial(self, arm: str, seed: int) -> Trial:
-        """Where one run stands. A folder without env.json is what a kill left before training began: it waits."""
+        """One run and its state. A folder without env.json, left by a kill before training began, is "waiting"."""
         path = self.run_path(arm, seed)
         if not (path / "env.json").is_file():
             return Trial(arm, seed, path, "waiting", None)

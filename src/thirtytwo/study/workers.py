@@ -129,7 +129,7 @@ def begin(
 
 
 def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing], None]) -> dict[str, str]:
-    """Train every run of the study that is not finished, ``jobs`` at a time; ``watch`` is told ten times a second.
+    """Train every run of the study that is not finished, ``jobs`` at a time; ``watch`` is called ten times per second.
 
     Without ``jobs`` there are as many as the processor has cores for, given the threads that the study began with.
     A run that fails does not stop the others: the result says what went wrong, by run. However this function ends, no
