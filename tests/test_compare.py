@@ -233,7 +233,7 @@ def test_what_cannot_be_compared_is_one_line(named, score, message):
 
 
 def test_a_score_that_says_nothing_of_so_few_classes_is_refused():
-    with pytest.raises(UserError, match="'a': top-5 accuracy says nothing of 2 classes"):
+    with pytest.raises(UserError, match="'a': top-5 accuracy is not defined for 2 classes"):
         compare([Group("a", {0: predictions(0.7, 1)}, TopK(5))], [None])
     assert Group("a", {0: predictions(0.7, 1)}, NLL()).by_image[0].shape == (N,)
 

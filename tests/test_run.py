@@ -154,14 +154,14 @@ def test_another_recipe_than_the_run_was_begun_with_is_refused(run):
     path = run.path / "recipe.toml"
     for text in (path.read_text().replace("seed = 0", "seed = 9"), ""):
         path.write_text(text)
-        with pytest.raises(UserError, match="not the recipe that this run was begun with"):
+        with pytest.raises(UserError, match="not the recipe that this run began with"):
             _ = Run.open(run.path).recipe
 
 
 def test_a_later_format_is_refused(run):
     path = run.path / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    with pytest.raises(UserError, match="format 2, this version reads format 1: upgrade"):
+    with pytest.raises(UserError, match="format 2, but this version reads format 1: upgrade"):
         Run.open(run.path)
 
 

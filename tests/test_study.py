@@ -235,7 +235,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(small, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "goes on" in err and "Traceback" not in err
+    assert process.returncode == 130 and "continues" in err and "Traceback" not in err
     study = StudyFolder.open(tmp_path / "s" / "small")
     assert study.trial("none", 0).state == "interrupted" and not alive(study.path)
 
@@ -290,7 +290,7 @@ def test_what_is_no_study(cli, tmp_path):
 
 def test_compare_needs_two_recipes_or_the_word_vs(cli, run_copy):
     refused(cli("compare", run_copy, run_copy), "'vs'")
-    refused(cli("compare", run_copy, "vs"), "'vs' stands between runs")
+    refused(cli("compare", run_copy, "vs"), "'vs' belongs between runs")
     same_name = run_copy.parent / "elsewhere" / run_copy.name
     same_name.mkdir(parents=True)
     shutil.copytree(run_copy, same_name, dirs_exist_ok=True)

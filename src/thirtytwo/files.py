@@ -1,4 +1,4 @@
-"""Files written whole or not at all, their hashes, and arrays and JSON read with checks."""
+"""Write files completely or not at all, hash them, and read arrays and JSON with checks."""
 
 import hashlib
 import io
@@ -28,7 +28,7 @@ KINDS = {"float": "f", "int": "iu", "text": "U"}
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, sync it and rename it: readers see the old file or the new one.
 
-    Raises UserError when the disk is full or the folder is not to be written.
+    Raises UserError when the disk is full or the folder is not writable.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -39,7 +39,9 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror}): make room or change its permissions") from None
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}): free some space, or change its permissions"
+        ) from None
 
 
 def sha256(data: bytes) -> str:
@@ -55,12 +57,12 @@ def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def read_arrays(path: Path, expected: Mapping[str, str], *, optional: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file that are ``expected``, by name. Pickled arrays are refused.
+    """The ``expected`` arrays of an .npz file, by name. Pickled arrays are rejected.
 
     Args:
         path: the file.
-        expected: of each array its kind (float, int, uint8 or text) and the names or numbers of its axes, such as
-            ``"float N K"``. Axes of one name are equally long in all arrays.
+        expected: for each array its kind (float, int, uint8 or text) and the names or lengths of its axes, such as
+            ``"float N K"``. Axes of the same name have the same length in all arrays.
         optional: which of them may be missing.
 
     Raises UserError naming the file when it is damaged, lacks an array, or has one of another kind or shape.
@@ -79,7 +81,7 @@ def read_arrays(path: Path, expected: Mapping[str, str], *, optional: Collection
 
 
 def damaged(path: Path, reason: object) -> UserError:
-    """What to tell of a run's file of arrays that cannot be used."""
+    """The error for a run's file of arrays that cannot be used."""
     remedy = "restore it, or delete it: what it shows is then left out"
     if path.name == "test.npz":
         remedy = "restore it, or let `thirtytwo test` write it again, which is another look"
@@ -87,7 +89,7 @@ def damaged(path: Path, reason: object) -> UserError:
 
 
 def _require_shape(name: str, array: object, expected: str, lengths: dict[str, int]) -> None:
-    """Raises ValueError for another kind or shape. ``lengths`` are those of named axes so far, and grow."""
+    """Raise ValueError for another kind or shape. ``lengths`` are those of named axes so far; new ones are added."""
     kind, *axes = expected.split()
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is not an array")

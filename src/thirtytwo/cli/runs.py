@@ -19,7 +19,7 @@ COLUMNS = ("state", "data", "model", "seed", "val", "test", "looks")
 def list_runs(
     root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
-    """A line a run: state, data, model, seed, val and test accuracy with its interval, looks."""
+    """One line per run: state, data, model, seed, val and test accuracy with its interval, looks."""
     from thirtytwo.cli.console import one_line, plain_table, say_json, show
     from thirtytwo.display import output
     from thirtytwo.paths import natural
@@ -44,7 +44,7 @@ def list_runs(
 
 @runs.command("show")
 def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
-    """What a run trained, on what, how it went and what it scored."""
+    """Show what a run trained, on what, how it went and what it scored."""
     from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
     from thirtytwo.display import clock
@@ -78,7 +78,7 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    """What the list says of one run; of a run that cannot be read, what is wrong with it."""
+    """What the list says about one run; for a run that cannot be read, what is wrong with it."""
     from thirtytwo.runs.run import Run
     from thirtytwo.runs.scored import accuracies
 
@@ -93,7 +93,7 @@ def _row(path: Path) -> dict[str, Any]:
         row |= accuracies(run)
         row["looks"] = len(run.looks())
     except UserError as error:
-        # The path stands in the row already; the remedy is for those who open the run.
+        # The path is in the row already; the remedy is for those who open the run.
         row["state"] = re.split(r" \(|, ", str(error).removeprefix(str(path)).lstrip("/\\: "))[0]
     return row
 

@@ -1,4 +1,4 @@
-"""What a network makes of one picture, layer by layer: plain data, how it is drawn, and its .npz form."""
+"""A network's maps for one picture, layer by layer: as plain data, as figures, and as an .npz file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ class Layer:
     """Some feature maps of one layer.
 
     Attributes:
-        name: dotted, as in ``named_modules``: of the convolution or pool, after which ``types`` ran.
-        types: the classes of the modules, such as "Conv2d, BatchNorm2d, ReLU".
+        name: of the convolution or pool, dotted as in ``named_modules``.
+        types: the classes of the modules, in the order in which they run, such as "Conv2d, BatchNorm2d, ReLU".
         shape: (C, h, w) of the whole output.
         channels: int64 (M,): which of the C channels these are, ascending.
         maps: float32 (M, h, w).
@@ -61,7 +61,7 @@ class LayerMaps(Explanation):
 
 
 def pack(explanation: LayerMaps, id_: int) -> bytes:
-    """An .npz file of an explanation and the picture's id; maps lose all but 256 levels between a layer's extremes."""
+    """An .npz file of an explanation and the picture's id; maps are rounded to 256 levels per layer."""
     layers = explanation.layers
     ranges = np.array([(layer.maps.min(), layer.maps.max()) for layer in layers], np.float32).reshape(-1, 2)
     arrays = {

@@ -43,7 +43,7 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, recipe: Recipe, name: str | None = None) -> "Run":
-        """A new folder ``root/<name>``, else ``root/<recipe's name>-<number>``; never one that exists."""
+        """Make a new folder ``root/<name>``, or ``root/<recipe's name>-<number>``; never one that exists."""
         try:
             root.mkdir(parents=True, exist_ok=True)
             numbered = re.compile(rf"{re.escape(recipe.name)}-(\d+)")
@@ -68,11 +68,11 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """An existing run. Raises UserError when it is none, or was written by a later version."""
+        """Open an existing run. Raises UserError when it is not a run, or was written by a later version."""
         path = as_path(path)
         if path.is_file():
             raise UserError(
-                f"{path}: a file, no run's folder: `thirtytwo import {path}` makes a run of a file of weights"
+                f"{path}: a file, not a run folder: `thirtytwo import {path}` makes a run from a file of weights"
             )
         if not path.is_dir():
             raise UserError(f"{path}: no such run folder (`thirtytwo runs list` lists them)")
@@ -89,7 +89,7 @@ class Run:
         return self.path.name
 
     def lock(self) -> None:
-        """Own the folder until the process ends or `owned` gives it back. UserError when another process owns it."""
+        """Own the folder until `unlock` or the end of the process. Raises UserError when another process owns it."""
         try:
             self._lock.acquire()
         except Timeout:
@@ -98,7 +98,7 @@ class Run:
             raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from None
 
     def unlock(self) -> None:
-        """Give the folder back."""
+        """Release the folder."""
         self._lock.release(force=True)
 
     @property
@@ -121,29 +121,27 @@ class Run:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Own the folder within this context, and give it back at its end."""
+        """Own the folder within this context."""
         self.lock()
         try:
             yield
         finally:
             self.unlock()
 
-    # What was asked for, and on what.
+    # What was asked for, on which data and machine.
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe that the run trains. Raises UserError when the file is not the one that the run was begun with."""
+        """The recipe that the run trains. Raises UserError when the file was changed after the run began."""
         path = self.path / "recipe.toml"
         recipe = from_toml(path)
         if sha256(path.read_bytes()) != self.status.get("recipe_sha256"):
-            raise UserError(
-                f"{path}: not the recipe that this run was begun with: restore it, or train a new run with it"
-            )
+            raise UserError(f"{path}: not the recipe that this run began with: restore it, or train a new run with it")
         return recipe
 
     @property
     def env(self) -> Env:
-        """Versions, device, precision and threads; empty before the training started."""
+        """Versions, device, precision and threads; empty before training started."""
         return records.read(self.path / "env.json", Env) or {}
 
     @property
@@ -153,7 +151,7 @@ class Run:
 
     @property
     def card(self) -> Card | None:
-        """What the weights need to be used: model, classes, size, preprocessing (model.json); None before the end."""
+        """How to use the weights: model, classes, size, preprocessing (model.json); None before the end of training."""
         return records.read(self.path / "model.json", Card)
 
     def write_env(self, env: Mapping[str, Any]) -> None:
@@ -164,13 +162,13 @@ class Run:
         """Write split.json."""
         self._write_json("split.json", record)
 
-    # How it goes.
+    # Its progress.
 
     @property
     def status(self) -> Status:
         """``state`` (created, running, interrupted, failed, trained, finished), ``step``, ``steps``, ``seconds``, ...
 
-        "trained" is a run whose weights are there, and whose scores are not, or not all of them.
+        "trained" means that the weights are there, but not all of the scores.
         """
         found = records.read(self.path / "status.json", Status)
         if found is None:
@@ -192,7 +190,7 @@ class Run:
         self._append("metrics.jsonl", record)
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics of steps after ``step``, which a resumed training will write again."""
+        """Drop the metrics of steps after ``step``, which the resumed training will write again."""
         kept = [record for record in self.metrics() if record["step"] <= step]
         self._write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
@@ -201,7 +199,7 @@ class Run:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
-    # What came out.
+    # Its results.
 
     @property
     def weights(self) -> Path:
@@ -214,18 +212,20 @@ class Run:
         self._write_json("model.json", {"format": FORMAT, **card, "sha256": sha256(weights)})
 
     def require_trained(self) -> Card:
-        """The card of the weights. Raises UserError when the run has none yet."""
+        """The card of the weights. Raises UserError when the run has no weights yet."""
         card = self.card
         if card is None or not self.weights.is_file():
             raise UserError(f"{self.path}: not trained to its end yet: run `thirtytwo train --resume {self.path}`")
         return card
 
     def read_weights(self) -> bytes:
-        """The weights' bytes. Raises UserError when there are none or a byte has changed."""
+        """The weights' bytes. Raises UserError when there are none, or a byte has changed."""
         card = self.require_trained()
         data = self.weights.read_bytes()
         if sha256(data) != card["sha256"]:
-            raise UserError(f"{self.weights}: damaged, its sha256 differs from model.json's: restore or train again")
+            raise UserError(
+                f"{self.weights}: damaged, its sha256 differs from model.json's: restore it, or train again"
+            )
         return data
 
     def predictions(self, split: str) -> tuple[Predictions, Predictions | None] | None:
@@ -259,7 +259,7 @@ class Run:
         self._write_arrays("train-pictures", pack_arrays({"images": images, "labels": labels}))
 
     def explanation(self) -> tuple[LayerMaps, int] | None:
-        """What the network makes of one picture of val, and the picture's id; None where that was not written."""
+        """The network's maps for one picture of val, and the picture's id; None where they were not written."""
         path = self.path / "predictions" / "layers.npz"
         return explanation_file.load(path) if path.is_file() else None
 
@@ -272,7 +272,7 @@ class Run:
         return records.read_lines(self.path / "looks.jsonl", Look)
 
     def record_look(self, by: str, n: int, accuracies: Mapping[int, float]) -> None:
-        """Write down that the test split was scored, before anyone sees the score.
+        """Record that the test split was scored, before anyone sees the score.
 
         Args:
             by: who asked for it, "train", "test", "study" or "import".
@@ -286,7 +286,7 @@ class Run:
         self._append("looks.jsonl", look)
 
     def scores(self) -> list[Scoring]:
-        """The scorings of scores.json: one of each split and number of views; none where there is no such file."""
+        """The scorings of scores.json: one per split and number of views; empty where there is no such file."""
         found = records.read(self.path / "scores.json", Scores)
         return found["scorings"] if found else []
 
@@ -295,7 +295,7 @@ class Run:
         self._write_json("scores.json", {"format": FORMAT, "scorings": scorings})
 
     def results(self) -> list[dict[str, str]]:
-        """The rows of results.csv: a row a score."""
+        """The rows of results.csv, one per scoring."""
         path = self.path / "results.csv"
         if not path.is_file():
             return []
@@ -303,15 +303,17 @@ class Run:
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             if any(None in row or None in row.values() or not row.keys() >= RESULTS for row in rows):
-                raise ValueError(f"its rows do not have the columns {', '.join(sorted(RESULTS))}, or a row has others")
+                raise ValueError(
+                    f"its rows lack one of the columns {', '.join(sorted(RESULTS))}, or do not match the header"
+                )
             return rows
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{path}: damaged, cannot be read as CSV ({error}): restore it, or delete it") from None
 
     def write_results(self, rows: list[dict[str, Any]]) -> None:
-        """Replace the rows of the splits that ``rows`` speak of in results.csv.
+        """Replace the rows of results.csv for the splits that ``rows`` are about.
 
-        A column that other rows lack, of a metric that was added after they were written, is empty there.
+        Where an older row lacks a column, since the metric was added later, it stays empty.
         """
         splits = {row["split"] for row in rows}
         rows = [*(row for row in self.results() if row.get("split") not in splits), *rows]
@@ -340,7 +342,7 @@ class Run:
         write_atomic(self.path / "predictions" / f"{name}.npz", data)
 
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
-        """Add a line and sync it. What a kill left of an unfinished line is taken away first."""
+        """Append a line and sync it. An unfinished line that a kill left is removed first."""
         path = self.path / name
         try:
             whole = path.read_bytes() if path.is_file() else b""

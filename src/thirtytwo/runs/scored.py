@@ -1,7 +1,7 @@
-"""A run's scores as it stores them: computed once, when a split is scored, and read from then on. Needs no torch.
+"""A run's stored scores: computed once, when a split is scored, and read from then on. Needs no torch.
 
-A run of before scores.json has none stored, and one that was scored before a metric was registered lacks that one: what
-is missing is computed from the stored predictions, and is kept when the run is scored again.
+Runs older than scores.json have none stored, and runs scored before a metric was registered lack that metric: what is
+missing is computed from the stored predictions, and is stored when the run is scored again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Scored:
         split: "val" or "test".
         views: how many augmented views of each image were averaged; 1 is none.
         n: images.
-        right: of them, predicted right.
+        right: how many of them were predicted right.
         scores: by name, in the order of the registry.
     """
 
@@ -52,18 +52,18 @@ def stored_scores(run: Run) -> list[Scored]:
 
 
 def accuracies(run: Run) -> dict[str, Estimate]:
-    """Accuracy by split that was scored, for lists of many runs: from the smallest file that tells it."""
+    """Accuracy by split that was scored, for lists of many runs, from the smallest file that has it."""
     if stored := run.scores():
         return {each["split"]: wilson(each["right"], each["n"]) for each in stored if each["views"] == 1}
     if rows := [row for row in run.results() if row.get("views") == "1" and row.get("split") in SPLITS]:
-        with suppress(KeyError, ValueError):  # then the predictions tell it
+        with suppress(KeyError, ValueError):  # then the predictions have it
             return {row["split"]: wilson(round(float(row["accuracy"]) * int(row["n"])), int(row["n"])) for row in rows}
     found = {split: both[0] for split in SPLITS if (both := run.predictions(split))}
     return {split: wilson(int(each.correct.sum()), len(each)) for split, each in found.items()}
 
 
 def store_scores(run: Run, *scored: Predictions) -> None:
-    """Compute the scores of one split, and write scores.json and results.csv: these, and those of the other split."""
+    """Compute the scores of one split, and write them to scores.json and results.csv, with those of the other split."""
     others = _scorings(run, [split for split in SPLITS if split != scored[0].split])
     scorings = [*others, *(_scoring(each) for each in scored)]
     run.write_scores(sorted(scorings, key=lambda each: SPLITS.index(each["split"])))
@@ -71,7 +71,7 @@ def store_scores(run: Run, *scored: Predictions) -> None:
 
 
 def _scorings(run: Run, splits: Sequence[str]) -> list[Scoring]:
-    """Those of ``splits``, with every registered metric: what is not stored is computed."""
+    """The scorings of ``splits``, with every registered metric: what is not stored is computed."""
     stored, found = run.scores(), list[Scoring]()
     for split in splits:
         there = [each for each in stored if each["split"] == split]
@@ -84,7 +84,7 @@ def _scorings(run: Run, splits: Sequence[str]) -> list[Scoring]:
 
 
 def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring:
-    """As scores.json has it; ``known`` are the scores that need not be computed."""
+    """An entry of scores.json; the scores in ``known`` are not computed again."""
     scores = {name: known[name] if name in known else _json(metrics.build(name)(predictions)) for name in metrics}
     return {
         "split": "val" if predictions.split == "val" else "test",
@@ -96,7 +96,7 @@ def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring
 
 
 def _json(estimate: Estimate | None) -> Any:
-    """nan and infinity, which JSON does not know, are null."""
+    """An estimate for JSON, in which nan and infinity are null."""
     if estimate is None:
         return None
     ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
