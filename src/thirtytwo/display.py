@@ -12,7 +12,6 @@ from rich.text import Text
 
 from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.runs.run import Run
-from thirtytwo.runs.scored import accuracies
 from thirtytwo.tracking.events import Evaluation, Listener, Progress
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ class StudyDisplay(_Renewed):
 
     def _finished(self, trial: "Trial", standing: "Standing") -> str:
         assert trial.run is not None
-        found = accuracies(trial.run)["val"]
+        found = trial.run.accuracies()["val"]
         took = clock(trial.run.status["seconds"])
         left = "" if self._live else f"   {standing.before + len(standing.done)} of {standing.runs} runs"
         return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {quantity(found.value, fine=True)}   {took}{left}"

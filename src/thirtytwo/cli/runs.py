@@ -80,7 +80,6 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
 def _row(path: Path) -> dict[str, Any]:
     """What the list says about one run; for a run that cannot be read, what is wrong with it."""
     from thirtytwo.runs.run import Run
-    from thirtytwo.runs.scored import accuracies
 
     row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
     try:
@@ -90,7 +89,7 @@ def _row(path: Path) -> dict[str, Any]:
         cut = run.split
         row["data"] = cut["name"] if cut else run.recipe.data.source
         row["model"], row["seed"] = run.recipe.model, run.recipe.seed
-        row |= accuracies(run)
+        row |= run.accuracies()
         row["looks"] = len(run.looks())
     except UserError as error:
         # The path is in the row already; the remedy is for those who open the run.

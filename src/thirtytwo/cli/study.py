@@ -111,7 +111,6 @@ def show_status(path: Folder, as_json: Json = False) -> None:
     """Show every run of a study: waiting, running or finished, and its accuracy on val."""
     from thirtytwo.cli.console import plain_table, say, say_json, show
     from thirtytwo.evaluation.estimate import quantity
-    from thirtytwo.runs.scored import accuracies
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)
@@ -129,7 +128,7 @@ def show_status(path: Folder, as_json: Json = False) -> None:
     finished = sum(trial.state == "finished" for trial in trials)
     say("study", folder.study.name, f"{finished} of {len(trials)} runs finished, {folder.split()} shown")
     split = folder.split()
-    scored = {(trial.arm, trial.seed): accuracies(run).get(split) for trial, run in folder.shown(split)}
+    scored = {(trial.arm, trial.seed): run.accuracies().get(split) for trial, run in folder.shown(split)}
     table = plain_table()
     for column in ("arm", *(f"seed {seed}" for seed in folder.study.seeds)):
         table.add_column(column, no_wrap=True)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.errors import UserError
-from thirtytwo.files import damaged, pack_arrays, read_arrays
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.explain import Drawing, Explanation
 from thirtytwo.figures import pictures
-from thirtytwo.files import damaged, pack_arrays, read_arrays
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """The run folder: the only reader and writer of its files.
 
-Reading a run needs no torch until its weights are asked for; nothing in the folder can run code.
+Reading a run needs no torch until its weights are asked for, and no NumPy until its arrays are, so that a list of many
+runs is quick; nothing in the folder can run code.
 """
 
 import csv
@@ -9,27 +10,31 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from thirtytwo import records
 from thirtytwo.errors import UserError
-from thirtytwo.evaluation import predictions as predictions_file
-from thirtytwo.evaluation.predictions import Predictions
-from thirtytwo.explain import explanation as explanation_file
-from thirtytwo.explain.explanation import LayerMaps
-from thirtytwo.files import damaged, pack_arrays, read_arrays, sha256, write_atomic
+from thirtytwo.evaluation.estimate import Estimate, wilson
+from thirtytwo.files import sha256, write_atomic
 from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe, from_toml
 from thirtytwo.records import Card, CardBody, Env, EvaluationRecord, Look, Scores, Scoring, SplitRecord, Status
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from thirtytwo.evaluation.predictions import Predictions
+    from thirtytwo.explain.explanation import LayerMaps
+
 FORMAT = 1
+SPLITS = ("val", "test")
+"""What a run is scored on."""
 RESULTS = {"run", "seed", "split", "views", "n", "accuracy"}
 """Columns that results.csv must have."""
 
@@ -228,25 +233,35 @@ class Run:
             )
         return data
 
-    def predictions(self, split: str) -> tuple[Predictions, Predictions | None] | None:
+    def predictions(self, split: str) -> "tuple[Predictions, Predictions | None] | None":
         """The stored predictions of a split, plain and with test-time augmentation; None where it was not scored."""
         path = self.path / "predictions" / f"{split}.npz"
-        return predictions_file.load(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        from thirtytwo.evaluation.predictions import load
 
-    def write_predictions(self, plain: Predictions, tta: Predictions | None) -> None:
+        return load(path)
+
+    def write_predictions(self, plain: "Predictions", tta: "Predictions | None") -> None:
         """Write ``predictions/<split>.npz``."""
-        self._write_arrays(plain.split, predictions_file.pack(plain, tta))
+        from thirtytwo.evaluation.predictions import pack
 
-    def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+        self._write_arrays(plain.split, pack(plain, tta))
+
+    def pictures(self, split: str) -> "tuple[np.ndarray, np.ndarray] | None":
         """Stored examples of a split: uint8 (M, C, H, W) and their ids (M,); None where there are none."""
         return self._read_pair(f"{split}-pictures", {"images": "uint8 M C H W", "ids": "int M"})
 
-    def write_pictures(self, split: str, images: np.ndarray, ids: np.ndarray) -> None:
+    def write_pictures(self, split: str, images: "np.ndarray", ids: "np.ndarray") -> None:
         """Write ``predictions/<split>-pictures.npz``."""
+        from thirtytwo.arrays import pack_arrays
+
         self._write_arrays(f"{split}-pictures", pack_arrays({"images": images, "ids": ids}))
 
-    def training_pictures(self) -> tuple[np.ndarray, np.ndarray] | None:
+    def training_pictures(self) -> "tuple[np.ndarray, np.ndarray] | None":
         """Stored training images, as they are and as epochs show them, with labels, as `preview` makes them."""
+        from thirtytwo.arrays import damaged
+
         found = self._read_pair("train-pictures", {"images": "uint8 E M C H W", "labels": "int M"})
         cut = self.split
         classes = len(cut["classes"]) if cut else 0
@@ -254,18 +269,26 @@ class Run:
             raise damaged(self.path / "predictions" / "train-pictures.npz", f"labels must be 0 to {classes - 1}")
         return found
 
-    def write_training_pictures(self, images: np.ndarray, labels: np.ndarray) -> None:
+    def write_training_pictures(self, images: "np.ndarray", labels: "np.ndarray") -> None:
         """Write ``predictions/train-pictures.npz``."""
+        from thirtytwo.arrays import pack_arrays
+
         self._write_arrays("train-pictures", pack_arrays({"images": images, "labels": labels}))
 
-    def explanation(self) -> tuple[LayerMaps, int] | None:
+    def explanation(self) -> "tuple[LayerMaps, int] | None":
         """The network's maps for one picture of val, and the picture's id; None where they were not written."""
         path = self.path / "predictions" / "layers.npz"
-        return explanation_file.load(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        from thirtytwo.explain.explanation import load
 
-    def write_explanation(self, explanation: LayerMaps, id_: int) -> None:
+        return load(path)
+
+    def write_explanation(self, explanation: "LayerMaps", id_: int) -> None:
         """Write ``predictions/layers.npz``."""
-        self._write_arrays("layers", explanation_file.pack(explanation, id_))
+        from thirtytwo.explain.explanation import pack
+
+        self._write_arrays("layers", pack(explanation, id_))
 
     def looks(self) -> list[Look]:
         """Every scoring of a test split, oldest first."""
@@ -293,6 +316,18 @@ class Run:
     def write_scores(self, scorings: Sequence[Scoring]) -> None:
         """Write scores.json."""
         self._write_json("scores.json", {"format": FORMAT, "scorings": scorings})
+
+    def accuracies(self) -> dict[str, Estimate]:
+        """Accuracy by split that was scored, from the smallest file that has it: for lists of many runs."""
+        if stored := self.scores():
+            return {each["split"]: wilson(each["right"], each["n"]) for each in stored if each["views"] == 1}
+        rows = [row for row in self.results() if row["views"] == "1" and row["split"] in SPLITS]
+        with suppress(ValueError):  # then the predictions have it
+            if rows:
+                counted = {row["split"]: (float(row["accuracy"]), int(row["n"])) for row in rows}
+                return {split: wilson(round(share * n), n) for split, (share, n) in counted.items()}
+        found = {split: both[0] for split in SPLITS if (both := self.predictions(split))}
+        return {split: wilson(int(each.correct.sum()), len(each)) for split, each in found.items()}
 
     def results(self) -> list[dict[str, str]]:
         """The rows of results.csv, one per scoring."""
@@ -327,11 +362,13 @@ class Run:
     def _write(self, name: str, text: str) -> None:
         write_atomic(self.path / name, text.encode())
 
-    def _read_pair(self, name: str, expected: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray] | None:
+    def _read_pair(self, name: str, expected: Mapping[str, str]) -> "tuple[np.ndarray, np.ndarray] | None":
         """The images and the other array of ``predictions/<name>.npz``; None where there is no such file."""
         path = self.path / "predictions" / f"{name}.npz"
         if not path.is_file():
             return None
+        from thirtytwo.arrays import damaged, read_arrays
+
         images, other = read_arrays(path, expected).values()
         if not images.size or images.shape[-3] not in (1, 3):
             raise damaged(path, f"images have shape {images.shape}")

@@ -5,18 +5,15 @@ missing is computed from the stored predictions, and is stored when the run is s
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
 
-from thirtytwo.evaluation.estimate import Estimate, wilson
+from thirtytwo.evaluation.estimate import Estimate
 from thirtytwo.evaluation.metrics import metrics
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.records import Scoring
-from thirtytwo.runs.run import Run
-
-SPLITS = ("val", "test")
+from thirtytwo.runs.run import SPLITS, Run
 
 
 @dataclass(frozen=True)
@@ -49,17 +46,6 @@ def stored_scores(run: Run) -> list[Scored]:
         Scored(each["split"], each["views"], each["n"], each["right"], _estimates(each))
         for each in _scorings(run, SPLITS)
     ]
-
-
-def accuracies(run: Run) -> dict[str, Estimate]:
-    """Accuracy by split that was scored, for lists of many runs, from the smallest file that has it."""
-    if stored := run.scores():
-        return {each["split"]: wilson(each["right"], each["n"]) for each in stored if each["views"] == 1}
-    if rows := [row for row in run.results() if row.get("views") == "1" and row.get("split") in SPLITS]:
-        with suppress(KeyError, ValueError):  # then the predictions have it
-            return {row["split"]: wilson(round(float(row["accuracy"]) * int(row["n"])), int(row["n"])) for row in rows}
-    found = {split: both[0] for split in SPLITS if (both := run.predictions(split))}
-    return {split: wilson(int(each.correct.sum()), len(each)) for split, each in found.items()}
 
 
 def store_scores(run: Run, *scored: Predictions) -> None:
