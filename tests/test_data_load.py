@@ -597,7 +597,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "holds notes.txt. Expected class folders" in one_line(tmp_path)
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a", "b")
-    assert "no known layout" in one_line(tmp_path / "x.zip")
+    assert "a file of unknown layout" in one_line(tmp_path / "x.zip")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert one_line("~/none") == f"{tmp_path / 'none'}: no such file or folder: restore it, or name another"
     assert "no such home folder" in one_line("~nobody-of-that-name/x")

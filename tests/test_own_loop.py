@@ -75,7 +75,11 @@ def wrong_calls() -> dict[str, tuple[object, object, str]]:
     images, labels = digits()
     one_hot = torch.eye(10)[labels]
     return {
-        "array": (images.numpy(), labels, "images must be a tensor, not ndarray: torch.from_numpy"),
+        "array": (
+            images.numpy(),
+            labels,
+            "images must be a tensor, not ndarray: convert an array with torch.from_numpy",
+        ),
         "bytes": (DIGITS.images[:16], labels, r"images are uint8: .* / 255"),
         "double": (images.double(), labels, r"not float64: pass images.float\(\)"),
         "channels last": (images.permute(0, 2, 3, 1), labels, r"\(B, H, W, C\): pass images.permute\(0, 3, 1, 2\)"),
@@ -114,7 +118,7 @@ def test_a_wrong_word_is_one_line() -> None:
         (lambda: augment("flip", seed=0.5), "seed must be a whole number"),
         (lambda: augment("flip", classes=1), "classes must be a whole number from 2 up, not 1"),
         (lambda: augment("translate(8)")(images, labels), "cannot reflect images of 8 x 8 pixels"),
-        (lambda: augment("flip_alternating")(images, labels), "flip_alternating needs .* ids="),
+        (lambda: augment("flip_alternating")(images, labels), "flip_alternating must recognise .* ids="),
         (lambda: augment("flip")(images, labels, ids=labels[:3]), r"ids of shape \(3,\)"),
         (lambda: Feed(DIGITS.images, batch_size=8), "takes an ImageSet, not Tensor"),
         (lambda: Feed(DIGITS.select([]), batch_size=8), "a feed needs images"),

@@ -349,7 +349,7 @@ def test_a_hub_that_does_not_answer_is_one_line_that_names_the_file(tmp_path, mo
     pytest.importorskip("timm")
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"127.0.0.1:9 does not answer\): fetch model.safetensors of .*mobilenetv3"):
+    with pytest.raises(UserError, match=r"127.0.0.1:9 does not answer\): fetch model.safetensors from .*mobilenetv3"):
         build_network("timm/mobilenetv3_small_050(pretrained=true)", 3, 10, SIZE)
 
 
@@ -414,7 +414,7 @@ def test_a_bad_file_of_weights_is_one_line_and_runs_nothing(case, tmp_path, monk
         build_network(f"torchvision/squeezenet1_1(weights='{file}')", 3, 10, SIZE)
     said = {
         "a page": "not a .pth file", "safetensors": "not a .pth file", "a script": "a TorchScript program",
-        "whole numbers": "whole numbers", "a run's": "say model=run:", "another's name": "begins with",
+        "whole numbers": "whole numbers", "a run's": "use model=run:", "another's name": "begins with",
     }  # fmt: skip
     assert said.get(case, "") in str(error.value) and "weights_only" not in str(error.value)
     assert "\n" not in str(error.value) and not (tmp_path / "ran").exists()

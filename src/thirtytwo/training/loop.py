@@ -31,9 +31,8 @@ TICK = 0.25
 def train(parts: Parts, run: Run, *, listener: Listener, checkpoint_every: float = CHECKPOINT_EVERY) -> None:
     """Train from where ``run`` stopped to the last step, then store the trained weights in the run.
 
-    The order of the images, the augmentations and dropout derive from (seed, step), so that a resumed training
-    continues with the same bits. Checkpoints are written every ``checkpoint_every`` seconds and when the training is
-    interrupted.
+    The order of the images, the augmentations and dropout derive from (seed, step), so a resumed training continues
+    with the same bits. A checkpoint is written every ``checkpoint_every`` seconds and at an interruption.
 
     Raises:
         Interrupted: asked to stop by a signal; the state is saved.
