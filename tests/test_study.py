@@ -89,7 +89,7 @@ def test_a_base_that_is_a_file_lies_beside_the_study(tmp_path: Path) -> None:
         ("[arms.a]\nlr = -1\n[arms.b]", ["arm 'a'", "optim.lr", "greater than 0"]),
         ("[arms.a]\n[arms.b]\nmodel = 'cnn22'", ["cnn22", "did you mean 'cnn2'"]),
         ("[arms.a]", ["arms", "at least 2"]),
-        ("seeds = [1, 1]\n[arms.a]\n[arms.b]", ["seeds", "counts once"]),
+        ("seeds = [1, 1]\n[arms.a]\n[arms.b]", ["seeds", "each seed may be named once"]),
         ("seeds = 3\n[arms.a]\n[arms.b]", ["seeds"]),
         ("sedes = [1]\n[arms.a]\n[arms.b]", ["sedes"]),
         ("[arms.'a/b']\n[arms.b]", ["a/b"]),
