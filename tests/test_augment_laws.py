@@ -1,9 +1,7 @@
 """What holds for every augmentation, the next one too: each registered name is tested with its default settings."""
 
 import dataclasses
-import importlib.util
 import inspect
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from torch import Tensor
 from augment_batches import batch_of, digits, photographs, seeded
 from thirtytwo.augment import Augmentation, Batch, Chain, augmentations
 from thirtytwo.errors import UserError
+from thirtytwo.imports import run_file
 from thirtytwo.spec import Spec
 
 DOCUMENTATION = Path(__file__).parents[1] / "docs" / "augmentation.md"
@@ -96,7 +95,7 @@ def test_another_generator_gives_another_result(name: str) -> None:
 def test_no_chance_is_identity(name: str, images: Tensor) -> None:
     never = with_no_chance(augmentations.build(name))
     if never is None:
-        return
+        pytest.skip(f"{name} has no chance of leaving an image alone: it changes each one")
     batch = batch_of(images)
     assert same(never(batch, seeded()), batch)
 
@@ -158,19 +157,18 @@ def test_the_documentation_gives_its_arguments_and_defaults(name: str) -> None:
         assert documented[setting] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-3))
 
 
-def test_the_documentation_shows_how_to_write_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documentation_shows_how_to_write_one(tmp_path: Path) -> None:
     code = DOCUMENTATION.read_text().partition("```python\n")[2].partition("```")[0]
     file = tmp_path / "my_augment.py"
     file.write_text(code)
-    monkeypatch.setattr(augmentations, "_factories", dict(augmentations._factories))
-    spec = importlib.util.spec_from_file_location("my_augment", file)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "my_augment", module)
-    spec.loader.exec_module(module)
-    result = Chain.parse("negative(1)")(batch_of(photographs()), seeded())
-    assert torch.equal(result.images, 1 - photographs())
-    with pytest.raises(UserError, match="less than or equal to 1"):
-        Chain.parse("flip|negative(p=3)")
+    with augmentations.temporary():
+        run_file(file)
+        result = Chain.parse("negative(1)")(batch_of(photographs()), seeded())
+        assert torch.equal(result.images, 1 - photographs())
+        with pytest.raises(UserError, match="less than or equal to 1"):
+            Chain.parse("flip|negative(p=3)")
+    with pytest.raises(UserError, match="unknown augmentation 'negative'"):
+        Chain.parse("negative(1)")
 
 
 def test_a_chain_applies_its_parts_in_order() -> None:

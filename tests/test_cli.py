@@ -418,7 +418,7 @@ def test_asked_to_stop_outside_the_loop_it_says_how_to_go_on_or_leaves_nothing(t
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 143 and "Traceback" not in err
-        assert f"--resume {run} goes on" in err if run.exists() else "nothing had begun" in err
+        assert f"--resume {run}` continues" in err if run.exists() else "nothing had begun" in err
 
 
 def killed_and_resumed(folder: Path, words: tuple[str, ...], kills: int, draw: np.random.Generator) -> str:

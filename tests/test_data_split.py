@@ -94,7 +94,7 @@ def test_val_from_test_leaves_train_whole_and_says_so(digits: Official) -> None:
     splits = make_splits(replace(digits, test=digits.train), plan="val-from-test")
     assert [len(part) for part in parts(splits)] == [1797, 1169, 628]
     assert not set(splits.val.ids.tolist()) & set(splits.test.ids.tolist())
-    assert any("do not compare" in note for note in splits.notes)
+    assert any("cannot be compared" in note for note in splits.notes)
     with pytest.raises(UserError, match="no official test split"):
         make_splits(digits, plan="val-from-test")
 

@@ -117,7 +117,7 @@ def test_export_says_what_the_network_expects_and_overwrites_nothing(cli, traine
 def test_a_disk_that_gives_back_other_weights_leaves_no_file(trained, tmp_path, monkeypatch):
     other = pack(digits_network(1).state_dict(), Path("x.pth"))
     monkeypatch.setattr(export_module, "write_atomic", lambda path, data: path.write_bytes(other))
-    with pytest.raises(UserError, match="other weights than it was given"):
+    with pytest.raises(UserError, match="differ from those written"):
         export_module.export(Run.open(trained), tmp_path / "net.pth")
     assert not list(tmp_path.iterdir())
 
@@ -195,7 +195,7 @@ def test_the_pretrained_weights_that_a_recipe_begins_with_are_not_needed_to_impo
     done = cli("import", file, *words)
     assert done.code == 2 and "no card beside it" in done.err and "--mean 0.485,0.456,0.406" in done.err
     own_size = "model=torchvision/squeezenet1_1(pretrained=True, input='weights')"
-    assert "say the size" in cli("import", file, "digits-cnn", own_size).err
+    assert "name the size" in cli("import", file, "digits-cnn", own_size).err
     assert not (tmp_path / "runs").exists()
     done = cli("import", file, *words, "--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225")
     assert done.code == 0, done.err
@@ -319,7 +319,7 @@ def test_what_the_weights_are_for_must_be_said_and_must_be_true(cli, exported, c
     assert "belong together" in cli("import", exported, "--mean", "0.5", *out).err
     assert "3 numbers for images of 1 channels" in cli("import", exported, "--mean", "1,2,3", "--std", "1", *out).err
     assert "above 0" in cli("import", exported, "--mean", "0.5", "--std", "0", *out).err
-    assert "expected a number a channel" in cli("import", exported, "--mean", "half", "--std", "1", *out).err
+    assert "expected one number per channel" in cli("import", exported, "--mean", "half", "--std", "1", *out).err
     alone = Path(shutil.copy(exported, tmp_path / "alone.pth"))
     assert "alone.pth RECIPE`" in cli("import", alone, *out).err
     assert "no such file" in cli("import", tmp_path / "none.pth", *out).err

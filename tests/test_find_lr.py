@@ -208,7 +208,7 @@ def test_asked_to_stop_it_says_one_line_and_leaves_nothing(tmp_path):
     assert process.stdout is not None and "14,698 parameters" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and err == "interrupted: nothing is kept\n"
+    assert process.returncode == 130 and err == "interrupted: nothing was kept\n"
     assert not any(tmp_path.iterdir())
 
 

@@ -210,7 +210,7 @@ def test_logits_that_cannot_be_scored_are_one_line(logits: object, labels: objec
 
 
 def test_each_class_has_a_name(digits: Predictions) -> None:
-    with pytest.raises(UserError, match="classes: are 2, the logits have 10 columns"):
+    with pytest.raises(UserError, match="classes: 2 names for logits of 10 columns"):
         metrics.scores(digits.logits, digits.labels, classes=("a", "b"))
 
 

@@ -247,12 +247,10 @@ def test_what_does_not_fit_is_refused_in_one_line(spec: str, size: tuple[int, in
         assert word in message
 
 
-def test_a_model_with_the_wrong_number_of_outputs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_factories", dict(models._factories))
-
-    @models.register_as("eleven")
+def test_a_model_with_the_wrong_number_of_outputs_is_refused() -> None:
     def eleven(channels: int, size: tuple[int, int]) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], 11))
 
-    with pytest.raises(UserError, match=r"'eleven'.*\(1, 11\).*\(1, 10\)"):
+    with models.temporary(), pytest.raises(UserError, match=r"'eleven'.*\(1, 11\).*\(1, 10\)"):
+        models.register_as("eleven")(eleven)
         build_network("eleven", 1, 10, (8, 8))

@@ -4,6 +4,7 @@ import pytest
 from pydantic import Field
 
 from thirtytwo.errors import UserError
+from thirtytwo.models import models
 from thirtytwo.registry import Registry
 
 
@@ -91,3 +92,15 @@ def test_a_family_is_found_by_its_prefix(shapes):
 def test_a_prefix_is_a_word_and_a_slash(shapes, prefix):
     with pytest.raises(UserError, match="cannot be a family's prefix"):
         shapes.register_family(prefix)(object)
+
+
+def test_what_is_registered_for_a_while_is_forgotten_and_what_it_hid_is_back():
+    before = models.names()
+    with models.temporary():
+        models.register_as("for-a-while")(lambda: None)
+        assert models.names() == sorted([*before, "for-a-while"])
+        with pytest.raises(ZeroDivisionError), models.temporary():
+            models.register_as("for-a-moment")(lambda: None)
+            raise ZeroDivisionError
+        assert "for-a-while" in models and "for-a-moment" not in models
+    assert models.names() == before

@@ -239,7 +239,7 @@ def test_looks_and_plans_that_spoil_a_figure_are_said(make: Maker, scored: tuple
     text = page_of(make(DIGITS, images, (test, None), (val, None), recipe=recipe, looks=3)).text
     assert "looked at 3 times" in text
     assert "cut from the official test split" in text
-    assert "Val chose when to stop" in text
+    assert "Val decided when to stop" in text
     assert "says nothing about the spread over seeds" in text
     usual = page_of(make(DIGITS, images, (test, None), (val, None))).text
     assert "Test looked at once, after the last step." in usual

@@ -15,9 +15,17 @@ CARD = {
     "parameters": 10,
 }  # fmt: skip
 SPLIT = {
-    "name": "digits", "classes": ["a", "b"], "sizes": {"train": 3}, "class_counts": {"train": [1, 2]},
-    "sha256": {"train": "00"},
+    "name": "digits", "classes": ["a", "b"], "plan": "default", "split_seed": 0, "notes": [],
+    "sizes": {"train": 3, "val": 2, "test": 2},
+    "class_counts": {"train": [1, 2], "val": [1, 1], "test": [1, 1]},
+    "sha256": {"train": "00", "val": "01", "test": "02"},
+    "ids": {"train": [0, 1, 2], "val": [3, 4], "test": [5, 6]},
 }  # fmt: skip
+
+
+def row(split: str, accuracy: str, **more: str) -> dict[str, str]:
+    """A row of results.csv."""
+    return {"run": "mine-1", "seed": "0", "split": split, "views": "1", "n": "2", "accuracy": accuracy, **more}
 
 
 def record(step: int) -> dict:
@@ -44,7 +52,7 @@ def test_what_is_written_is_read(run):
     run.write_model(b"weights", CARD)
     run.set_status("running", step=2)
     again = Run.open(run.path)
-    assert again.recipe == Recipe(name="mine") and again.env == {"threads": 2} and again.split["sizes"] == {"train": 3}
+    assert again.recipe == Recipe(name="mine") and again.env == {"threads": 2} and again.split == SPLIT
     assert [each["step"] for each in again.metrics()] == [1, 2] and again.metrics()[1]["val_loss"] == 0.5
     assert again.read_weights() == b"weights" and again.card["model"] == "cnn2"
     assert again.status["state"] == "running" and again.status["step"] == 2 and again.status["started"]
@@ -69,7 +77,7 @@ def test_damaged_predictions_and_pickles_are_one_line(run):
     np.savez(path, logits=np.array([{"a": 1}], dtype=object), labels=[0], ids=[0], classes=["a"])
     for content in (path.read_bytes(), b"PK\x03\x04 cut short", b""):
         path.write_bytes(content)
-        with pytest.raises(UserError, match="cannot be read as predictions"):
+        with pytest.raises(UserError, match=r"val.npz: damaged \(.*restore it, or delete it"):
             run.predictions("val")
 
 
@@ -82,19 +90,16 @@ def test_each_look_is_appended(run):
 
 
 def test_results_replace_the_rows_of_their_split_only(run):
-    run.write_results([{"split": "val", "accuracy": "0.5"}, {"split": "val", "accuracy": "0.6"}])
-    run.write_results([{"split": "test", "accuracy": "0.4"}])
-    run.write_results([{"split": "val", "accuracy": "0.7"}])
-    assert run.results() == [{"split": "test", "accuracy": "0.4"}, {"split": "val", "accuracy": "0.7"}]
+    run.write_results([row("val", "0.5"), row("val", "0.6")])
+    run.write_results([row("test", "0.4")])
+    run.write_results([row("val", "0.7")])
+    assert run.results() == [row("test", "0.4"), row("val", "0.7")]
 
 
 def test_columns_may_have_grown_since_results_were_written(run):
-    run.write_results([{"split": "val", "accuracy": "0.5"}])
-    run.write_results([{"split": "test", "accuracy": "0.4", "brier": "0.1"}])
-    assert run.results() == [
-        {"split": "val", "accuracy": "0.5", "brier": ""},
-        {"split": "test", "accuracy": "0.4", "brier": "0.1"},
-    ]
+    run.write_results([row("val", "0.5")])
+    run.write_results([row("test", "0.4", brier="0.1")])
+    assert run.results() == [row("val", "0.5", brier=""), row("test", "0.4", brier="0.1")]
 
 
 def test_a_line_that_a_kill_cut_short_is_left_out_and_later_ones_are_forgotten(run):
@@ -149,14 +154,14 @@ def test_another_recipe_than_the_run_was_begun_with_is_refused(run):
     path = run.path / "recipe.toml"
     for text in (path.read_text().replace("seed = 0", "seed = 9"), ""):
         path.write_text(text)
-        with pytest.raises(UserError, match="not the recipe that this run was begun with"):
+        with pytest.raises(UserError, match="not the recipe that this run began with"):
             _ = Run.open(run.path).recipe
 
 
 def test_a_later_format_is_refused(run):
     path = run.path / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    with pytest.raises(UserError, match="format 2, this version reads format 1: upgrade"):
+    with pytest.raises(UserError, match="format 2, but this version reads format 1: upgrade"):
         Run.open(run.path)
 
 

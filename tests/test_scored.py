@@ -88,19 +88,21 @@ def test_what_is_stored_is_what_the_predictions_say(trained):
     ]
     assert [each.scores for each in found] == [metrics.scores(each) for each in predicted]
     assert thirtytwo.open_run(trained).scores("val") == found[0].scores
-    for split in ("val", "test"):
-        assert scored.accuracy(run, split) == thirtytwo.open_run(trained).scores(split)["accuracy"]
+    opened = thirtytwo.open_run(trained)
+    assert scored.accuracies(run) == {split: opened.scores(split)["accuracy"] for split in ("val", "test")}
 
 
 def test_an_accuracy_is_found_in_whatever_file_there_is(run_copy):
     run = Run.open(run_copy)
-    expected = [scored.accuracy(run, split) for split in ("val", "test")]
+    expected = scored.accuracies(run)
+    assert list(expected) == ["val", "test"]
     for missing in ("scores.json", "results.csv"):
         (run_copy / missing).unlink()
-        assert [scored.accuracy(run, split) for split in ("val", "test")] == expected
-    assert [each.scores["accuracy"] for each in scored.stored_scores(run) if each.views == 1] == expected
+        assert scored.accuracies(run) == expected
+    stored = scored.stored_scores(run)
+    assert {each.split: each.scores["accuracy"] for each in stored if each.views == 1} == expected
     shutil.rmtree(run_copy / "predictions")
-    assert scored.accuracy(run, "val") is None and scored.stored_scores(run) == []
+    assert scored.accuracies(run) == {} and scored.stored_scores(run) == []
 
 
 def test_a_score_that_says_nothing_is_stored_as_such_and_not_computed_again(run_copy):

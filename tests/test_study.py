@@ -89,7 +89,7 @@ def test_a_base_that_is_a_file_lies_beside_the_study(tmp_path: Path) -> None:
         ("[arms.a]\nlr = -1\n[arms.b]", ["arm 'a'", "optim.lr", "greater than 0"]),
         ("[arms.a]\n[arms.b]\nmodel = 'cnn22'", ["cnn22", "did you mean 'cnn2'"]),
         ("[arms.a]", ["arms", "at least 2"]),
-        ("seeds = [1, 1]\n[arms.a]\n[arms.b]", ["seeds", "counts once"]),
+        ("seeds = [1, 1]\n[arms.a]\n[arms.b]", ["seeds", "each seed may be named once"]),
         ("seeds = 3\n[arms.a]\n[arms.b]", ["seeds"]),
         ("sedes = [1]\n[arms.a]\n[arms.b]", ["sedes"]),
         ("[arms.'a/b']\n[arms.b]", ["a/b"]),
@@ -235,7 +235,7 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(small, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "goes on" in err and "Traceback" not in err
+    assert process.returncode == 130 and "continues" in err and "Traceback" not in err
     study = StudyFolder.open(tmp_path / "s" / "small")
     assert study.trial("none", 0).state == "interrupted" and not alive(study.path)
 
@@ -290,7 +290,7 @@ def test_what_is_no_study(cli, tmp_path):
 
 def test_compare_needs_two_recipes_or_the_word_vs(cli, run_copy):
     refused(cli("compare", run_copy, run_copy), "'vs'")
-    refused(cli("compare", run_copy, "vs"), "'vs' stands between runs")
+    refused(cli("compare", run_copy, "vs"), "'vs' belongs between runs")
     same_name = run_copy.parent / "elsewhere" / run_copy.name
     same_name.mkdir(parents=True)
     shutil.copytree(run_copy, same_name, dirs_exist_ok=True)

@@ -560,7 +560,7 @@ def test_a_run_begun_from_an_own_run_is_resumed_from_anywhere(run_copy, tmp_path
     (second / "env.json").write_text(json.dumps({key: env[key] for key in env if key != "weights_sha256"}))
     with caplog.at_level(logging.WARNING):
         Session.resume(second).complete()
-    assert any("was not written down" in record.message for record in caplog.records)
+    assert any("was not recorded" in record.message for record in caplog.records)
     shutil.rmtree(run_copy)
     with pytest.raises(UserError, match=rf"started from {re.escape(str(run_copy))}, which is gone: restore it"):
         Session.resume(third)
@@ -600,7 +600,7 @@ def test_the_weights_own_size_is_known(spec, side, tmp_path):
 
 def test_a_pattern_without_a_match_says_so(cli):
     done = cli("model", "torchvison/res*")
-    assert done.code == 2 and "no model is called like 'torchvison/res*'" in done.err
+    assert done.code == 2 and "no model matches 'torchvison/res*'" in done.err
     assert cli("model", "speednet(widths=[8, 8, 8])").code == 0
 
 

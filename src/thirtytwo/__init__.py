@@ -4,10 +4,10 @@
 >>> run = thirtytwo.train("digits-cnn", epochs=3)
 >>> run.scores("test")["accuracy"]
 Estimate(value=0.9..., low=..., high=0.9..., n=360)
->>> print(run.predict("val:712")[0])  # or a picture of yours: run.predict("seven.png")
+>>> print(run.predict("val:712")[0])  # or a picture of your own: run.predict("seven.png")
 val-712: 6 (...%)
 
-``__init__.pyi`` is the list of what there is, for editors and at run time. A name is imported at its first use, so that
+``__init__.pyi`` lists the public names, for editors and at run time. A name is imported at its first use, so that
 ``import thirtytwo`` costs nothing.
 """
 

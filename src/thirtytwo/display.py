@@ -1,4 +1,4 @@
-"""The progress of a training: a line that renews itself on a terminal or in a notebook, else a line now and then."""
+"""The progress of a training: a line that updates itself on a terminal or in a notebook, else a line now and then."""
 
 import time
 from collections.abc import Sequence
@@ -12,7 +12,6 @@ from rich.text import Text
 
 from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.runs.run import Run
-from thirtytwo.runs.scored import accuracy
 from thirtytwo.tracking.events import Evaluation, Listener, Progress
 
 if TYPE_CHECKING:
@@ -25,11 +24,11 @@ LABEL = 14
 BAR = 20
 """Width of the bar in characters."""
 PLAIN_SECONDS = 5.0
-"""Least time between two lines of progress where the output is no terminal."""
+"""Least time between two lines of progress where the output is not a terminal."""
 
 
 class _Renewed:
-    """A line that renews itself within this context, or none where ``silent`` or where the output cannot do it."""
+    """A line that updates itself within this context; none where ``silent`` or where the output cannot do that."""
 
     def __init__(self, *, silent: bool) -> None:
         self.silent = silent
@@ -57,15 +56,15 @@ class Display(_Renewed, Listener):
         self._shown = time.monotonic()
 
     def began(self, run: Run) -> None:
-        """Take up the curve of earlier sittings."""
+        """Start from the curve before the resume."""
         self._accuracies = [record["val_accuracy"] for record in run.metrics()]
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """Go on with the curve."""
+        """Continue the curve."""
         self._accuracies.append(evaluation.val_accuracy)
 
     def progressed(self, progress: Progress) -> None:
-        """Show where the training stands."""
+        """Show how far the training is."""
         if self._live:
             self._live.update(self._line(progress), refresh=True)
         elif not self.silent and (time.monotonic() - self._shown > PLAIN_SECONDS or progress.step == progress.steps):
@@ -73,7 +72,7 @@ class Display(_Renewed, Listener):
             output.print(self._line(progress))
 
     def _passed(self, progress: Progress) -> str:
-        """Epochs with two digits behind the point, but for the end, whole or not: ``0.30``, ``6``."""
+        """Epochs with two decimals, except at the end, whole or not: ``0.30``, ``6``."""
         return f"{progress.epoch:.4g}" if progress.step == progress.steps else f"{progress.epoch:.2f}"
 
     def _line(self, progress: Progress) -> Text:
@@ -87,7 +86,7 @@ class Display(_Renewed, Listener):
 
 
 class StudyDisplay(_Renewed):
-    """Shows how far a study is: a line that renews itself, and a line for each run that is finished."""
+    """Shows how far a study is: a line that updates itself, and a line for each finished run."""
 
     def __init__(self, name: str, *, silent: bool) -> None:
         super().__init__(silent=silent)
@@ -95,6 +94,7 @@ class StudyDisplay(_Renewed):
         self._told = 0
 
     def __call__(self, standing: "Standing") -> None:
+        """Print the runs that have finished since the last call, and update the line."""
         if self.silent:
             return
         for trial in standing.done[self._told :]:
@@ -105,8 +105,7 @@ class StudyDisplay(_Renewed):
 
     def _finished(self, trial: "Trial", standing: "Standing") -> str:
         assert trial.run is not None
-        found = accuracy(trial.run, "val")
-        assert found is not None, "a finished run was scored on val"
+        found = trial.run.accuracies()["val"]
         took = clock(trial.run.status["seconds"])
         left = "" if self._live else f"   {standing.before + len(standing.done)} of {standing.runs} runs"
         return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {quantity(found.value, fine=True)}   {took}{left}"
@@ -122,14 +121,14 @@ class StudyDisplay(_Renewed):
 
 
 class NotebookLine:
-    """What `Live` is to a terminal, in a notebook: one line of a cell's output that renews itself, once a second."""
+    """The counterpart of `Live` in a notebook: one line of a cell's output that updates itself, once per second."""
 
     def __init__(self) -> None:
         self._line = Text()
         self._shown = time.monotonic()
 
     def start(self) -> None:
-        """Take a place in the cell's output."""
+        """Reserve a place in the cell's output."""
         from IPython.display import display
 
         self._handle = display(self._line, display_id=True)
@@ -141,7 +140,7 @@ class NotebookLine:
             self._show()
 
     def stop(self) -> None:
-        """Leave the last line standing."""
+        """Show the last line, which stays."""
         self._show()
 
     def _show(self) -> None:
@@ -162,7 +161,7 @@ def _append_bar(line: Text, share: float) -> None:
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:
-    """``width`` of the values at most, from the first to the last, as bars from the smallest to the largest of them."""
+    """At most ``width`` of the values, from the first to the last, as bars scaled from the smallest to the largest."""
     bars = "▁▂▃▄▅▆▇█"
     count = min(width, len(values))
     shown = [values[round(i * (len(values) - 1) / max(1, count - 1))] for i in range(count)]

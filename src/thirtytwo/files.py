@@ -1,34 +1,21 @@
-"""Files written whole or not at all, their hashes, and arrays and JSON read with checks."""
+"""Write files completely or not at all, hash them, and read JSON with checks. Needs no NumPy."""
 
 import hashlib
-import io
 import json
 import os
-import tokenize
-import zipfile
-import zlib
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from thirtytwo.errors import UserError
 
 JSON_ERRORS = (OSError, ValueError, RecursionError)
 """What reading a damaged JSON file raises."""
-ARRAY_ERRORS = (
-    OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, OverflowError, SyntaxError, MemoryError,
-    RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError,
-)  # fmt: skip
-"""What reading a damaged .npz file raises. RuntimeError is zipfile's for an encrypted archive."""
-KINDS = {"float": "f", "int": "iu", "text": "U"}
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file under a temporary name, sync it and rename it: readers see the old file or the new one.
 
-    Raises UserError when the disk is full or the folder is not to be written.
+    Raises UserError when the disk is full or the folder is not writable.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -39,71 +26,14 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot be written ({error.strerror}): make room or change its permissions") from None
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}): free some space, or change its permissions"
+        ) from None
 
 
 def sha256(data: bytes) -> str:
     """Hex digest."""
     return hashlib.sha256(data).hexdigest()
-
-
-def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
-    """Arrays as the bytes of an .npz file."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def read_arrays(path: Path, expected: Mapping[str, str], *, optional: Collection[str] = ()) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file that are ``expected``, by name. Pickled arrays are refused.
-
-    Args:
-        path: the file.
-        expected: of each array its kind (float, int, uint8 or text) and the names or numbers of its axes, such as
-            ``"float N K"``. Axes of one name are equally long in all arrays.
-        optional: which of them may be missing.
-
-    Raises UserError naming the file when it is damaged, lacks an array, or has one of another kind or shape.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in expected if name in file.files}
-        if missing := [name for name in expected if name not in arrays and name not in optional]:
-            raise ValueError(f"it lacks {', '.join(missing)}")
-        lengths: dict[str, int] = {}
-        for name, array in arrays.items():
-            _require_shape(name, array, expected[name], lengths)
-    except ARRAY_ERRORS as error:
-        raise damaged(path, error) from None
-    return arrays
-
-
-def damaged(path: Path, reason: object) -> UserError:
-    """What to tell of a run's file of arrays that cannot be used."""
-    remedy = "restore it, or delete it: what it shows is then left out"
-    if path.name == "test.npz":
-        remedy = "restore it, or let `thirtytwo test` write it again, which is another look"
-    return UserError(f"{path}: damaged ({' '.join(str(reason).split()) or type(reason).__name__}): {remedy}")
-
-
-def _require_shape(name: str, array: object, expected: str, lengths: dict[str, int]) -> None:
-    """Raises ValueError for another kind or shape. ``lengths`` are those of named axes so far, and grow."""
-    kind, *axes = expected.split()
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name} is not an array")
-    if not (
-        array.dtype == np.uint8
-        if kind == "uint8"
-        else array.dtype.kind in {"float": "f", "int": "iu", "text": "U"}[kind]
-    ):
-        raise ValueError(f"{name} holds {array.dtype}, not {kind}")
-    if array.ndim != len(axes):
-        raise ValueError(f"{name} has shape {array.shape}, not ({', '.join(axes)})")
-    for axis, length in zip(axes, array.shape, strict=True):
-        if length != (int(axis) if axis.isdigit() else lengths.setdefault(axis, length)):
-            raise ValueError(f"{name} has shape {array.shape}, not ({', '.join(axes)})")
-    if kind == "float" and not np.isfinite(array).all():
-        raise ValueError(f"{name} holds numbers that are not finite")
 
 
 def read_json(path: Path) -> Any:

@@ -1,7 +1,7 @@
-"""A learning-rate range test: a short training whose rate grows with each step, and the rate that its losses suggest.
+"""A learning-rate range test: a short training whose rate grows at each step, and the rate that its losses suggest.
 
-After Smith (2015, arXiv 1506.01186, section 3.3), with the rate growing exponentially instead of linearly, as fastai
-does it: what matters is the order of magnitude.
+After Smith (2015, arXiv 1506.01186, section 3.3), with the rate growing exponentially instead of linearly, as in
+fastai: what matters is the order of magnitude.
 """
 
 import time
@@ -32,17 +32,17 @@ STEPS = 100
 FEWEST = 20
 """With fewer steps there is nothing to smooth."""
 REACH = 1000.0
-"""Unless told otherwise, rates reach from the recipe's ``optim.lr`` divided by this to ``optim.lr`` times this."""
+"""By default, rates go from the recipe's ``optim.lr`` divided by this to ``optim.lr`` times this."""
 LEAST, MOST = 1e-30, 1e30
 """Bounds of the rates."""
 MEAN = 0.05
 """Share of the steps over which a smoothed loss is a mean."""
 SKIPPED = 0.1
-"""Share of the steps, from the first, that no suggestion is taken from: they are means of few losses."""
+"""Share of the first steps from which no suggestion is taken: their smoothed losses are means of few losses."""
 EXPLODED = 4.0
-"""The test ends when the smoothed loss is so many times its lowest, as in fastai."""
+"""The test ends when the smoothed loss is this many times its lowest, as in fastai."""
 BEYOND_CHANCE = 6.0
-"""Standard errors of a smoothed loss by which it has to fall: noise alone does so in fewer than 1 of 100 tests."""
+"""Standard errors by which a smoothed loss has to fall: noise alone does so in fewer than 1 of 100 tests."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,14 +68,14 @@ class RangeTest:
 
     @cached_property
     def smoothed(self) -> tuple[float, ...]:
-        """(T,) exponential means of the losses so far, corrected for their start as in Adam (arXiv 1412.6980)."""
+        """Exponential means of the losses so far, (T,), corrected for their start as in Adam (arXiv 1412.6980)."""
         return tuple(map(_Mean(self.steps), self.losses))
 
     @cached_property
     def centres(self) -> tuple[float, ...]:
-        """(T,) the rate at which each smoothed loss stands: the mean of the log rates of its steps, weighted alike.
+        """The rate at which to draw each smoothed loss, (T,): the mean log rate of its steps, with the same weights.
 
-        At its last step's rate the whole curve would stand too far to the right.
+        At the rate of its last step the whole curve would be too far to the right.
         """
         return tuple(map(exp, map(_Mean(self.steps), map(log, self.rates))))
 
@@ -93,12 +93,12 @@ class RangeTest:
 
     @cached_property
     def suggestion(self) -> float | None:
-        """The rate, to two digits, at which the smoothed loss first is half way down to its lowest; None without one.
+        """The rate, to two digits, where the smoothed loss first is half way down to its lowest; None if there is none.
 
         The loss over the log rate falls in the shape of an S, whose steepest point, the usual choice, is half way
-        down. The slope itself is noisy: it jumps between bumps, up to the edge of the explosion. fastai's "valley"
-        takes the middle of the descent, along the other axis, for the same reason. On the digits it lies at a tenth
-        to a third of the rate of the lowest loss, where fastai's "minimum" takes a tenth.
+        down. The slope itself is noisy: its minimum jumps between bumps, up to the edge of the explosion. fastai's
+        "valley" takes the middle of the descent, along the other axis, for the same reason. On the digits the
+        suggestion is a tenth to a third of the rate of the lowest loss, where fastai's "minimum" takes a tenth.
         """
         if self.lowest is None:
             return None
@@ -108,7 +108,7 @@ class RangeTest:
 
     @property
     def overrides(self) -> dict[str, float]:
-        """The recipe's keys as suggested: ``optim.lr``, and the other rates that it names by the same factor."""
+        """The suggested keys: ``optim.lr``, and the other rates that the recipe sets, changed by the same factor."""
         if self.suggestion is None:
             return {}
         optim = self.recipe.optim
@@ -118,7 +118,7 @@ class RangeTest:
 
     @cached_property
     def figure(self) -> "Figure":
-        """Losses over the rate, with the lowest and the suggested one."""
+        """Losses over the rate, with the lowest loss and the suggestion marked."""
         return loss_over_rate(
             self.rates,
             self.losses,
@@ -150,7 +150,7 @@ class RangeTest:
 
     @property
     def _start(self) -> float:
-        """The loss before it falls, whatever the very first batches say."""
+        """The loss before it falls: a median, since single batches scatter."""
         return median(self.losses[: 2 * self._first])
 
 
@@ -159,7 +159,7 @@ def ladder(
 ) -> tuple[float, ...]:
     """The rates of a test of ``recipe``: ``low * (high / low) ** (i / (steps - 1))``.
 
-    Without a bound it is the recipe's ``optim.lr``, divided or multiplied by `REACH`. Raises UserError when the rates
+    A bound that is None is the recipe's ``optim.lr``, divided or multiplied by `REACH`. Raises UserError when the rates
     do not grow, the steps are fewer than `FEWEST`, or the recipe trains without steps.
     """
     if recipe.train.solver != "steps":
@@ -168,33 +168,33 @@ def ladder(
     high = recipe.optim.lr * REACH if high is None else high
     if not LEAST <= low < high <= MOST:
         raise UserError(
-            f"rates from {low:g} to {high:g}: the lower bound must lie below the upper one, both between {LEAST:g} and "
+            f"rates from {low:g} to {high:g}: the lower bound must be below the upper one, both between {LEAST:g} and "
             f"{MOST:g}: the recipe's optim.lr is {recipe.optim.lr:g}"
         )
     if steps < FEWEST:
-        raise UserError(f"{steps} steps are too few to tell a fall of the loss from its noise: take {FEWEST} or more")
+        raise UserError(f"{steps} steps are too few to tell a fall of the loss from noise: take {FEWEST} or more")
     return tuple(low * (high / low) ** (i / (steps - 1)) for i in range(steps))
 
 
 def require_free(file: Path) -> None:
-    """Raises UserError unless ``file`` can become a new PNG file."""
+    """Raise UserError unless ``file`` can become a new PNG file."""
     if file.suffix.lower() != ".png":
         raise UserError(f"{file}: the picture is a PNG file: name it {file.stem or 'find-lr'}.png")
     if file.exists():
-        raise UserError(f"{file}: exists already: name another one by --out FILE.png")
+        raise UserError(f"{file}: exists already: name another file with --out FILE.png")
     if not file.parent.is_dir():
         raise UserError(f"{file}: its folder does not exist: make {file.parent}, or name another file")
 
 
 def range_test(parts: Parts, rates: Sequence[float], *, listener: Listener) -> RangeTest:
-    """Train a step at each of ``rates``, which stand for ``optim.lr``; other groups' rates grow by the same factor.
+    """Train one step at each of ``rates``, which stand for ``optim.lr``; other groups' rates grow by the same factor.
 
-    But for those that end at an epoch of their own (speednet's whitening biases), which no schedule changes either.
+    Except those that end at an epoch of their own (speednet's whitening biases), which no schedule changes either.
 
     The steps are those of a training: its batches, augmentations, dropout and frozen stages, without its schedule,
-    averages, compilation and cached features, whose making takes longer than the test. It ends early when the smoothed
-    loss has exploded (`EXPLODED`) or a loss is not finite, which is left out. Val and test are not looked at. The model
-    of ``parts`` is used up.
+    averages, compilation and cached features, which would take longer than the test. It ends early when the smoothed
+    loss has exploded (`EXPLODED`) or a loss is not finite, which is left out. Val and test are not used. The model of
+    ``parts`` is changed.
 
     Raises UserError when not even the first loss is finite.
     """
@@ -224,7 +224,7 @@ def range_test(parts: Parts, rates: Sequence[float], *, listener: Listener) -> R
 
 
 class _Mean:
-    """An exponential mean of the values that it is called with, corrected for its start, in a test of ``steps``."""
+    """An exponential mean of the values that it is called with, corrected for its start, for a test of ``steps``."""
 
     def __init__(self, steps: int) -> None:
         self.decay = 1 - 1 / (MEAN * steps)

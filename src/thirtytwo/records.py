@@ -1,5 +1,7 @@
-"""What the JSON files of runs and studies must hold. They may come from elsewhere, or be damaged: each is checked here,
-once, when it is read."""
+"""The shapes of the JSON files of runs and studies.
+
+The files may come from elsewhere, or be damaged: each is checked here, once, when it is read.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +23,7 @@ Classes = Annotated[list[Text], Field(min_length=1, max_length=10**6)]
 
 
 class Status(TypedDict, total=False):
-    """status.json: how a run stands. ``state`` is created, running, trained, finished, interrupted or failed."""
+    """status.json: how far a run is. ``state`` is created, running, trained, finished, interrupted or failed."""
 
     format: Required[Count]
     state: Required[Text]
@@ -36,7 +38,7 @@ class Status(TypedDict, total=False):
 
 
 class Env(TypedDict, total=False):
-    """env.json: what a run runs on and what it comes from. Empty before the training began."""
+    """env.json: what a run runs on and what it comes from. Empty before training began."""
 
     thirtytwo: Text
     torch: Text
@@ -57,7 +59,7 @@ class Env(TypedDict, total=False):
 
 
 class NeighboursRecord(TypedDict):
-    """The head of a model.json whose head is nearest neighbours."""
+    """In model.json, the head of a model whose head is nearest neighbours."""
 
     head: Text
     k: Annotated[int, Field(ge=1, strict=True)]
@@ -66,7 +68,7 @@ class NeighboursRecord(TypedDict):
 
 
 class Solved(TypedDict):
-    """How the head of a model.json was solved for."""
+    """In model.json, how a head was solved for that was not trained in steps."""
 
     by: Literal["lbfgs", "knn"]
     strength: Number
@@ -74,7 +76,7 @@ class Solved(TypedDict):
 
 
 class CardBody(TypedDict, total=False):
-    """What a model's weights need to be used."""
+    """How to use a model's weights."""
 
     format: Count
     model: Required[Text]
@@ -142,7 +144,7 @@ class Look(TypedDict, total=False):
 
 
 class EstimateRecord(TypedDict):
-    """An entry of a scoring; what is not a finite number is null."""
+    """A score of a scoring; what is not a finite number is null."""
 
     value: Number | None
     low: Number | None
@@ -151,7 +153,7 @@ class EstimateRecord(TypedDict):
 
 
 class Scoring(TypedDict):
-    """An entry of scores.json; a score that says nothing of the split is null."""
+    """An entry of scores.json; a score that is not defined for the split is null."""
 
     split: Literal["val", "test"]
     views: Annotated[int, Field(ge=1, le=1000, strict=True)]
@@ -206,21 +208,21 @@ class Manifest(TypedDict):
 
 
 CUT_FROM_TEST = (
-    "Val and test were both cut from the official test split (plan val-from-test): these figures do not compare with "
-    "those of others, who score the whole of it."
+    "Val and test were both cut from the official test split (plan val-from-test): these figures cannot be compared "
+    "with those of others, who score all of it."
 )
-"""What has to be said of a run whose split.json names that plan."""
+"""The caveat for a run whose split.json names that plan."""
 
 T = TypeVar("T")
 
 
 def read(path: Path, shape: type[T]) -> T | None:
-    """A JSON file of that shape; None where there is no file. Raises UserError naming the file for any other."""
+    """The value of a JSON file of that shape; None where there is no file. Raises UserError for any other value."""
     return checked(path, read_json(path), shape) if path.is_file() else None
 
 
 def read_lines(path: Path, shape: type[T]) -> list[T]:
-    """A JSON value of that shape per line; none where there is no file. A last line that a kill cut short is left out.
+    """One JSON value of that shape per line; empty without a file. A last line that a kill cut short is left out.
 
     Raises UserError naming the file for anything else.
     """
@@ -228,11 +230,11 @@ def read_lines(path: Path, shape: type[T]) -> list[T]:
 
 
 def require_format(path: Path, newest: int) -> None:
-    """Raises UserError when the file is of a later version, which may mean anything by its other keys."""
+    """Raise UserError when the file is of a later version, in which its other keys may mean anything."""
     found = read_json(path)
     form = found.get("format") if isinstance(found, dict) else None
     if not isinstance(form, int) or form > newest:
-        raise UserError(f"{path}: written in format {form}, this version reads format {newest}: upgrade thirtytwo")
+        raise UserError(f"{path}: written in format {form}, but this version reads format {newest}: upgrade thirtytwo")
 
 
 def checked(path: Path, value: object, shape: type[T]) -> T:
@@ -289,7 +291,7 @@ def _whole_split(split: SplitRecord) -> None:
 
 def _different(classes: list[str]) -> None:
     if len({*classes}) < len(classes):
-        raise ValueError("two classes have one name")
+        raise ValueError("two classes have the same name")
 
 
 def _whole_scores(found: Scores) -> None:
@@ -302,7 +304,7 @@ def _whole_scores(found: Scores) -> None:
 
 
 def _plain_env(env: Env) -> None:
-    """Every setting is shown: text, a number, a list of texts or numbers by name, and no deeper."""
+    """Reports show every entry: text, a number, a list of these, or these by name, and nothing deeper."""
     for key, value in env.items():
         parts = value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else [value]
         if not all(part is None or isinstance(part, str | int | float) for part in parts):
@@ -315,4 +317,4 @@ _LAWS: dict[type[Any], Callable[[Any], None]] = {
     Scores: _whole_scores,
     SplitRecord: _whole_split,
 }
-"""What the types of single values cannot say. Each raises ValueError."""
+"""Checks beyond the types of single values. Each raises ValueError."""

@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
@@ -53,11 +54,8 @@ class Registry(Generic[T]):
         self._discovered = False
 
     def register(self, factory: F) -> F:
-        """Decorator: register a function or class under its own name, in lower case with dashes as written.
-
-        ``@registry.register`` uses ``factory.spec_name`` if there is one, else ``__name__``.
-        """
-        return self.register_as(getattr(factory, "spec_name", factory.__name__))(factory)
+        """Decorator: register a function or class under its own name."""
+        return self.register_as(factory.__name__)(factory)
 
     def register_as(self, name: str) -> Callable[[F], F]:
         """Decorator: register under ``name``. A second factory of the same name is refused."""
@@ -87,6 +85,16 @@ class Registry(Generic[T]):
             return family
 
         return add
+
+    @contextmanager
+    def temporary(self) -> Iterator[None]:
+        """What is registered within this context is forgotten at its end, and what was there before is there again."""
+        self._discover()  # what comes with the package is no part of what is forgotten
+        factories, families = dict(self._factories), dict(self._families)
+        try:
+            yield
+        finally:
+            self._factories, self._families = factories, families
 
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell pattern such as ``resnet*``, sorted.

@@ -1,4 +1,4 @@
-"""What there is by name: each function gives the names that match a pattern, with the first line of what they say."""
+"""Catalogues: each function lists the names that match a pattern, each with the first line of its description."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def list_studies(pattern: str = "*") -> dict[str, str]:
 
 
 def list_models(pattern: str = "*") -> dict[str, str]:
-    """Networks, for the key ``model``. Those of other packages by their prefix: ``torchvision/resnet*``, ``timm/vit*``.
+    """Networks, for the key ``model``. Other packages' have a prefix: ``torchvision/resnet*``, ``timm/vit*``.
 
     >>> from thirtytwo import list_models
     >>> sorted(list_models("cnn*"))
@@ -54,7 +54,7 @@ def list_augmentations(pattern: str = "*") -> dict[str, str]:
 
 
 def list_sources(pattern: str = "*") -> dict[str, str]:
-    """Data sources that have a name, for the key ``data.source``. A path to images is one as well.
+    """Named data sources, for the key ``data.source``. A path to images is a source as well.
 
     >>> from thirtytwo import list_sources
     >>> sorted(list_sources("*mnist"))
@@ -78,7 +78,7 @@ def list_optimizers(pattern: str = "*") -> dict[str, str]:
 
 
 def list_schedules(pattern: str = "*") -> dict[str, str]:
-    """Courses of the learning rate, for the key ``schedule``.
+    """Learning-rate schedules, for the key ``schedule``.
 
     >>> from thirtytwo import list_schedules
     >>> sorted(list_schedules("c*"))
@@ -102,7 +102,7 @@ def list_averages(pattern: str = "*") -> dict[str, str]:
 
 
 def list_trackers(pattern: str = "*") -> dict[str, str]:
-    """Trackers, as `train` takes them. There is none but those of your own files.
+    """Trackers, as `train` takes them. There are none but those that your own files register.
 
     >>> from thirtytwo import list_trackers
     >>> list_trackers()

@@ -1,4 +1,4 @@
-"""Runs, or predictions from anywhere, against each other."""
+"""Compare runs, or predictions from anywhere."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from thirtytwo.study.folder import StudyFolder
 
 @runtime_checkable
 class InFolder(Protocol):
-    """A `Run`, a `TrainedRun`: what has a run's folder."""
+    """A `Run`, a `TrainedRun`: anything with a run's folder."""
 
     @property
     def path(self) -> Path:
@@ -22,7 +22,7 @@ class InFolder(Protocol):
 
 AnyRun = InFolder | str | Path
 Comparable = AnyRun | Sequence[AnyRun] | Scored | Mapping[int, Scored]
-"""A run or several, which differ in their seed alone; or what one or, by seed, several networks said of the images."""
+"""A run, or several that differ in their seed only; or one network's predictions, or several networks' by seed."""
 
 
 def compare(
@@ -58,7 +58,7 @@ def compare(
 
 
 def _said(given: Any, split: str) -> Scored | Mapping[int, Scored]:
-    """What the runs that are ``given`` said by seed; anything else as it is."""
+    """The predictions by seed of the runs that are ``given``; anything else as it is."""
     runs = [given] if isinstance(given, AnyRun) else given
     if not isinstance(runs, list | tuple) or not runs or not all(isinstance(each, AnyRun) for each in runs):
         said: Scored | Mapping[int, Scored] = given

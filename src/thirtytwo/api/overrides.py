@@ -1,4 +1,4 @@
-"""Keys of a recipe as keyword arguments, ``epochs=3``, with a program's own networks and images among them."""
+"""Keys of a recipe as keyword arguments, ``epochs=3``; a program's own networks and images may be among them."""
 
 import os
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from thirtytwo.recipe import resolve_key
 
 
 class Overrides(TypedDict, total=False):
-    """Every key of a recipe, so that an editor completes them: what each means is said by `thirtytwo recipes keys`.
+    """Every key of a recipe, so that an editor completes them; `thirtytwo recipes keys` says what each means.
 
-    A key of a section is written with two underscores for its dot, ``optim__lr``, or, where no other section has one of
-    that name, alone, ``lr``. ``model`` may be a network itself instead of a name, and ``data`` is images that are at
-    hand: a pair of arrays, a PyTorch dataset, an `ImageSet`, or these by split, ``{"train": ..., "test": ...}``.
+    A key of a section is written with two underscores for its dot, ``optim__lr``, or alone, ``lr``, where no other
+    section has a key of that name. ``model`` may be a network itself instead of a name, and ``data`` is images in
+    memory: a pair of arrays, a PyTorch dataset, an `ImageSet`, or these by split, ``{"train": ..., "test": ...}``.
 
     >>> import thirtytwo
     >>> settings: thirtytwo.Overrides = {"model": "cnn2(width=2)", "optim__lr": 0.01, "epochs": 1}

@@ -1,4 +1,4 @@
-"""A study at hand: its table, its runs, its report."""
+"""A study's results: its table, its runs, its report."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from thirtytwo.study.folder import StudyFolder
 
 
 class StudyResult:
-    """A study's folder: what its arms reached so far, and how they compare.
+    """A study's folder: what its arms have reached so far, and how they compare.
 
     >>> from thirtytwo import Study, run_study
     >>> arms = {"plain": {}, "mirror": {"augment": "flip"}}
@@ -32,23 +32,23 @@ class StudyResult:
         return self.folder.path
 
     def table(self, score: str = "accuracy") -> list[Compared]:
-        """The arms beside each other by ``score``: on val while the study is open, on test once it is closed.
+        """The arms compared by ``score``: on val while the study is open, on test once it is closed.
 
         Raises UserError for a score that is not a mean over images.
         """
         return self.folder.compared(self.folder.split(), score)
 
     def run(self, arm: str, seed: int) -> TrainedRun:
-        """One run of it. Raises UserError when it has not begun."""
+        """One run of the study. Raises UserError when it has not begun."""
         return TrainedRun.open(self.folder.run_path(arm, seed))
 
     def close(self) -> list[Compared]:
-        """Score test for every run, once and for all; the table on test."""
+        """Score test for every run, once and for all, and return the table on test."""
         close(self.folder, watch=lambda name: None)
         return self.table()
 
     def report(self) -> Path:
-        """Write report.html, results.csv and figures/ anew from what the runs left behind."""
+        """Write report.html, results.csv and figures/ again from the files in the runs' folders."""
         return write_study_report(self.folder, view_study(self.folder))
 
     def __repr__(self) -> str:

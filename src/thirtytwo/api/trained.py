@@ -1,4 +1,4 @@
-"""A trained run at hand: score it, predict with it, look into it, report on it."""
+"""A trained run: score it, predict with it, look into it, report on it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Picture = str | Path | np.ndarray | Tensor | Image.Image
 
 EXPLAINED = 60
-"""Pictures that are explained at a time: they share one figure."""
+"""Maximum number of pictures to explain at a time: they share one figure."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    """A picture as the network takes it, uint8 (C, H, W), with its class where that is known."""
+    """A picture as the network takes it, uint8 (C, H, W), with its true class where that is known."""
 
     name: str
     image: Tensor
@@ -96,7 +96,7 @@ class TrainedRun:
 
     @classmethod
     def open(cls, path: str | Path, *, device: str = "auto") -> "TrainedRun":
-        """A run's folder. Raises UserError when there is no run, or ``device`` is not available on this machine."""
+        """Open a run's folder. Raises UserError when there is no run, or ``device`` is not available here."""
         run = Run.open(path)
         return cls(run, Device.choose(device, run.env.get("precision", "auto")))
 
@@ -112,7 +112,7 @@ class TrainedRun:
 
     @cached_property
     def card(self) -> Card:
-        """What the weights need to be used: classes, size, channels. Raises UserError while there are no weights."""
+        """How to use the weights: classes, size, channels. Raises UserError while there are no weights."""
         self.run.read_weights()
         return self.run.require_trained()
 
@@ -126,7 +126,7 @@ class TrainedRun:
         return next((each.scores for each in stored_scores(self.run) if (each.split, each.views) == (split, 1)), {})
 
     def history(self) -> "pandas.DataFrame | list[EvaluationRecord]":
-        """The evaluations along the training: a table where pandas is installed, else a list of records.
+        """The evaluations during training: a table where pandas is installed, else a list of records.
 
         Columns: step, epoch, lr, train_loss (as it was minimised), train_accuracy (with augmentation), val_loss (nats),
         val_accuracy (accuracies in 0..1), seconds.
@@ -139,7 +139,7 @@ class TrainedRun:
         return pandas.DataFrame(records)
 
     def test(self) -> dict[str, Estimate]:
-        """Score the test split once more. It is a look, and is written down.
+        """Score the test split once more. This counts as a look, and is recorded.
 
         Raises UserError for a run of a study that is still open.
         """
@@ -154,15 +154,15 @@ class TrainedRun:
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
         """Classify pictures: paths, PIL images, uint8 arrays (H, W) or (H, W, C), uint8 tensors (H, W) or (C, H, W).
 
-        One of them, several, or a batch of arrays (N, H, W[, C]) or tensors (N[, C], H, W). Each is
-        brought to the training's size and channels in the way the training did it. ``"val:12"`` and ``"train:3"`` are
-        images of the run's own data, by their numbers in the official split that they were cut from, as reports call
-        them; ``"test:5"`` is one that the report shows.
+        One picture, several, or a batch of arrays (N, H, W[, C]) or tensors (N[, C], H, W). Each is brought to the
+        training's size and channels as the training images were. ``"val:12"`` and ``"train:3"`` are images of the run's
+        own data, by their numbers in the official split that they were cut from, as in reports; ``"test:5"`` is one
+        that the report shows.
         """
         return self._answer(self._prepare_all(pictures), top)
 
     def predict_proba(self, pictures: Picture | Iterable[Picture]) -> np.ndarray:
-        """The probability of each class, float64 (N, K) in the order of `classes`, rows sum to 1.
+        """The probability of each class, float64 (N, K) in the order of `classes`; rows sum to 1.
 
         ``pictures`` as in `predict`.
         """
@@ -195,7 +195,7 @@ class TrainedRun:
         return Explained([each.name for each in chosen], images, said, [each.truth for each in chosen], found)
 
     def _explain_kept(self, how: str, top: int) -> Explained:
-        """The picture that the run keeps; its layers are kept too, and need no network."""
+        """Explain the picture that the run keeps; its layers are kept too, and need no network."""
         _ = self.card  # raises while there are no weights
         kept = explained(self.run, top)
         if kept is None:
@@ -206,7 +206,7 @@ class TrainedRun:
         return Explained([f"val-{shown.id}"], [shown.image], [shown.top], [shown.truth], [found])
 
     def _look(self, how: str, image: Tensor, called: str) -> Explanation:
-        """Explain an image, uint8 (C, H, W), that is called so."""
+        """Explain an image, uint8 (C, H, W), whose most probable class is ``called``."""
         label = self.classes.index(called)
         return explanations.build(how, classifier=self.model.eval(), picture=image, label=label)
 
@@ -231,11 +231,11 @@ class TrainedRun:
         return (plain if averaged is None else averaged).double().softmax(1)
 
     def report(self) -> Path:
-        """Write report.html and figures/ anew from what the run left behind."""
+        """Write report.html and figures/ again from the files in the run's folder."""
         return write_report(self.run)
 
     def export(self, file: str | Path) -> Path:
-        """Write the network's state dict as ``.pth`` or ``.safetensors``, and beside it, as JSON, what it needs."""
+        """Write the network's state dict as ``.pth`` or ``.safetensors``, and a JSON file that says how to use it."""
         export(self.run, Path(file))
         return Path(file)
 
@@ -259,19 +259,19 @@ class TrainedRun:
         return _Prepared(str(source), self._decoded(Path(source)), None)
 
     def _decoded(self, source: Path | bytes, name: str | None = None) -> Tensor:
-        """A picture in the size, channels and fit of the training."""
+        """A picture decoded with the size, channels and fit of the training."""
         card = self.card
         return picture.decode(source, size=card["size"], channels=card["channels"], fit=card["fit"], name=name)
 
     def _own_image(self, split: str, number: int) -> "_Prepared":
-        """An image of the run's data; of test, one that the run keeps for its report.
+        """An image of the run's data; for test, one that the run keeps for its report.
 
-        Raises UserError when the split has none of that number, or has changed.
+        Raises UserError when the split has no image of that number, or has changed.
         """
         if split == "test":
             kept, scored = self.run.pictures("test"), self.run.predictions("test")
             if kept is None or scored is None or number not in kept[1]:
-                raise UserError(f"test:{number}: {self.path} shows no such image of test: name one of its report")
+                raise UserError(f"test:{number}: {self.path} shows no such image of test: name one from its report")
             image, label = kept[0][kept[1] == number][0], scored[0].labels[scored[0].ids == number][0]
             return self._shown(f"test-{number}", torch.from_numpy(image), self.classes[label])
         if split not in self._images:
@@ -280,7 +280,7 @@ class TrainedRun:
         places = (images.ids == number).nonzero()
         if not len(places):
             some = ", ".join(map(str, images.ids[:3].tolist()))
-            raise UserError(f"{split}:{number}: {self.path} has no such image in {split} (but {some} ...)")
+            raise UserError(f"{split}:{number}: {self.path} has no such image in {split} (but it has {some} ...)")
         place = int(places[0])
         return self._shown(f"{split}-{number}", images.images[place], images.classes[int(images.labels[place])])
 
@@ -290,7 +290,7 @@ class TrainedRun:
 
 
 def _is_single(pictures: object) -> TypeIs[Picture]:
-    """Whether this is one picture. An array or tensor of three axes is where one of them is the channels'."""
+    """Whether this is one picture. A 3-D array or tensor is one where its channel axis has a length of 1, 3 or 4."""
     if not isinstance(pictures, np.ndarray | Tensor):
         return isinstance(pictures, str | Path | Image.Image)
     if pictures.ndim == 3:

@@ -50,14 +50,14 @@ def train(
         out: where the run folder is made.
         device: "auto", "cpu", "cuda" or another torch device.
         test: whether to score the test split after the last step.
-        progress: whether to show how it goes, on a terminal or in a notebook. A script's output stays its own.
-        track: trackers by name, or listeners of your own, that hear of the training.
+        progress: whether to show progress, on a terminal or in a notebook. Nothing is added to a script's output.
+        track: trackers by name, or listeners of your own, that follow the training.
         overrides: recipe keys, ``epochs=3``; a dot is written as two underscores, ``data__source="mnist"``. ``model``
             may be a network of your own, and ``data`` arrays or a PyTorch dataset: see `Overrides`.
 
     Raises:
         UserError: a mistake, in one line that says what to do.
-        Interrupted: asked to stop; `resume` goes on.
+        Interrupted: asked to stop; `resume` continues.
     """
     found, heard_by = _found(recipe).override(assignments(overrides)), _listeners(track)
     return _completed(Session.new(found, out=Path(out), device=device, test=test), progress, heard_by)
@@ -72,7 +72,7 @@ def resume(
     model: nn.Module | None = None,
     data: GivenData | None = None,
 ) -> TrainedRun:
-    """Go on with a run exactly where it stopped, score it and write its report. A finished run stays as it is.
+    """Continue a run exactly where it stopped, score it and write its report. A finished run stays as it is.
 
     >>> from thirtytwo import resume, train
     >>> run = train(epochs=2, model="cnn2(width=2)", progress=False)
@@ -81,10 +81,13 @@ def resume(
 
     Args:
         path: the run's folder.
-        device, progress, track: as in `train`.
-        model, data: the network and the images again, where `train` was given them as objects.
+        device: as in `train`.
+        progress: as in `train`.
+        track: as in `train`.
+        model: the network again, where `train` was given it as an object.
+        data: the images again, where `train` was given them as objects.
 
-    Raises UserError when there is nothing to go on with, or the images or the first weights have changed.
+    Raises UserError when there is nothing to continue, or the images or the first weights have changed.
     """
     _given_again(path, model, data)
     heard_by = _listeners(track)
@@ -94,7 +97,7 @@ def resume(
 def open_run(
     path: str | Path, *, device: str = "auto", model: nn.Module | None = None, data: GivenData | None = None
 ) -> TrainedRun:
-    """A run, to predict with or to report on.
+    """Open a run, to predict with it or to report on it.
 
     >>> from thirtytwo import open_run, train
     >>> run = open_run(train(epochs=2, progress=False).path)
@@ -104,7 +107,8 @@ def open_run(
     Args:
         path: the run's folder.
         device: where it predicts.
-        model, data: the network and the images again, where `train` was given them as objects.
+        model: the network again, where `train` was given it as an object.
+        data: the images again, where `train` was given them as objects.
 
     Raises UserError when there is no run; predicting needs one that is trained.
     """
@@ -130,9 +134,13 @@ def find_lr(
     True
 
     Args:
-        recipe, device, progress, overrides: as in `train`.
-        low, high: the first and the last ``optim.lr``; by default a thousandth of the recipe's, and a thousand times.
+        recipe: as in `train`.
+        low: the first ``optim.lr``; by default a thousandth of the recipe's.
+        high: the last ``optim.lr``; by default a thousand times the recipe's.
         steps: training steps, each at a higher rate.
+        device: as in `train`.
+        progress: as in `train`.
+        overrides: as in `train`.
 
     In a notebook the result shows its figure; ``train(found.recipe.override(found.overrides))`` trains as it suggests.
     """
@@ -154,7 +162,7 @@ def import_run(
     test: bool = False,
     **overrides: Unpack[Overrides],
 ) -> TrainedRun:
-    """Make a run of a state dict that was trained elsewhere, and score it on val.
+    """Make a run from a state dict that was trained elsewhere, and score it on val.
 
     >>> from thirtytwo import import_run, train
     >>> file = train(epochs=2, model="cnn2(width=2)", progress=False).export("digits.pth")
@@ -162,12 +170,15 @@ def import_run(
     144
 
     Args:
-        file: the state dict of the network alone, which is read without running what it holds.
+        file: the state dict of the network alone; no code in it is run.
         recipe: which network and which data the weights are for, as in `train`; None takes the recipe that `export`
             left beside the file.
-        mean, std: the normalisation, in 0..1, that the network was trained with.
-        out, device, overrides: as in `train`.
+        mean: the mean of each channel, in 0..1, that the network was trained with.
+        std: the standard deviations, likewise.
+        out: as in `train`.
+        device: as in `train`.
         test: whether to score the test split too.
+        overrides: as in `train`.
     """
     path = Path(file)
     found = (recipe_beside(path) if recipe is None else _found(recipe)).override(assignments(overrides))
@@ -185,7 +196,7 @@ def run_study(
     progress: bool = True,
     **overrides: Unpack[Overrides],
 ) -> StudyResult:
-    """Train every arm of a study with every seed, and write its report. Begun before, it goes on.
+    """Train every arm of a study with every seed, and write its report. A study begun before continues.
 
     >>> from thirtytwo import run_study
     >>> result = run_study("digits", seeds=1, jobs=1, model="cnn2(width=2)", epochs=1, progress=False)
@@ -196,9 +207,9 @@ def run_study(
         study: what to train: a name, a TOML file, or a `Study`.
         out: where the study's folder is made.
         seeds: train with the seeds 0 to N-1 instead of the study's own.
-        jobs: runs side by side; by default one per core.
+        jobs: runs to train at a time; by default one per core.
         device: where a new study's runs are trained, as in `train`.
-        progress: whether to show how it goes, on a terminal or in a notebook.
+        progress: whether to show progress, on a terminal or in a notebook.
         overrides: recipe keys for all arms, as in `train`. Each run trains in a process of its own, which finds
             networks and data by name only.
 
@@ -223,7 +234,7 @@ def run_study(
 
 
 def open_study(path: str | Path) -> StudyResult:
-    """A study's folder, open or closed, to look at its table and its runs. Raises UserError when there is none.
+    """Open a study's folder, to look at its table and its runs. Raises UserError when there is none.
 
     >>> from thirtytwo import open_study, run_study
     >>> run_study("digits", seeds=1, jobs=1, model="cnn2(width=2)", epochs=1, progress=False)
@@ -252,7 +263,7 @@ def _completed(session: Session, progress: bool, heard_by: Sequence[Listener]) -
 
 
 def _given_again(path: str | Path, model: nn.Module | None, data: GivenData | None) -> None:
-    """Bind objects to the names that a run's recipe has for what `train` was given."""
+    """Bind the objects to the names that the run's recipe has for them."""
     if model is None and data is None:
         return
     recipe = Run.open(path).recipe
@@ -266,7 +277,7 @@ def _given_again(path: str | Path, model: nn.Module | None, data: GivenData | No
 
 
 def _silent(progress: bool) -> bool:
-    """A script's output stays its own."""
+    """Nothing is added to a script's output."""
     return not (progress and (output.is_terminal or output.is_jupyter))
 
 

@@ -1,4 +1,4 @@
-"""The command line: a verb a file. Nothing here imports torch before a verb needs it."""
+"""The command line, one file per verb. Nothing here imports torch before a verb needs it."""
 
 import io
 import logging
@@ -42,7 +42,7 @@ def main() -> None:
     from thirtytwo.cli.app import app
 
     signal.signal(signal.SIGTERM, _terminate)
-    if logging.lastResort:  # what prints log messages of a program that has set up nothing else
+    if logging.lastResort:  # prints log messages where a program has set up no logging
         logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -55,7 +55,7 @@ def main() -> None:
     except UserError as error:
         _fail(str(error))
     except TyperException as error:
-        if not error.format_message():  # the help was asked for by saying nothing
+        if not error.format_message():  # no arguments: the help was shown
             sys.exit(2)
         _fail(f"{error.format_message()} ({_hint(error)})")
     except (KeyboardInterrupt, Abort):
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _hint(error: "TyperException") -> str:
-    """What to do about a mistake in the words of the command line."""
+    """What to do about a mistake in the command line's words."""
     verb = getattr(getattr(error, "ctx", None), "info_name", "")
     if verb in ("train", "find-lr") and error.format_message().startswith("No such option"):
         from thirtytwo.recipe import resolve_key
@@ -79,7 +79,7 @@ def _hint(error: "TyperException") -> str:
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Unwind as Ctrl-C does, so that locks are given back and temporary files go."""
+    """Unwind as Ctrl-C does, so that locks are released and temporary files are deleted."""
     sys.exit(128 + number)
 
 

@@ -37,14 +37,14 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Train, compare and explain small-image classifiers: CIFAR-10, MNIST, or a folder of your own pictures."""
 
 
 def complete_words(incomplete: str) -> list[str]:
-    """Recipes, keys to override and run folders that begin so."""
+    """Recipes, keys to override and run folders that begin with ``incomplete``."""
     from thirtytwo.recipe import keys
     from thirtytwo.recipes import recipes
 
@@ -53,13 +53,13 @@ def complete_words(incomplete: str) -> list[str]:
 
 
 def complete_run(incomplete: str) -> list[str]:
-    """Run folders that begin so, here or in ``runs``."""
+    """Run folders that begin with ``incomplete``, here or in ``runs``."""
     found = {*glob(f"{escape(incomplete)}*/status.json"), *glob("runs/*/status.json")}  # noqa: PTH207  (keeps the words)
     return sorted(folder for status in found if (folder := os.path.dirname(status)).startswith(incomplete))  # noqa: PTH120
 
 
 def complete_score(incomplete: str) -> list[str]:
-    """Scores of an image that begin so."""
+    """Scores per image that begin with ``incomplete``."""
     from thirtytwo.evaluation.metrics import image_scores
 
     return [name for name in image_scores() if name.startswith(incomplete)]
@@ -67,13 +67,13 @@ def complete_score(incomplete: str) -> list[str]:
 
 Import = Annotated[
     list[Path],
-    typer.Option("--import", help="Run a Python file of yours that registers components.", callback=_import),
+    typer.Option("--import", help="Run a Python file of your own that registers components.", callback=_import),
 ]
 RecipeWords = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RECIPE] [KEY=VALUE]...",
-        help="A recipe's name, TOML file or run folder (default: digits-cnn), then keys to override.",
+        help="A recipe: name, TOML file or run folder (default: digits-cnn); then keys to override.",
         autocompletion=complete_words,
         show_default=False,
     ),
@@ -83,7 +83,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the results on
 DeviceName = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or another torch device.")]
 Track = Annotated[
     list[str],
-    typer.Option("--track", help="A tracker by name that hears of the training; may be given several times."),
+    typer.Option("--track", help="Name of a tracker that follows the training; may be given several times."),
 ]
 BadImages = Annotated[
     Literal["fail", "skip"] | None,

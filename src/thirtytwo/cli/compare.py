@@ -18,8 +18,8 @@ def compare(
         list[str],
         typer.Argument(
             metavar="RUN RUN...",
-            help="Runs that were scored. Those of one recipe, whatever their seed, form a group; the word 'vs' between "
-            "runs says otherwise where a group begins.",
+            help="Scored runs. Runs of one recipe, whatever their seeds, form a group; the word 'vs' between runs "
+            "separates groups instead.",
             autocompletion=complete_run,
         ),
     ],
@@ -55,7 +55,7 @@ def _by_word(words: list[str]) -> "dict[str, list[Run]]":
         else:
             parts[-1].append(word)
     if not all(parts):
-        raise UserError("'vs' stands between runs: thirtytwo compare A B vs C D")
+        raise UserError("'vs' belongs between runs: thirtytwo compare A B vs C D")
     return _by_name([[_open(word) for word in part] for part in parts])
 
 
@@ -67,7 +67,7 @@ def _by_recipe(words: list[str]) -> "dict[str, list[Run]]":
         by_recipe.setdefault(alike, []).append(run)
     if len(by_recipe) < 2:
         raise UserError(
-            "all of these runs are of one recipe: name another one's, or say where a group begins with 'vs'"
+            "all of these runs have the same recipe: name runs of another one, or separate groups with 'vs'"
         )
     return _by_name(list(by_recipe.values()))
 
@@ -80,9 +80,9 @@ def _open(word: str) -> "Run":
 
 def _by_name(parts: "list[list[Run]]") -> "dict[str, list[Run]]":
     names = [_named([run.name for run in runs]) for runs in parts]
-    if len({*names}) < len(names):  # runs of one name in several folders
+    if len({*names}) < len(names):  # runs of the same name in several folders
         names = [_named([str(run.path) for run in runs]) for runs in parts]
-    if len({*names}) < len(names):  # a group that stands there twice
+    if len({*names}) < len(names):  # a group that was named twice
         names = [f"{name} ({number})" for number, name in enumerate(names, 1)]
     return dict(zip(names, parts, strict=True))
 

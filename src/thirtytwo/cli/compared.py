@@ -12,7 +12,7 @@ from thirtytwo.evaluation.metrics import ImageMetric
 
 
 def say_compared(rows: list[Compared], split: str, metric: ImageMetric) -> None:
-    """A row a group: its score, and its difference to what it is compared with."""
+    """One row per group: its score, and its difference from what it is compared with."""
     if not rows:
         say("compared", "nothing yet: no run is finished")
         return
@@ -38,19 +38,19 @@ def say_compared(rows: list[Compared], split: str, metric: ImageMetric) -> None:
         said = f"{' or '.join(map(str, counts))} seed{'s' if counts != [1] else ''}; "
         if any(not isnan(row.mean.low) for row in rows):
             said += "± is the 95 % interval over seeds"
-            detail = "; detectable: what so\nmany seeds would find with 80 % probability"
+            detail = "; detectable: what this\nmany seeds would find with 80 % probability"
         else:
             said += "[ ] is the 95 % interval over images (bootstrap)"
-            detail = "; it speaks of\nthese runs: other seeds may differ"
+            detail = "; it is about\nthese runs: other seeds may differ"
         output.print(
-            f"\n{said}. Differences to {compared}\nin {points(metric.unit) or 'its own unit'}; p by "
+            f"\n{said}. Differences from {compared}\nin {points(metric.unit) or 'its own unit'}; p by "
             f"{', '.join(sorted(tests))}, corrected for all rows{detail}.",
             style="dim",
         )
 
 
 def as_json(rows: list[Compared], score: str) -> list[dict[str, Any]]:
-    """A group each. Compared by accuracy, its values by seed are called ``accuracies``, and their mean ``accuracy``."""
+    """One entry per group. For accuracy, its values by seed are called ``accuracies``, and their mean ``accuracy``."""
     called = {"by_seed": "accuracies", "mean": "accuracy"} if score == "accuracy" else {}
     return [{called.get(key, key): value for key, value in asdict(row).items()} for row in rows]
 

@@ -1,4 +1,4 @@
-"""How the command line speaks: aligned, quiet, colour only where it means something."""
+"""How the command line prints: aligned, quiet, colour only where it means something."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def say(label: str, text: str, note: str = "", *, style: str = "") -> None:
 
 
 def say_names(found: Mapping[str, str], *, as_json: bool) -> None:
-    """What each name means, a line a name."""
+    """What each name means, one line per name."""
     if as_json:
         say_json(found)
         return
@@ -40,7 +40,7 @@ def say_names(found: Mapping[str, str], *, as_json: bool) -> None:
 
 
 def say_json(value: Any) -> None:
-    """One JSON document on stdout. A number that is none, nan or infinite, is null."""
+    """One JSON document on stdout. A number that is nan or infinite is null."""
     sys.stdout.write(json.dumps(_strict(value), indent=1, default=str, allow_nan=False) + "\n")
 
 
@@ -53,7 +53,7 @@ def _strict(value: Any) -> Any:
 
 
 def show(table: Table) -> None:
-    """Print a table as wide as it is: on a narrow terminal its lines wrap, instead of losing columns."""
+    """Print a table at its full width: on a narrow terminal its lines wrap instead of losing columns."""
     Console(width=1000, highlight=False, markup=False, emoji=False).print(table, crop=False)
 
 

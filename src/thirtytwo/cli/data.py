@@ -10,7 +10,7 @@ from thirtytwo.cli.app import BadImages, Import, Json, app
 if TYPE_CHECKING:
     from thirtytwo.data.imageset import ImageSet
 
-data = typer.Typer(help="List data sources; describe, check or draw one.", no_args_is_help=True)
+data = typer.Typer(help="List the data sources; describe, check or draw one.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
 Source = Annotated[str, typer.Argument(help="A source's name, or the path of a folder or file.", show_default=False)]
@@ -19,7 +19,7 @@ Pictures = Annotated[str, typer.Argument(help="The path of class folders or parq
 
 @data.command("list")
 def list_sources(imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
-    """The sources that have a name. A path to images of your own is one as well."""
+    """List the named sources. A path to images of your own is a source as well."""
     from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
 
@@ -33,7 +33,7 @@ def info(
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """What a source holds: splits, classes, sizes, channel statistics, and what was done to its pictures."""
+    """Describe a source: splits, classes, sizes, channel statistics, and what was done to its pictures."""
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.load import load
 
@@ -70,9 +70,9 @@ def info(
 
 @data.command("scan")
 def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int:  # noqa: B006
-    """Look at every picture: which cannot be read, which are there twice, in which sizes and modes they come.
+    """Check every picture: which cannot be read, which are duplicates, and their sizes and modes.
 
-    Exits with 1 when a picture cannot be read, or lies in two splits or classes.
+    Exits with 1 when a picture cannot be read, or is in two splits or classes.
     """
     from dataclasses import asdict
 
@@ -106,7 +106,7 @@ def show(
     source: Source,
     augment: Annotated[
         str | None,
-        typer.Option("--augment", help="A recipe's name or augmentations as text: draw the pictures after it as well."),
+        typer.Option("--augment", help="A recipe's name or augmentations as text: draw augmented pictures as well."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="The PNG file to make.")] = Path("data.png"),
     seed: Annotated[int, typer.Option("--seed", help="Which pictures, and which draws of the augmentation.")] = 0,
@@ -132,4 +132,4 @@ def show(
 def _counts(images: "ImageSet") -> str:
     counts = images.class_counts()
     low, high = int(counts.min()), int(counts.max())
-    return f"{low:,} a class" if low == high else f"{low:,} to {high:,} a class"
+    return f"{low:,} per class" if low == high else f"{low:,} to {high:,} per class"

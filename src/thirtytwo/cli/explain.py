@@ -14,7 +14,7 @@ def explain(
     pictures: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures, folders, patterns, or val:12, the image that reports call val #12; without any, the one "
+            help="Pictures, folders, patterns, or val:12, the image that reports call val #12; by default the picture "
             "that the run keeps.",
             show_default=False,
         ),
@@ -27,7 +27,7 @@ def explain(
         typer.Option(
             "--how",
             metavar="KIND",
-            help="layers, or an explanation of yours (--import) with its arguments: 'occlusion(patch=4)'.",
+            help="layers, or an explanation of your own (--import) with its arguments: 'occlusion(patch=4)'.",
         ),
     ] = "layers",
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,

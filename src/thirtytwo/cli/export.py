@@ -13,15 +13,15 @@ def export(
     run: RunPath,
     file: Annotated[
         Path | None,
-        typer.Argument(help="The file to make; its suffix is the format.", show_default="<recipe>.pth, here"),
+        typer.Argument(help="The file to write; its suffix decides the format.", show_default="<recipe>.pth, here"),
     ] = None,
     format: Annotated[
-        str, typer.Option("--format", help="pth, safetensors or one of yours, where no FILE is named.")
+        str, typer.Option("--format", help="pth, safetensors or a format of your own, where no FILE is named.")
     ] = "pth",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Write a run's network as a state dict that plain PyTorch loads, and beside it, as JSON, what it needs."""
+    """Write a run's network as a state dict that plain PyTorch loads, and a JSON file that says how to use it."""
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.models.weights import formats
     from thirtytwo.models.weights.file import beside

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def find_lr(
     words: RecipeWords = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The PNG file to make.", show_default="find-lr-<recipe>.png, here")
+        Path | None, typer.Option("--out", help="The PNG file to write.", show_default="find-lr-<recipe>.png, here")
     ] = None,
     low: Annotated[
         float | None, typer.Option("--low", help="The first optim.lr.", show_default="a thousandth of the recipe's")
@@ -32,7 +32,7 @@ def find_lr(
 ) -> int:
     """Look for a learning rate: train a few steps at a growing rate, suggest one, draw the losses.
 
-    Takes the words of `thirtytwo train`, and makes no run. Exits with 1 when no rate lowers the loss.
+    Takes the arguments of `thirtytwo train`, and makes no run. Exits with 1 when no rate lowers the loss.
     """
     from thirtytwo.cli.train import wanted
 
@@ -55,7 +55,7 @@ def find_lr(
             found = range_test(parts, rates, listener=display)
         found.save(file)
     except (KeyboardInterrupt, SystemExit):
-        errors.print("interrupted: nothing is kept")
+        errors.print("interrupted: nothing was kept")
         raise
     command = _command(words or [], imports, found.overrides) if found.overrides else None
     if as_json:
@@ -97,7 +97,7 @@ def _say_found(found: "RangeTest", command: str | None, rates: tuple[float, ...]
         say(
             "none found",
             f"no rate from {rates[0]:g} to {rates[-1]:g} lowers the loss by more than its noise: lower "
-            "--low where it rises at once, raise --high where it stays level, or take more --steps",
+            "--low if it rises at once, raise --high if it stays level, or take more --steps",
         )
         return
     at_end = found.lowest == found.steps - 1
@@ -110,7 +110,7 @@ def _say_found(found: "RangeTest", command: str | None, rates: tuple[float, ...]
 
 
 def _command(words: list[str], imports: list[Path], overrides: dict[str, float]) -> str:
-    """``thirtytwo train`` with the user's words, the suggestion in place of what they said of its keys."""
+    """``thirtytwo train`` with the user's words, except that the suggested keys replace theirs."""
     from thirtytwo.recipe import resolve_key
 
     kept = [word for word in words if "=" not in word or resolve_key(word.partition("=")[0].strip()) not in overrides]
@@ -121,7 +121,7 @@ def _command(words: list[str], imports: list[Path], overrides: dict[str, float])
 
 
 def _quoted(word: str) -> str:
-    """A word for the shell: in double quotes where it holds single ones, as a person would write it."""
+    """A word for the shell: in double quotes where it contains single ones, as a person would write it."""
     import shlex
 
     return f'"{word}"' if "'" in word and not set(word) & set('"$`\\!') else shlex.quote(word)

@@ -11,7 +11,10 @@ from thirtytwo.errors import UserError
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="A state dict: .pth, .safetensors or yours.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A state dict: .pth, .safetensors or a format of your own.", show_default=False),
+    ],
     words: Annotated[
         list[str] | None,
         typer.Argument(
@@ -22,20 +25,21 @@ def import_file(
         ),
     ] = None,
     mean: Annotated[
-        str, typer.Option("--mean", metavar="R,G,B", help="Mean that it was trained with, in 0..1.", show_default=False)
+        str,
+        typer.Option("--mean", metavar="R,G,B", help="The mean that it was trained with, in 0..1.", show_default=False),
     ] = "",
     std: Annotated[
-        str, typer.Option("--std", metavar="R,G,B", help="Standard deviation, likewise.", show_default=False)
+        str, typer.Option("--std", metavar="R,G,B", help="The standard deviation, likewise.", show_default=False)
     ] = "",
     out: Annotated[Path, typer.Option("--out", help="Where run folders are made.")] = Path("runs"),
     device: DeviceName = "auto",
-    test: Annotated[bool, typer.Option("--test", help="Look at the test split too.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Score the test split too.")] = False,
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Make a run of weights that were trained elsewhere, and score it on val. No code in the file is run.
+    """Make a run from weights that were trained elsewhere, and score it on val. No code in the file is run.
 
-    `thirtytwo import cifar_net.pth cifar10-tutorial --mean 0.5 --std 0.5` takes what PyTorch's tutorial saves.
+    `thirtytwo import cifar_net.pth cifar10-tutorial --mean 0.5 --std 0.5` imports what PyTorch's tutorial saves.
     """
     from thirtytwo import recipes
     from thirtytwo.cli.console import say
@@ -68,8 +72,8 @@ def import_file(
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:
-    """``0.5,0.5,0.5``, or one number for all channels; empty where nothing is said."""
+    """``0.5,0.5,0.5``, or one number for all channels; empty for an empty text."""
     try:
         return tuple(float(each) for each in text.split(",")) if text else ()
     except ValueError:
-        raise UserError(f"{option} {text}: expected a number a channel, such as 0.49,0.48,0.45") from None
+        raise UserError(f"{option} {text}: expected one number per channel, such as 0.49,0.48,0.45") from None

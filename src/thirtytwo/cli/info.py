@@ -5,7 +5,7 @@ from thirtytwo.cli.app import DeviceName, Json, app
 
 @app.command()
 def info(device: DeviceName = "auto", as_json: Json = False) -> None:
-    """What this machine has: device, precision, threads, versions, cache."""
+    """Show what this machine has: device, precision, threads, versions, cache."""
     from importlib.metadata import version
 
     from thirtytwo.cli.console import say, say_json

@@ -19,7 +19,7 @@ def model(
         typer.Argument(help="A model: cnn2, 'torchvision/resnet18(input=96)', run:PATH; or a pattern: 'timm/vit_*'."),
     ] = "*",
     classes: Annotated[
-        int | None, typer.Option("--classes", min=2, help="Classes to tell apart.", show_default="10, or the run's")
+        int | None, typer.Option("--classes", min=2, help="Number of classes.", show_default="10, or the run's")
     ] = None,
     channels: Annotated[
         int | None,
@@ -46,10 +46,10 @@ def model(
     path = Spec(name).run
     if "(" not in name and path is None and any(mark in name for mark in "*?["):
         if freeze is not None:
-            raise UserError(f"--freeze={freeze}: shows the stages of one model, and '{name}' may be many: name one")
+            raise UserError(f"--freeze={freeze}: shows the stages of one model, and '{name}' may match many: name one")
         found = list_models(name)
         if not found:
-            raise UserError(f"no model is called like '{name}': `thirtytwo model`, `thirtytwo model 'torchvision/*'`")
+            raise UserError(f"no model matches '{name}': see `thirtytwo model` and `thirtytwo model 'torchvision/*'`")
         say_names(found, as_json=as_json)
         return
 
@@ -70,7 +70,7 @@ def model(
 
 
 def _show_layers(network: "Network", channels: int, size: tuple[int, int], *, as_json: bool) -> None:
-    """The table of layers: their outputs, how many numbers they hold and train, and their operations."""
+    """The table of layers: outputs, parameters, those of them that are trained, and operations."""
     from dataclasses import asdict
 
     from thirtytwo.cli.console import one_line, plain_table, say_json, show
@@ -95,13 +95,13 @@ def _show_layers(network: "Network", channels: int, size: tuple[int, int], *, as
     show(table)
     output.print(
         f"\n{layers.parameter_bytes / 1e6:.1f} MB of weights, {layers.activation_bytes / 1e6:.2f} MB of layer outputs "
-        "an image (float32); a multiplication and its addition are two operations",
+        "per image (float32); a multiplication and its addition are two operations",
         style="dim",
     )
 
 
 def _show_stages(network: "Network", freeze: str, *, as_json: bool) -> None:
-    """The table of stages: what is trained, what is frozen, and how many numbers they hold."""
+    """The table of stages: what is trained, what is frozen, and how many parameters each has."""
     from dataclasses import asdict
 
     from thirtytwo.cli.console import plain_table, say_json, show

@@ -59,10 +59,10 @@ def predict(
 
 
 def find_pictures(words: list[str]) -> list[str | Path]:
-    """The files that paths, folders and patterns name, sorted within each, none of them twice; ``val:12`` as it is.
+    """The files that paths, folders and patterns name, sorted within each, without duplicates; ``val:12`` as it is.
 
-    A file that is named is taken as it is. Of a folder, every picture inside is taken, at any depth; of what a pattern
-    matches, the pictures and the folders. Raises UserError for a word that names nothing.
+    A named file is taken as it is. A folder stands for every picture in it, at any depth; a pattern for the pictures
+    and folders that it matches. Raises UserError for a word that names nothing.
     """
     from glob import glob
 

@@ -18,7 +18,7 @@ def list_recipes(
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """A line a recipe, and what it says of itself."""
+    """List the recipes, one line each, with their descriptions."""
     from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
 
@@ -27,7 +27,7 @@ def list_recipes(
 
 @group.command("show")
 def show_recipe(words: RecipeWords = None, imports: Import = []) -> None:  # noqa: B006
-    """A recipe as TOML, overrides applied."""
+    """Print a recipe as TOML, with overrides applied."""
     import sys
 
     from thirtytwo.cli.train import wanted
@@ -38,10 +38,10 @@ def show_recipe(words: RecipeWords = None, imports: Import = []) -> None:  # noq
 @group.command("copy")
 def copy_recipe(
     name: Annotated[str, typer.Argument(help="The recipe to start from.")],
-    file: Annotated[Path, typer.Argument(help="The TOML file to make; train it with `thirtytwo train FILE`.")],
+    file: Annotated[Path, typer.Argument(help="The TOML file to write; train it with `thirtytwo train FILE`.")],
     imports: Import = [],  # noqa: B006
 ) -> None:
-    """Write a recipe to a TOML file of your own, each key with what it means."""
+    """Write a recipe to a TOML file of your own, with a comment on what each key means."""
     from thirtytwo import recipes
     from thirtytwo.cli.console import say
 
@@ -62,7 +62,7 @@ def copy_recipe(
 
 @group.command("keys")
 def list_keys(as_json: Json = False) -> None:
-    """Every key of a recipe, and what it means."""
+    """List every key of a recipe, and what it means."""
     from thirtytwo.cli.console import say_names
     from thirtytwo.recipe import keys
 

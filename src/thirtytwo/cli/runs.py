@@ -19,7 +19,7 @@ COLUMNS = ("state", "data", "model", "seed", "val", "test", "looks")
 def list_runs(
     root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: Json = False
 ) -> None:
-    """A line a run: state, data, model, seed, val and test accuracy with its interval, looks."""
+    """One line per run: state, data, model, seed, val and test accuracy with its interval, looks."""
     from thirtytwo.cli.console import one_line, plain_table, say_json, show
     from thirtytwo.display import output
     from thirtytwo.paths import natural
@@ -37,14 +37,14 @@ def list_runs(
     table = plain_table()
     for column in rows[0]:
         table.add_column(f"{column} %" if column in ("val", "test") else column, no_wrap=column == "run")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
+    # One row of long cells, which rich lays out four times faster than 200 rows.
+    table.add_row(*("\n".join(_cell(row[column]) for row in rows) for column in rows[0]))
     show(table)
 
 
 @runs.command("show")
 def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:  # noqa: B006
-    """What a run trained, on what, how it went and what it scored."""
+    """Show what a run trained, on what, how it went and what it scored."""
     from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
     from thirtytwo.display import clock
@@ -78,9 +78,8 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    """What the list says of one run; of a run that cannot be read, what is wrong with it."""
+    """What the list says about one run; for a run that cannot be read, what is wrong with it."""
     from thirtytwo.runs.run import Run
-    from thirtytwo.runs.scored import accuracy
 
     row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
     try:
@@ -90,11 +89,10 @@ def _row(path: Path) -> dict[str, Any]:
         cut = run.split
         row["data"] = cut["name"] if cut else run.recipe.data.source
         row["model"], row["seed"] = run.recipe.model, run.recipe.seed
-        for split in ("val", "test"):
-            row[split] = accuracy(run, split)
+        row |= run.accuracies()
         row["looks"] = len(run.looks())
     except UserError as error:
-        # The path stands in the row already; the remedy is for those who open the run.
+        # The path is in the row already; the remedy is for those who open the run.
         row["state"] = re.split(r" \(|, ", str(error).removeprefix(str(path)).lstrip("/\\: "))[0]
     return row
 

@@ -35,7 +35,7 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="A study's folder
 
 @study.command("list")
 def list_studies(as_json: Json = False) -> None:
-    """The studies that come with thirtytwo."""
+    """List the studies that come with thirtytwo."""
     from thirtytwo.api import catalogue
     from thirtytwo.cli.console import say_names
 
@@ -44,10 +44,10 @@ def list_studies(as_json: Json = False) -> None:
 
 @study.command("show")
 def show_study(words: Annotated[list[str], typer.Argument(metavar="STUDY [KEY=VALUE]...")]) -> None:
-    """A study as TOML, overrides applied: a file to begin one of your own with."""
+    """Print a study as TOML, with overrides applied: a file to start a study of your own from."""
     import sys
 
-    # The name would lead into the named study's folder.
+    # With its name, the copy would be trained in the named study's folder.
     sys.stdout.write(_wanted(words[0], words[1:], None).to_toml(named=False))
 
 
@@ -57,21 +57,25 @@ def run_study(
         list[str],
         typer.Argument(
             metavar="STUDY [KEY=VALUE]...",
-            help="A study's name, TOML file or folder to go on with; then recipe keys to override in every arm.",
+            help="A study: name, TOML file or a folder to continue; then recipe keys to override in every arm.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", help="Where its folder is made.", show_default="studies")] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Train with the seeds 0, 1, ... so many.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the study's folder is made.", show_default="studies")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, metavar="N", help="Train with the seeds 0 to N-1.")
+    ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", min=1, help="Runs side by side; they share the processor's cores. [default: the cores]"),
+        typer.Option("--jobs", min=1, help="Runs to train at a time; they share the cores. [default: one per core]"),
     ] = None,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> int:
-    """Train every arm with every seed, score val, and write the report. Begun before, it goes on where it was."""
+    """Train every arm with every seed, score val, and write the report. A study begun before continues."""
     from thirtytwo.cli.console import errors, one_line
     from thirtytwo.display import StudyDisplay
     from thirtytwo.study.folder import StudyFolder
@@ -80,13 +84,13 @@ def run_study(
     if (Path(words[0]) / "study.json").is_file():
         if words[1:] or out or seeds or device != "auto":
             raise UserError(
-                f"{words[0]}: a study goes on as it was begun: leave out overrides, --out, --seeds and --device"
+                f"{words[0]}: a study continues as it was begun: leave out overrides, --out, --seeds and --device"
             )
         folder = StudyFolder.open(words[0])
     else:
         wanted = _wanted(words[0], words[1:], seeds)
         folder = begin(wanted, out or Path("studies"), jobs=jobs, device=device, imports=imports)
-    again = f"thirtytwo study {one_line(str(folder.path))} goes on"
+    again = f"`thirtytwo study {one_line(str(folder.path))}` continues"
     try:
         with folder.owned():
             with StudyDisplay(folder.study.name, silent=quiet or as_json) as watch:
@@ -104,10 +108,9 @@ def run_study(
 
 @study.command("status")
 def show_status(path: Folder, as_json: Json = False) -> None:
-    """Every run of a study: waiting, running or finished, and its accuracy on val."""
+    """Show every run of a study: waiting, running or finished, and its accuracy on val."""
     from thirtytwo.cli.console import plain_table, say, say_json, show
     from thirtytwo.evaluation.estimate import quantity
-    from thirtytwo.runs.scored import accuracy
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)
@@ -124,14 +127,15 @@ def show_status(path: Folder, as_json: Json = False) -> None:
         return
     finished = sum(trial.state == "finished" for trial in trials)
     say("study", folder.study.name, f"{finished} of {len(trials)} runs finished, {folder.split()} shown")
-    accuracies = {(t.arm, t.seed): accuracy(run, folder.split()) for t, run in folder.shown(folder.split())}
+    split = folder.split()
+    scored = {(trial.arm, trial.seed): run.accuracies().get(split) for trial, run in folder.shown(split)}
     table = plain_table()
     for column in ("arm", *(f"seed {seed}" for seed in folder.study.seeds)):
         table.add_column(column, no_wrap=True)
     for arm in folder.study.arms:
         cells = []
         for seed in folder.study.seeds:
-            found = accuracies.get((arm, seed))
+            found = scored.get((arm, seed))
             cells.append(quantity(found.value, fine=True) if found else done[arm, seed].standing)
         table.add_row(arm, *cells)
     show(table)
@@ -144,7 +148,7 @@ def write_report(
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """The table of a study, and its report.html and figures, written anew."""
+    """Print a study's table, and write its report.html and figures again."""
     from thirtytwo.study.folder import StudyFolder
 
     _finish(StudyFolder.open(path), score, as_json=as_json)
@@ -160,7 +164,7 @@ def close_study(
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Score test, once and for all: after it nothing of the study is trained any more."""
+    """Score test, once and for all: nothing in the study is trained after that."""
     from thirtytwo.cli.console import say
     from thirtytwo.study.closing import close
     from thirtytwo.study.folder import StudyFolder

@@ -20,13 +20,13 @@ def train(
     resume: Annotated[
         Path | None,
         typer.Option(
-            "--resume", metavar="RUN", help="Go on with a run exactly where it stopped.", autocompletion=complete_run
+            "--resume", metavar="RUN", help="Continue a run exactly where it stopped.", autocompletion=complete_run
         ),
     ] = None,
     device: DeviceName = "auto",
     test: Annotated[bool, typer.Option("--test/--no-test", help="Score the test split after the last step.")] = True,
     checkpoint_every: Annotated[
-        float, typer.Option("--checkpoint-every", metavar="SECONDS", help="Time between two checkpoints.", min=0)
+        float, typer.Option("--checkpoint-every", metavar="SECONDS", help="Time between checkpoints.", min=0)
     ] = 30.0,
     bad_images: BadImages = None,
     track: Track = [],  # noqa: B006
@@ -37,7 +37,7 @@ def train(
     """Train a recipe, score it and write its report.
 
     `thirtytwo train` trains a small network on scikit-learn's digits; `thirtytwo train cifar10-fast optim.lr=0.2`
-    starts from a recipe and overrides a key. `thirtytwo recipes list` and `thirtytwo recipes keys` list what there is.
+    starts from a recipe and overrides a key. `thirtytwo recipes list` and `thirtytwo recipes keys` list both.
     """
     recipe = None if resume else wanted(words or [], bad_images)
     extra = words[0] if words else "--out" if out else "--bad-images" if bad_images else "" if test else "--no-test"
@@ -62,11 +62,11 @@ def train(
         raise
     if not silent:
         _introduce(session)
-    goes_on = f"thirtytwo train --resume {one_line(str(session.run.path))} goes on"
+    goes_on = f"`thirtytwo train --resume {one_line(str(session.run.path))}` continues"
     try:
         with Display(session.run.recipe.train.epochs, silent=silent) as display:
             session.complete(listeners=[display], trackers=heard_by, checkpoint_every=checkpoint_every)
-        # Not before: with all of SciPy behind them they would delay the first step by a second.
+        # Not before: they import all of SciPy, which would delay the first step by a second.
         from thirtytwo.cli.scores import say_run_json, say_scores
         from thirtytwo.report.html import write as write_report
 
@@ -75,7 +75,7 @@ def train(
         saved = f": saved at step {session.run.status['step']}" if session.run.recipe.train.solver == "steps" else ""
         errors.print(f"interrupted{saved}; {goes_on}")
         return 128 + interrupted.signal
-    except (KeyboardInterrupt, SystemExit):  # between the folder's making and the first step, or after the last one
+    except (KeyboardInterrupt, SystemExit):  # between making the folder and the first step, or after the last one
         errors.print(f"interrupted; {goes_on}")
         raise
     if as_json:

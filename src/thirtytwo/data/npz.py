@@ -1,11 +1,10 @@
 """NumPy's .npz archives with the key names of Keras (``x_train``) or MedMNIST (``train_images``)."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from thirtytwo.arrays import ARRAY_ERRORS
 from thirtytwo.data.arrays import as_images, as_labels, official
 from thirtytwo.data.imageset import Official
 from thirtytwo.errors import UserError
@@ -32,9 +31,7 @@ def read(path: Path) -> Official:
                 if x in archive.files and y in archive.files
             }
             keys = ", ".join(archive.files)
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, OverflowError, zipfile.BadZipFile,
-            zlib.error, MemoryError, RuntimeError) as error:  # fmt: skip
-        # RuntimeError is zipfile's for an encrypted archive and, as NotImplementedError, for an unknown compression.
+    except ARRAY_ERRORS as error:
         raise UserError(f"{path}: truncated, or not an .npz file of plain arrays ({error})") from None
     if "train" not in found:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Groups of runs against each other by any score of an image, as pure functions of their predictions.
+"""Compare groups of runs by any score per image, as pure functions of their predictions.
 
 Two kinds of chance are kept apart. Over *seeds*: another draw of weights, order and augmentation gives another
 score; intervals are Student's. Over *images*: another test sample would have given another score; the paired
@@ -21,21 +21,21 @@ from thirtytwo.evaluation.predictions import Predictions, of
 from thirtytwo.rng import numpy_generator
 
 LEVEL = 0.05
-"""The share of false alarms, over all comparisons of a table together (Holm), that is accepted."""
+"""The accepted probability of a false alarm, over all comparisons of a table together (Holm)."""
 POWER = 0.8
-"""The probability of a find at which a difference counts as one that could have been shown."""
+"""The probability of detection at which a difference counts as detectable."""
 RESAMPLES = 10_000
 """Bootstrap draws over images."""
 FEW = 1000
-"""Up to so many distinct differences, one multinomial draw over them is faster than drawing every image."""
+"""Up to this many distinct differences, one multinomial draw over them is faster than drawing every image."""
 
 Scored = Predictions | tuple[ArrayLike, ArrayLike]
-"""What a run said of a split: predictions, or logits (N, K) and labels (N,) as `predictions.of` takes them."""
+"""A run's predictions for a split, or logits (N, K) and labels (N,) as `predictions.of` takes them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Runs that differ in their seed alone: the predictions of one split by seed, and the score that is compared."""
+    """Runs that differ in their seed only: the predictions of one split by seed, and the score that is compared."""
 
     name: str
     runs: Mapping[int, Predictions]
@@ -49,7 +49,7 @@ class Group:
             of_images = self.metric.of_images(each)
             if of_images is None:
                 raise UserError(
-                    f"'{self.name}': {self.metric.title} says nothing of {len(each.classes)} classes: "
+                    f"'{self.name}': {self.metric.title} is not defined for {len(each.classes)} classes: "
                     "choose another score"
                 )
             found[seed] = of_images.astype(np.float64)
@@ -68,16 +68,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much higher the score of a group is than that of another one.
+    """How much higher the score of a group is than that of another.
 
     Attributes:
         against: the other group's name.
         value: mean difference of the score with its 95 % interval over seeds; nan ends with a single pair of runs.
         over_images: the same difference with its 95 % interval over images (paired percentile bootstrap).
-        test: "paired t" (over the seeds that both have), "Welch's t" (they share none) or, for one pair of runs, of the
-            only seed that both have, which speaks of these two runs only: "McNemar" where an image is right or wrong
-            (the exact test on the images that one of them alone gets right), else "paired t over images".
-        p: its two-sided p-value; nan where the differences have no spread that could be judged.
+        test: "paired t" (over the seeds that both have), "Welch's t" (they share none) or, for one pair of runs (single
+            runs, or the only seed that both have), a test about these two runs only: "McNemar" where an image is right
+            or wrong (the exact test on the images that only one of them gets right), else "paired t over images".
+        p: its two-sided p-value; nan where the differences have no spread.
         p_holm: the same, corrected by Holm (1979) for all comparisons of the table.
         detectable: the true difference that the test would have found with 80 % probability, given the spread seen and
             the level of Holm's first step; nan with a single pair of runs.
@@ -107,7 +107,7 @@ class Difference:
 
     @property
     def verdict(self) -> Literal["better", "worse", "not shown"]:
-        """What the test says of it."""
+        """What the test says about it."""
         if not self.shown:
             return "not shown"
         return "better" if (self.value.value > 0) == (self.better == "higher") else "worse"
@@ -132,7 +132,7 @@ class Compared:
 
 
 def groups_of(named: Mapping[str, Scored | Mapping[int, Scored]], score: str = "accuracy") -> list[Group]:
-    """Groups to compare by ``score``, a registered metric: of each name what one run said, or what each seed's said.
+    """Groups to compare by ``score``, a registered metric: by name, the predictions of one run, or of a run per seed.
 
     Raises UserError for logits and labels that `predictions.of` refuses, and for a metric that is not a mean over
     images.
@@ -142,7 +142,7 @@ def groups_of(named: Mapping[str, Scored | Mapping[int, Scored]], score: str = "
 
 
 def bases_of(groups: Sequence[Group], against: str) -> list[Group | None]:
-    """For `compare`: each group beside the one of the name ``against``, which itself has none to stand beside."""
+    """For `compare`: the group called ``against`` as the base of every other one; it has none itself."""
     names = [group.name for group in groups]
     if against not in names:
         raise UserError(f"no group is called '{against}'{did_you_mean(against, names)}")
@@ -151,7 +151,7 @@ def bases_of(groups: Sequence[Group], against: str) -> list[Group | None]:
 
 
 def compare(groups: Sequence[Group], bases: Sequence[Group | None]) -> list[Compared]:
-    """Each group beside the one of ``bases`` at its place; beside none where that is None.
+    """Compare each group with the one at its place in ``bases``, or with none where that is None.
 
     Raises UserError when the groups' runs were not scored on the same images, or two of them cannot be compared.
     """
@@ -172,7 +172,7 @@ def compare(groups: Sequence[Group], bases: Sequence[Group | None]) -> list[Comp
 
 
 def mean_over_seeds(values: Sequence[float]) -> Estimate:
-    """The mean with Student's 95 % interval; with one value the ends are nan: nothing is known of the spread."""
+    """The mean with Student's 95 % interval; with one value the ends are nan: nothing is known about the spread."""
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return Estimate(mean, nan, nan, n)
@@ -183,7 +183,7 @@ def mean_over_seeds(values: Sequence[float]) -> Estimate:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979, step-down Bonferroni). A nan counts as one and stays nan."""
+    """P-values corrected for their number (Holm 1979, step-down Bonferroni). A nan is counted too, and stays nan."""
     p = np.array(p_values, dtype=float)
     order = np.argsort(p)  # nan last
     steps = np.minimum(1, p[order] * (len(p) - np.arange(len(p))))
@@ -193,9 +193,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def p_text(p: float) -> str:
-    """A p-value as tables show it: two digits, and more where they would hide on which side of `LEVEL` it is.
+    """A p-value as tables show it: two digits, or as many as show on which side of `LEVEL` it is.
 
-    Below 1e-10 no more than that, since doubles may end at 0.
+    Below 1e-10 only that, since doubles may underflow to 0.
     """
     if p < 1e-10:
         return "< 1e-10"
@@ -207,7 +207,10 @@ def detectable(spread: float, n: int, level: float = LEVEL, *, groups: Literal[1
     """The true difference that a two-sided t test of ``level`` finds with probability `POWER`.
 
     Args:
-        spread: standard deviation: of the ``n`` paired differences (``groups=1``), or of each of two groups of ``n``.
+        spread: standard deviation of the paired differences (``groups=1``), or of each of two groups.
+        n: number of paired differences, or size of each group.
+        level: of the test.
+        groups: 1 for a paired test, 2 for a test of two independent groups.
     """
     degrees = groups * (n - 1)
     if degrees < 1 or not spread > 0:
@@ -228,7 +231,7 @@ def detectable(spread: float, n: int, level: float = LEVEL, *, groups: Literal[1
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """Exact two-sided p-value (McNemar 1947) of two runs' right answers, bool (N,), on the same images.
 
-    Of the images that one run alone gets right, each would be either's with probability one half.
+    Under the null hypothesis, an image that only one run gets right is either run's with probability one half.
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     if only_first + only_second == 0:
@@ -250,8 +253,8 @@ def paired_t(first: np.ndarray, second: np.ndarray) -> float:
 def over_images(first: np.ndarray, second: np.ndarray) -> Estimate:
     """Mean of ``second - first``, float (N,) scores of the same images, with the paired percentile bootstrap.
 
-    Images of the same difference are alike, so that, where there are `FEW` distinct ones, a resample is one multinomial
-    draw over them.
+    Images with the same difference are interchangeable, so with at most `FEW` distinct differences a resample is one
+    multinomial draw over them.
     """
     n, differences = len(first), second - first
     values, counts = np.unique(differences, return_counts=True)
@@ -305,10 +308,10 @@ def _welch(first: list[float], second: list[float], difference: float) -> tuple[
 
 
 def _runs(name: str, said: Scored | Mapping[int, Scored]) -> dict[int, Predictions]:
-    """By seed; what a single run said gets the seed 0."""
+    """Predictions by seed; those of a single run get the seed 0."""
     by_seed = said if isinstance(said, Mapping) else {0: said}
     if not by_seed:
-        raise UserError(f"'{name}': has no run: leave it out, or add one")
+        raise UserError(f"'{name}': has no runs: leave it out, or add one")
     found = {}
     for seed, each in by_seed.items():
         if isinstance(each, tuple) and len(each) == 2:
@@ -316,7 +319,7 @@ def _runs(name: str, said: Scored | Mapping[int, Scored]) -> dict[int, Predictio
         if not isinstance(each, Predictions):
             raise UserError(
                 f"'{name}': {type(each).__name__} cannot be compared: give predictions, (logits, labels), or a mapping "
-                "of seeds to such"
+                "of seeds to these"
             )
         found[seed] = each
     return found

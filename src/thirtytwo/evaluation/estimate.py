@@ -1,6 +1,6 @@
 """A score with its 95 % interval, and how both are written: decimals, signs and brackets are decided here alone.
 
-Needs neither NumPy nor SciPy, so that whatever only shows scores does not wait for them.
+Needs neither NumPy nor SciPy, so that showing scores does not wait for them.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Z = 1.959963984540054
 """The standard normal's 97.5 % point: every interval here holds 95 %."""
 FINE = 2000
-"""From so many images on an interval is narrow enough for a second decimal of the percentage."""
+"""From this many images on, an interval is narrow enough for a second decimal of the percentage."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,14 @@ class Estimate:
     """A score and its 95 % interval.
 
     Attributes:
-        value: the score on the images at hand; nan when there was nothing to measure (``n`` is 0).
-        low, high: the interval's ends; nan where nothing is known of the spread.
+        value: the score on these images; nan when there was nothing to measure (``n`` is 0).
+        low: the interval's lower end; nan where nothing is known about the spread.
+        high: the upper end, likewise.
         n: how many images (or, for a class, how many of them; over seeds, how many seeds) the score is a mean over.
 
-    What writes it takes the score's ``unit``, "%" for a fraction of 1 that is shown in percent, or another's name.
-    ``fine`` asks for two decimals of a percentage; left out, it has them from `FINE` images on. ``sign`` is "+" where
-    positive numbers have a sign too.
+    The methods that format it take the score's ``unit``: "%" for a fraction of 1 that is shown in percent, or another
+    unit's name. ``fine`` asks for two decimals of a percentage, by default from `FINE` images on. ``sign`` is "+" where
+    positive numbers get a sign too.
 
     >>> from thirtytwo import Estimate
     >>> accuracy = Estimate(value=0.989, low=0.972, high=0.996, n=360)
@@ -41,7 +42,7 @@ class Estimate:
     n: int
 
     def number(self, unit: str = "%", *, fine: bool | None = None, sign: str = "") -> str:
-        """``98.9``, or ``0.0412`` in another unit than percent; a dash for nan."""
+        """``98.9``, or ``0.0412`` in a unit other than percent; a dash for nan."""
         return number(self.value, unit, fine=self._fine(fine), sign=sign)
 
     def quantity(self, unit: str = "%", *, fine: bool | None = None) -> str:
@@ -49,14 +50,14 @@ class Estimate:
         return quantity(self.value, unit, fine=self._fine(fine))
 
     def interval(self, unit: str = "%", *, fine: bool | None = None, sign: str = "") -> str:
-        """``[97.2, 99.6]``; nothing where the value or the interval is nan."""
+        """``[97.2, 99.6]``; empty where the value or the interval is nan."""
         if isnan(self.value) or isnan(self.low):
             return ""
         low, high = (number(end, unit, fine=self._fine(fine), sign=sign) for end in (self.low, self.high))
         return f"[{low}, {high}]"
 
     def spread(self, unit: str = "%", *, fine: bool | None = None) -> str:
-        """``± 0.39``, half the interval's width; nothing where `interval` has nothing."""
+        """``± 0.39``, half the interval's width; empty where `interval` is."""
         if isnan(self.value) or isnan(self.low):
             return ""
         return f"± {number((self.high - self.low) / 2, unit, fine=self._fine(fine))}"
@@ -84,7 +85,7 @@ def scale(unit: str) -> int:
 
 
 def titled(title: str, unit: str = "%", *, capital: bool = True) -> str:
-    """What a column of numbers is called: ``Accuracy, %``, ``Brier score``; ``capital`` begins it with one."""
+    """The heading of a column of numbers: ``Accuracy, %``, ``Brier score``; with ``capital`` it begins with one."""
     return f"{title[:1].upper() if capital else title[:1]}{title[1:]}{f', {unit}' if unit else ''}"
 
 

@@ -4,7 +4,7 @@ A metric is a frozen dataclass whose fields are its settings, called with `Predi
 ``@metrics.register_as``, and every run that is scored has it, in tables, reports and files (``docs/extending.md``).
 
 The intervals are about the test *sample*: how far the score could move had other images of the same kind been drawn.
-They say nothing about the spread over random seeds. ``docs/metrics.md`` has the formulas and where they come from.
+They say nothing about the spread over random seeds. ``docs/metrics.md`` has the formulas and their sources.
 """
 
 from abc import ABC, abstractmethod
@@ -24,13 +24,13 @@ from thirtytwo.registry import Registry
 from thirtytwo.rng import numpy_generator
 
 RESAMPLES = 1000
-"""Bootstrap draws an interval: 0.1 s on 10,000 images; the ends repeat to about a twentieth of the width."""
+"""Bootstrap draws per interval: 0.1 s on 10,000 images; the ends repeat to about a twentieth of the width."""
 BINS = 15
 """Equal-width bins of confidence, as in Guo et al. (2017), so that figures compare with the literature's."""
 
 
 class Metric(ABC):
-    """A score of a split: called with predictions, it gives its `Estimate`; None where it says nothing of them.
+    """A score of a split: called with predictions, it gives its `Estimate`; None where it is not defined for them.
 
     Attributes:
         unit: "%" for a fraction of 1 that is shown in percent; else the unit's name, or "" where it has none.
@@ -43,12 +43,12 @@ class Metric(ABC):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What tables call it, as inside a sentence: ``accuracy``, ``Brier score``."""
+        """Its name in tables, as inside a sentence: ``accuracy``, ``Brier score``."""
 
     @property
     @abstractmethod
     def interval(self) -> str:
-        """How its interval is made, in a word or two: ``Wilson``."""
+        """How its interval is computed, in a word or two: ``Wilson``."""
 
     @abstractmethod
     def __call__(self, predictions: Predictions) -> Estimate | None:
@@ -56,7 +56,7 @@ class Metric(ABC):
 
 
 class ImageMetric(Metric):
-    """A metric that is the mean of a score of each image: its interval follows, and runs can be compared by it.
+    """A metric that is the mean of a score per image: its interval follows, and runs can be compared by it.
 
     Attributes:
         binary: whether the score of an image is either 0 or 1. The mean then has Wilson's interval, else the normal
@@ -67,7 +67,7 @@ class ImageMetric(Metric):
 
     @abstractmethod
     def of_images(self, predictions: Predictions) -> np.ndarray | None:
-        """The score of each image, bool or float (N,); None where it says nothing of such predictions."""
+        """The score of each image, bool or float (N,); None where it is not defined for such predictions."""
 
     @property
     def interval(self) -> str:
@@ -95,14 +95,14 @@ def scores(
     """Every registered score, by name: of predictions, or of logits and labels from anywhere.
 
     In this order: accuracy, top5 (with more than 5 classes), nll, ece, macro_f1, then those that users registered.
-    These five are fractions of 1, but nll, which is in nats. The same predictions give the same intervals.
+    The first five are fractions of 1, except nll, which is in nats. The same predictions give the same intervals.
 
     Args:
         said: predictions; or logits, float (N, K), before softmax, an array or a tensor.
         labels: the true class of each image, integers (N,) in 0..K-1.
-        classes: their K names; numbers if left out.
+        classes: the K class names; numbers if left out.
 
-    Raises UserError for logits and labels of a wrong shape, type or range, and for what is not finite.
+    Raises UserError for logits and labels of a wrong shape, type or range, and for values that are not finite.
     """
     predictions = said if isinstance(said, Predictions) else of(said, () if labels is None else labels, classes)
     found = {name: metrics.build(name)(predictions) for name in metrics}
@@ -110,7 +110,7 @@ def scores(
 
 
 def described(name: str) -> tuple[str, str, str]:
-    """Title, unit and kind of interval of a score; of one that is stored, but not registered here, its name alone."""
+    """Title, unit and kind of interval of a score; for one that is stored, but not registered here, only its name."""
     if name not in metrics:
         return name, "", ""
     metric = metrics.build(name)
@@ -139,7 +139,7 @@ class Accuracy(ImageMetric):
     binary = True
 
     def of_images(self, predictions: Predictions) -> np.ndarray:
-        """bool (N,): whether each image is predicted right."""
+        """Whether each image is predicted right, bool (N,)."""
         return predictions.correct
 
 
@@ -147,7 +147,7 @@ class Accuracy(ImageMetric):
 class TopK(ImageMetric):
     """The share of images whose true class is among the ``k`` most probable ones.
 
-    It says nothing of ``k`` classes or fewer, where it is 1 by construction.
+    It is not defined for ``k`` classes or fewer, where it would be 1 by construction.
     """
 
     k: Annotated[int, Field(ge=1)]
@@ -159,7 +159,7 @@ class TopK(ImageMetric):
         return f"top-{self.k} accuracy"
 
     def of_images(self, predictions: Predictions) -> np.ndarray | None:
-        """bool (N,). Of equal logits the lower class comes first, as in `Predictions.predicted`."""
+        """Whether each image's true class is among them, bool (N,). Of equal logits the lower class comes first."""
         if len(predictions.classes) <= self.k:
             return None
         logits, labels = predictions.logits, predictions.labels[:, None]
@@ -185,7 +185,7 @@ class NLL(ImageMetric):
     better = "lower"
 
     def of_images(self, predictions: Predictions) -> np.ndarray:
-        """float64 (N,), in nats."""
+        """The negative log-likelihood of each image, float64 (N,), in nats."""
         from scipy.special import log_softmax
 
         log_p = log_softmax(predictions.logits.astype(np.float64), axis=1)
@@ -200,7 +200,7 @@ class ECE(Metric):
     Resampling adds noise, and noise can only raise this score, so the percentile bootstrap misses the truth of a
     well-calibrated model every time. The interval is therefore the basic bootstrap's, ``2 ece - quantile``, clipped
     at 0; and it reaches down to 0 when a perfectly calibrated model shows as much (`calibrated_ece`). Where every
-    image is right no resample can hold a mistake: the high end then is the gap to accuracy's own low end.
+    image is right no resample can contain a mistake: the high end then is the gap to accuracy's own low end.
     """
 
     title = f"calibration error, {BINS} bins"
@@ -232,8 +232,8 @@ class ECE(Metric):
 class MacroF1(Metric):
     """The mean F1 of the classes that occur or were predicted.
 
-    Its interval is the percentile bootstrap's. Where every image is right no resample can hold a mistake: accuracy's
-    interval then stands in for it.
+    Its interval is the percentile bootstrap's. Where every image is right no resample can contain a mistake:
+    accuracy's interval then replaces it.
     """
 
     title = "macro F1"
@@ -260,7 +260,7 @@ class MacroF1(Metric):
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class of a split: ``support`` images are of it, and ``predicted`` were called it."""
+    """One class of a split: ``support`` images belong to it, ``predicted`` images were predicted as it."""
 
     name: str
     support: int
@@ -272,7 +272,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The images whose highest probability lies in (low, high]: their mean confidence, and how many were right."""
+    """The images whose highest probability is in (low, high]: their mean confidence, and how many were right."""
 
     low: float
     high: float
@@ -281,14 +281,14 @@ class ReliabilityBin:
 
 
 def confusion(predictions: Predictions) -> np.ndarray:
-    """int64 (K, K): how many images of the row's class were called the column's."""
+    """How many images of the row's class were predicted as the column's, int64 (K, K)."""
     k = len(predictions.classes)
     counts = np.bincount(predictions.labels * k + predictions.predicted, minlength=k * k)
     return counts.reshape(k, k)
 
 
 def recalls(matrix: np.ndarray) -> np.ndarray:
-    """float (K,): the share of each class that a confusion matrix has right; nan for a class without images."""
+    """The share of each class that is right in a confusion matrix, float (K,); nan for a class without images."""
     support = matrix.sum(axis=1)
     found = np.full(len(matrix), np.nan)
     np.divide(matrix.diagonal(), support, out=found, where=support > 0)
@@ -325,7 +325,7 @@ def _f1(hits: int, union: int) -> Estimate:
 
 
 def calibrated_ece(predictions: Predictions) -> Estimate:
-    """The calibration error that these confidences would show on ``n`` images, were they perfectly calibrated.
+    """The calibration error that these confidences would show if they were perfectly calibrated.
 
     Mean and central 95 % of `RESAMPLES` draws in which each image is right with the probability it was given
     (consistency resampling, Broecker and Smith 2007). A model at or below it shows no miscalibration.

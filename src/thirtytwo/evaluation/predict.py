@@ -12,10 +12,10 @@ from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.models.classifier import Classifier
 
 BATCH, GPU_BATCH = 500, 2000
-"""Images a forward pass. On a processor more is no faster, and takes more memory."""
+"""Images per forward pass, on the CPU and on a GPU. On the CPU more are no faster, and take more memory."""
 
 VIEWS = {"none": 1, "flip": 2, "flip+shift": 6}
-"""How many views of an image each kind of test-time augmentation averages."""
+"""How many views per image each kind of test-time augmentation averages."""
 
 
 def predict(
@@ -32,7 +32,7 @@ def predict(
 
 @torch.inference_mode()
 def logits(model: nn.Module, images: Tensor, device: Device, *, views: str = "none") -> tuple[Tensor, Tensor | None]:
-    """Logits of uint8 images (N, C, H, W): float32 (N, K) on the processor, plain and averaged over ``views``.
+    """Logits of uint8 images (N, C, H, W): float32 (N, K) on the CPU, plain and averaged over ``views``.
 
     "flip" averages an image with its mirror image; "flip+shift" gives that half the weight, and a quarter each to the
     mirrored pairs of the image shifted by one pixel to the upper left and to the lower right (arXiv 2404.00498).

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.errors import UserError
-from thirtytwo.files import damaged, pack_arrays, read_arrays
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said about a split: every metric and figure derives from this.
+    """A model's predictions for a split: every metric and figure derives from them.
 
     Attributes:
         logits: float32 (N, K), before softmax.
@@ -44,54 +44,59 @@ class Predictions:
 
     @property
     def probabilities(self) -> np.ndarray:
-        """float64 (N, K): softmax of the logits."""
-        from scipy.special import softmax  # takes 0.2 s, which whoever only lists runs need not wait for
+        """Softmax of the logits, float64 (N, K)."""
+        from scipy.special import softmax  # takes 0.2 s, for which listing runs need not wait
 
         probabilities: np.ndarray = softmax(self.logits.astype(np.float64), axis=1)
         return probabilities
 
     @property
     def predicted(self) -> np.ndarray:
-        """int64 (N,): the most probable class."""
+        """The most probable class, int64 (N,). Of equal logits the lower class comes first."""
         predicted: np.ndarray = self.logits.argmax(axis=1)
         return predicted
 
     @property
     def correct(self) -> np.ndarray:
-        """bool (N,)."""
+        """Whether each image is predicted right, bool (N,)."""
         correct: np.ndarray = self.predicted == self.labels
         return correct
 
 
 def of(logits: ArrayLike, labels: ArrayLike, classes: Sequence[str] | None = None) -> Predictions:
-    """Logits and labels from anywhere, checked, as predictions of images that are numbered in their order.
+    """Logits and labels from anywhere, checked, as predictions for images that are numbered in their order.
 
     Args:
         logits: float (N, K), before softmax, an array or a tensor.
         labels: the true class of each image, integers (N,) in 0..K-1.
-        classes: their K names; numbers if left out.
+        classes: the K class names; numbers if left out.
 
-    Raises UserError for a wrong shape, type or range, for what is not finite, and for probabilities in place of logits.
+    Raises UserError for a wrong shape, type or range, for values that are not finite, and for probabilities in place of
+    logits.
     """
     said, truth = _array("logits", logits), _array("labels", labels)
     if said.ndim != 2 or said.shape[0] < 1 or said.shape[1] < 2:
-        raise UserError(f"logits: have shape {said.shape}: give (N, K), a row per image and a column per class")
+        raise UserError(f"logits: have shape {said.shape}: give (N, K), one row per image and one column per class")
     if not np.issubdtype(said.dtype, np.floating):
         raise UserError(f"logits: are {said.dtype}: give floating-point numbers, as they come before softmax")
     if truth.shape != said.shape[:1]:
-        raise UserError(f"labels: have shape {truth.shape}, the logits {said.shape}: give ({len(said)},), a class each")
+        raise UserError(
+            f"labels: have shape {truth.shape}, the logits {said.shape}: give ({len(said)},), one per image"
+        )
     if not np.issubdtype(truth.dtype, np.integer):
         raise UserError(f"labels: are {truth.dtype}: give integers, the number of each image's class")
     k = said.shape[1]
     if truth.min() < 0 or truth.max() >= k:
-        raise UserError(f"labels: go from {truth.min()} to {truth.max()}: of {k} classes they must lie in 0..{k - 1}")
+        raise UserError(f"labels: go from {truth.min()} to {truth.max()}: for {k} classes they must be in 0..{k - 1}")
     if not np.isfinite(said).all():
-        raise UserError("logits: are not all finite")
+        raise UserError("logits: are not all finite: leave such images out")
     if said.min() >= 0 and np.allclose(said.sum(axis=1), 1, rtol=0, atol=1e-3):
-        raise UserError("logits: are probabilities, their rows sum to 1: give what comes before softmax, or logarithms")
+        raise UserError(
+            "logits: are probabilities, their rows sum to 1: give what comes before softmax, or their logarithms"
+        )
     names = tuple(map(str, range(k) if classes is None else classes))
     if len(names) != k:
-        raise UserError(f"classes: are {len(names)}, the logits have {k} columns: give a name for each")
+        raise UserError(f"classes: {len(names)} names for logits of {k} columns: give one per column")
     said = said.astype(np.float32) if said.dtype == np.float16 else said
     return Predictions(said, truth.astype(np.int64), names, np.arange(len(said)), "")
 
@@ -127,7 +132,7 @@ def load(path: Path) -> tuple[Predictions, Predictions | None]:
     if not len(labels) or labels.min() < 0 or labels.max() >= len(classes):
         raise damaged(path, f"labels must be 0 to {len(classes) - 1}")
     if len({*classes}) < len(classes):
-        raise damaged(path, "two classes have one name")
+        raise damaged(path, "two classes have the same name")
     plain = Predictions(arrays["logits"], labels, classes, ids, path.stem)
     if "logits_tta" not in arrays:
         return plain, None

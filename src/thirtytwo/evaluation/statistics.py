@@ -1,4 +1,4 @@
-"""What the runs of several seeds say together: statistics of an arm of a study, beside its mean and spread.
+"""Statistics of the runs of several seeds together: for an arm of a study, beside its mean and spread.
 
 A statistic is a frozen dataclass whose fields are its settings, called with the predictions of one split by seed.
 Register one with ``@statistics.register_as``, and the report of every study has it (``docs/extending.md``).
@@ -16,7 +16,7 @@ from thirtytwo.registry import Registry
 
 
 class Statistic(ABC):
-    """Of an arm's runs, predictions of the same images by seed, it gives an `Estimate`; None where it says nothing.
+    """Called with an arm's predictions for the same images by seed, it gives an `Estimate`; None where undefined.
 
     Attributes:
         unit: "%" for a fraction of 1 that is shown in percent; else the unit's name, or "" where it has none.
@@ -27,7 +27,7 @@ class Statistic(ABC):
     @property
     @abstractmethod
     def title(self) -> str:
-        """What tables call it, as inside a sentence: ``accuracy of the ensemble``."""
+        """Its name in tables, as inside a sentence: ``accuracy of the ensemble``."""
 
     @abstractmethod
     def __call__(self, runs: Mapping[int, Predictions]) -> Estimate | None:
@@ -38,7 +38,7 @@ statistics: Registry[Statistic] = Registry("statistic")
 
 
 def of_runs(runs: Mapping[int, Predictions]) -> dict[str, Estimate]:
-    """Every registered statistic that says something of these runs, by name."""
+    """Every registered statistic that is defined for these runs, by name."""
     found = {name: statistics.build(name)(runs) for name in statistics}
     return {name: each for name, each in found.items() if each is not None}
 
@@ -46,8 +46,9 @@ def of_runs(runs: Mapping[int, Predictions]) -> dict[str, Estimate]:
 @statistics.register_as("ensemble")
 @dataclass(frozen=True)
 class Ensemble(Statistic):
-    """Accuracy of the mean of the seeds' probabilities (a deep ensemble, Lakshminarayanan et al. 2017), with Wilson's
-    interval. It says nothing of a single seed.
+    """Accuracy of the mean of the seeds' probabilities (a deep ensemble, Lakshminarayanan et al. 2017).
+
+    With Wilson's interval. It is not defined for a single seed.
     """
 
     title = "accuracy of the seeds' mean probabilities"
@@ -66,13 +67,13 @@ class Ensemble(Statistic):
 class Agreement(Statistic):
     """The share of images that all seeds call the same class, right or wrong, with Wilson's interval.
 
-    It says nothing of a single seed.
+    It is not defined for a single seed.
     """
 
     title = "images that all seeds call the same"
 
     def __call__(self, runs: Mapping[int, Predictions]) -> Estimate | None:
-        """The share of images of one answer."""
+        """The share of images with the same answer from all seeds."""
         if len(runs) < 2:
             return None
         said = np.array([each.predicted for each in runs.values()])

@@ -1,13 +1,13 @@
-"""What a network makes of one picture, layer by layer: plain data, how it is drawn, and its .npz form."""
+"""A network's maps for one picture, layer by layer: as plain data, as figures, and as an .npz file."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.explain import Drawing, Explanation
 from thirtytwo.figures import pictures
-from thirtytwo.files import damaged, pack_arrays, read_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,8 +15,8 @@ class Layer:
     """Some feature maps of one layer.
 
     Attributes:
-        name: dotted, as in ``named_modules``: of the convolution or pool, after which ``types`` ran.
-        types: the classes of the modules, such as "Conv2d, BatchNorm2d, ReLU".
+        name: of the convolution or pool, dotted as in ``named_modules``.
+        types: the classes of the modules, in the order in which they run, such as "Conv2d, BatchNorm2d, ReLU".
         shape: (C, h, w) of the whole output.
         channels: int64 (M,): which of the C channels these are, ascending.
         maps: float32 (M, h, w).
@@ -61,7 +61,7 @@ class LayerMaps(Explanation):
 
 
 def pack(explanation: LayerMaps, id_: int) -> bytes:
-    """An .npz file of an explanation and the picture's id; maps lose all but 256 levels between a layer's extremes."""
+    """An .npz file of an explanation and the picture's id; maps are rounded to 256 levels per layer."""
     layers = explanation.layers
     ranges = np.array([(layer.maps.min(), layer.maps.max()) for layer in layers], np.float32).reshape(-1, 2)
     arrays = {
@@ -87,7 +87,7 @@ def load(path: Path) -> tuple[LayerMaps, int]:
     for i in range(count):
         shapes |= {f"channels_{i}": f"int M{i}", f"maps_{i}": f"uint8 M{i} h{i} w{i}"}
     arrays = read_arrays(path, shapes)
-    if len(arrays["picture"]) not in (1, 3) or any(not arrays[name].size for name in shapes if name != "filters"):
+    if len(arrays["picture"]) not in (1, 3) or not all(arrays[f"maps_{i}"].size for i in range(count)):
         raise damaged(path, "a picture or a map has no pixels")
     layers = []
     for i, (low, high) in enumerate(arrays["ranges"]):

@@ -1,4 +1,4 @@
-"""Look into a network: the filters of its first convolution, and what each layer makes of a picture."""
+"""Look into a network: the filters of its first convolution, and each layer's maps for a picture."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from thirtytwo.explain.explanation import Layer, LayerMaps
 from thirtytwo.models.classifier import Classifier, evaluating
 
 LAYERS, MAPS = 12, 12
-"""At most so many layers, evenly spaced, and of each so many feature maps: what fits a legible figure."""
+"""At most this many layers, evenly spaced, and this many feature maps of each: what fits in a legible figure."""
 
 
 @explanations.register_as("layers")
@@ -31,11 +31,11 @@ def first_filters(classifier: Classifier) -> np.ndarray:
 
 @torch.inference_mode()
 def layer_maps(classifier: Classifier, picture: Tensor) -> tuple[Layer, ...]:
-    """What the layers make of a picture, uint8 (C, H, W), in float32.
+    """The layers' feature maps for a picture, uint8 (C, H, W), in float32.
 
-    A layer is a convolution or a pool with the norm, activation and dropout that take its output on directly, and its
-    maps are what the last of them gives. Maps of one pixel are left out. Of more than `LAYERS` layers the first, the
-    last and evenly spaced ones between them are shown; of each, the `MAPS` channels that vary most over the picture.
+    A layer is a convolution or a pool with the norm, activation and dropout that directly follow it, and its maps are
+    the output of the last of them. Maps of one pixel are left out. Of more than `LAYERS` layers the first, the last and
+    evenly spaced ones between them are shown; of each, the `MAPS` channels that vary most over the picture.
     Modes and hooks stay as they were.
     """
     blocks: list[_Block] = []
@@ -65,7 +65,7 @@ def layer_maps(classifier: Classifier, picture: Tensor) -> tuple[Layer, ...]:
 
 @dataclass(eq=False)
 class _Block:
-    """A convolution or pool, and what has taken its output on so far."""
+    """A convolution or pool, and the modules that have followed it so far."""
 
     name: str
     types: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class _Block:
     def add(self, kind: str, output: Tensor) -> None:
         self.types.append(kind)
         self.output = output
-        # A copy: what comes next may change the output in place.
+        # A copy: the next module may change the output in place.
         self.maps = output[0].to("cpu", torch.float32, copy=True)
 
     def layer(self) -> Layer:

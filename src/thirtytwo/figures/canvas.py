@@ -44,13 +44,13 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
 }
 BARS_SHOWN = 30
-"""Beyond so many classes, bars have no names, or are left out."""
+"""With more classes than this, bars have no names, or are left out."""
 
 P = ParamSpec("P")
 
 
 class Drawing(NamedTuple):
-    """A figure, and what is read out in its place; where that is empty, a page leaves the figure out."""
+    """A figure, and its text alternative; where that is empty, a page leaves the figure out."""
 
     figure: "Figure"
     alt: str
@@ -65,14 +65,14 @@ def _style(**more: str) -> Iterator[None]:
 
 
 def drawn(function: "Callable[P, Figure]") -> "Callable[P, Figure]":
-    """Decorates what makes a figure: drawn in this package's style, and laid out."""
+    """Decorate a function that makes a figure: it is drawn in this package's style, and laid out."""
 
     @wraps(function)
     def styled(*args: P.args, **kwargs: P.kwargs) -> "Figure":
         with _style(), _glyphs_may_miss():
             figure = function(*args, **kwargs)
             if engine := figure.get_layout_engine():
-                # Laid out once, not again for each file: half of the drawing time.
+                # Laid out once, not again for each file: that took half of the drawing time.
                 engine.execute(figure)
                 figure.set_layout_engine("none")
             return figure
@@ -81,7 +81,7 @@ def drawn(function: "Callable[P, Figure]") -> "Callable[P, Figure]":
 
 
 def axes(width: float, height: float) -> "tuple[Figure, Axes]":
-    """A figure of that many inches with one pair of axes, whose margins fit its labels."""
+    """A figure of that size in inches with one pair of axes, whose margins fit its labels."""
     from matplotlib.figure import Figure
 
     figure = Figure((width, height), layout="constrained", facecolor="white")
@@ -96,7 +96,7 @@ def rgb(color: str) -> list[float]:
 
 
 def percent(share: float, _position: float) -> str:
-    """A share as matplotlib writes it beside an axis: ``99.5 %``."""
+    """Format a share for an axis: ``99.5 %``."""
     return f"{100 * share:.4g} %"
 
 
@@ -107,7 +107,7 @@ def short(name: str, width: int = 18) -> str:
 
 
 def png(figure: "Figure", path: "Path | BinaryIO") -> None:
-    """Write a figure as a PNG file, on white, at 110 dots an inch."""
+    """Write a figure as a PNG file, on white, at 110 dots per inch."""
     with _style(), _glyphs_may_miss():
         figure.savefig(path, format="png", dpi=110)
 
@@ -120,25 +120,25 @@ def png_bytes(figure: "Figure") -> bytes:
 
 
 def img(figure: "Figure", alt: str) -> str:
-    """A figure as an ``<img>`` element for a notebook. ``alt`` is read out in place of the picture."""
+    """A figure as an ``<img>`` element for a notebook. ``alt`` is its text alternative."""
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png_bytes(figure)).decode()}">'
 
 
 def svg(figure: "Figure", label: str) -> str:
     """A figure as an ``<svg>`` element for a page: text stays text, colours follow the page, nothing is fetched.
 
-    ``label`` is read out in place of the picture.
+    ``label`` is its text alternative.
     """
     buffer = io.StringIO()
     nothing: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    # Salted with the label, ids are the same each time and differ between the figures of a page.
+    # Salted with the label, ids are the same each time, and differ between the figures of a page.
     with _style(**{"svg.hashsalt": label}), _glyphs_may_miss():
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()
     body = text[text.index(">", text.index("<svg")) + 1 :]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)
-    body = re.sub(r' id="image[0-9a-f]*"', "", body)  # a hash of the pixels: equal pictures have the same
+    body = re.sub(r' id="image[0-9a-f]*"', "", body)  # a hash of the pixels, the same for equal pictures
     body = body.replace("'DejaVu Sans'", "system-ui, sans-serif")
     for color, variable in THEMED.items():
         body = body.replace(color, f"var({variable})")
@@ -151,7 +151,7 @@ def svg(figure: "Figure", label: str) -> str:
 
 @contextmanager
 def _glyphs_may_miss() -> Iterator[None]:
-    """Class names may be in any script: what matplotlib's own font lacks becomes a box in a PNG, not a warning."""
+    """Class names may be in any script: a glyph that matplotlib's font lacks becomes a box in a PNG, not a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support .* natively")

@@ -1,4 +1,4 @@
-"""Figures of pictures: samples, predictions, what a network makes of one; and of an image set's statistics."""
+"""Figures of pictures: samples, predictions, a network's maps; and of an image set's statistics."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -48,7 +48,7 @@ def sample_grid(images: np.ndarray, titles: Sequence[str], columns: int) -> "Fig
 
 @canvas.drawn
 def class_counts(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> "Figure":
-    """Images a class, one bar a split (``{"train": [..], "val": [..], "test": [..]}``), in class order."""
+    """Images per class, one bar per split (``{"train": [..], "val": [..], "test": [..]}``), in class order."""
     k, splits = len(classes), list(counts)
     figure, axes = canvas.axes(5.3, 0.75 + 0.3 * max(k, 2) if k <= canvas.BARS_SHOWN else 4.0)
     left = np.zeros(k)
@@ -97,9 +97,9 @@ def prediction_panel(
     said: Sequence[Sequence[tuple[str, float]]],
     truths: Sequence[str | None],
 ) -> "Figure":
-    """Images (uint8 (C, H, W), grey or RGB, of one size) with a bar for the probability of each class that is ``said``.
+    """Images (uint8 (C, H, W), grey or RGB, of one size) with a bar for the probability of each class in ``said``.
 
-    The true class, where it is known, is blue and ticked; another class that is called the most probable is vermilion.
+    The true class, where it is known, is blue and ticked; a wrong class that is the most probable one is vermilion.
     """
     from matplotlib.patches import Rectangle
 
@@ -131,10 +131,10 @@ def prediction_panel(
 
 @canvas.drawn
 def filters(weights: np.ndarray) -> "Figure":
-    """Filters of a first convolution, float (C_out, C_in, h, w), each on its own scale: above it its largest weight.
+    """Filters of a first convolution, float (C_out, C_in, h, w), each on its own scale, under its largest weight.
 
-    Filters of RGB images are in colour, about mid-grey; others blue where positive and vermilion where negative, as the
-    mean over the input channels where there are several. The first `FILTERS_SHOWN` of more.
+    Filters for RGB images are in colour around mid-grey; others are blue where positive and vermilion where negative,
+    as the mean over the input channels where there are several. At most the first `FILTERS_SHOWN`.
     """
     shown = weights[:FILTERS_SHOWN]
     count, channels, height, width = shown.shape
@@ -165,7 +165,7 @@ class Maps(NamedTuple):
     """Some feature maps of a layer.
 
     Attributes:
-        heading: what the layer is called.
+        heading: the layer's name.
         shape: (C, h, w) of the whole output, of which these are a part.
         values: float (M, h, w), M at most C.
     """
@@ -177,9 +177,9 @@ class Maps(NamedTuple):
 
 @canvas.drawn
 def feature_maps(picture: np.ndarray, layers: Sequence[Maps], title: str) -> "Figure":
-    """A picture (uint8 (C, H, W), grey or RGB) under its title, and below it a row of maps per layer.
+    """A picture (uint8 (C, H, W), grey or RGB) under its title, and below it one row of maps per layer.
 
-    A row has one scale, from its smallest value (dark) to its largest (bright), which stand above it.
+    A row has one scale, from its smallest value (dark) to its largest (bright), which are printed above it.
     """
     from matplotlib import colormaps
 
@@ -206,7 +206,7 @@ def feature_maps(picture: np.ndarray, layers: Sequence[Maps], title: str) -> "Fi
 
 
 def _sheet(width: float, height: float) -> "tuple[Figure, Axes]":
-    """A figure of that many inches with axes in inches from its upper left corner, to place pictures and text."""
+    """A figure of that size in inches with axes in inches from its upper left corner, to place pictures and text."""
     from matplotlib.figure import Figure
 
     figure = Figure((width, height), facecolor="white")
@@ -217,19 +217,19 @@ def _sheet(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def _show(axes: "Axes", pixels: np.ndarray, x: float, top: float, width: float) -> None:
-    """Pixels (H, W, 3) at a place of a sheet, enlarged pixel by pixel."""
+    """Draw pixels (H, W, 3) at a place on a sheet, enlarged pixel by pixel."""
     height = width * pixels.shape[0] / pixels.shape[1]
     extent = (x, x + width, top + height, top)
     axes.imshow(pixels, extent=extent, interpolation="none", aspect="auto")
 
 
 def _colours(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) of an image (C, H, W), grey or RGB."""
+    """The pixels (H, W, 3) of an image (C, H, W), grey or RGB."""
     return np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
 
 
 def _diverging(values: np.ndarray) -> np.ndarray:
-    """(H, W, 3): -1 vermilion, 0 white, 1 blue."""
+    """Colours (H, W, 3) of values (H, W): -1 vermilion, 0 white, 1 blue."""
     strength = np.abs(values)[..., None]
     colours = np.where(values[..., None] > 0, canvas.rgb(BLUE), canvas.rgb(VERMILION))
     return np.asarray(1 - strength * (1 - colours))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEADROOM = 0.15
-"""Share of the losses' span above what is shown of them: an explosion leaves through the upper edge."""
+"""Margin below and above the losses, as a share of their span; an explosion leaves through the upper edge."""
 
 
 @canvas.drawn
@@ -31,7 +31,7 @@ def loss_over_rate(
     """The loss of each batch (dots) and the smoothed loss (line) over the learning rate, on a logarithmic axis.
 
     The line is blue down to the step ``lowest``, where it is not None, and vermilion after it. The suggestion is
-    marked, and the recipe's ``own`` rate where it was tested. ``name`` is the recipe's.
+    marked, and the recipe's ``own`` rate where it is in the range. ``name`` is the recipe's.
     """
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
@@ -64,7 +64,7 @@ def loss_over_rate(
 def _mark(
     axes: "Axes", rate: float, loss: float, fill: str, text: str, shift: tuple[float, float], weight: str
 ) -> None:
-    """A dot on the curve and, ``shift`` points away, what it means."""
+    """Draw a dot on the curve and, ``shift`` points away, a label."""
     axes.plot(rate, loss, "o", color=fill, markeredgecolor=BLUE, markeredgewidth=1.5, markersize=6.5, zorder=4)
     axes.annotate(
         text,

@@ -1,4 +1,4 @@
-"""Figures of how good a run is: curves over its training, classes, confusions, calibration."""
+"""Figures of a run's quality: curves over its training, classes, confusions, calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def curves(lines: Sequence[Curve], what: str) -> "Figure":
 def class_bars(classes: Sequence[ClassScores], overall: float) -> "Figure":
     """Recall (bar with a dot) and precision (thin bar with a diamond) of each class with 95 % intervals.
 
-    In the order given, from the top; the first `BARS_SHOWN` of more. A line marks the split's accuracy, ``overall``.
+    In the order given, from the top; at most the first `BARS_SHOWN`. A line marks the split's accuracy, ``overall``.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -97,8 +97,8 @@ def class_bars(classes: Sequence[ClassScores], overall: float) -> "Figure":
 def confusion(matrix: np.ndarray, classes: Sequence[str]) -> "Figure":
     """The confusion matrix (int (K, K), rows are the truth): right in blue, wrong in vermilion, by share of the row.
 
-    The wrong cells' opacity goes by the square root of their share, so that one error in a thousand still shows.
-    Up to `COUNTED_CLASSES` classes the counts stand in the cells, up to `NAMED_CLASSES` the names along the sides.
+    The opacity of wrong cells follows the square root of their share, so that one error in a thousand is still visible.
+    Up to `COUNTED_CLASSES` classes the counts are in the cells, up to `NAMED_CLASSES` the names along the sides.
     """
     k = len(classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -145,9 +145,9 @@ def _count_cells(axes: "Axes", matrix: np.ndarray, opacity: np.ndarray) -> None:
 
 @canvas.drawn
 def reliability(bins: Sequence[ReliabilityBin], n: int) -> "Figure":
-    """Accuracy of the images of each confidence bin, with 95 % intervals, against the diagonal of honest confidence.
+    """Accuracy of the images in each confidence bin, with 95 % intervals, against the diagonal of perfect calibration.
 
-    Below it, how many of the ``n`` images lie in each bin.
+    Below it, the share of the ``n`` images in each bin.
     """
     from matplotlib.figure import Figure
 

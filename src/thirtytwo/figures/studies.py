@@ -1,4 +1,4 @@
-"""Figures of a study: its arms beside each other."""
+"""Figures of a study: its arms compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4
-"""Small curves beside each other."""
+"""Small plots in a row."""
 CLASSES = 20
-"""Classes whose recall is shown by arm."""
+"""At most this many classes have their recall shown by arm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,8 @@ class ArmCurves:
 def differences(rows: Sequence[Compared], metric: ImageMetric) -> "Figure":
     """Each arm's difference with its 95 % intervals, over seeds (thick) and over images (thin).
 
-    Blue is better and vermilion worse than what it is compared with, beyond chance after correction; grey shows no
-    difference.
+    Blue is better and vermilion worse than what the arm is compared with, beyond chance after correction; for grey no
+    difference is shown.
     """
     shown = [(row.name, row.difference) for row in rows if row.difference]
     factor, colors = scale(metric.unit), {"better": BLUE, "worse": VERMILION, "not shown": MUTED}
@@ -63,7 +63,7 @@ def differences(rows: Sequence[Compared], metric: ImageMetric) -> "Figure":
 
 @canvas.drawn
 def means(rows: Sequence[Compared], metric: ImageMetric) -> "Figure":
-    """Each arm's score: a dot a seed, and the mean with its 95 % interval over seeds."""
+    """Each arm's score: one mark per seed, and the mean with its 95 % interval over seeds."""
     figure, plane = canvas.axes(5.3, 0.9 + 0.34 * max(len(rows), 2))
     for y, row in enumerate(rows):
         mean = row.mean
@@ -85,9 +85,9 @@ def means(rows: Sequence[Compared], metric: ImageMetric) -> "Figure":
 
 @canvas.drawn
 def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", "loss"]) -> "Figure":
-    """A score of val over the epochs, a small plot an arm: its mean and the spread over seeds (lowest to highest).
+    """A score of val over the epochs, one small plot per arm: its mean and the spread over seeds (lowest to highest).
 
-    The arm called ``first`` is drawn in dashed grey into every plot, where it is among them.
+    The arm called ``first``, if it is among them, is drawn in dashed grey in every plot.
     """
     from matplotlib.figure import Figure
 
@@ -110,7 +110,7 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
         plane.tick_params(length=0)
     for plane in list(planes.flat)[len(arms) :]:
         plane.set_visible(False)
-    # An untrained network's first epochs would press all differences against the upper edge.
+    # The first epochs of an untrained network would squeeze all differences against the edge.
     values = [getattr(arm, what) for arm in arms]
     if what == "accuracy":
         top, low = max(float(np.nanmax(each)) for each in values), min(float(np.nanmin(each[:, -1])) for each in values)
@@ -131,8 +131,8 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
 def class_recalls(arms: Sequence[str], classes: Sequence[str], recalls: np.ndarray) -> "Figure":
     """The recall of each class in each arm, float (A, K) in 0..1, as a table of numbers in percent.
 
-    Blue is higher and vermilion lower than in the first arm, full at the largest change, or at 5 points. Of more than
-    `CLASSES` classes, those that the first arm knows least.
+    Blue is higher and vermilion lower than in the first arm, strongest at the largest change, or at 5 points. Of more
+    than `CLASSES` classes, those with the lowest recall in the first arm.
     """
     chosen = np.sort(np.argsort(recalls[0], kind="stable")[:CLASSES])
     shown = recalls[:, chosen]
@@ -164,7 +164,7 @@ def _names(plane: "Axes", names: Sequence[str]) -> None:
 
 
 def _keep_to_what_is_found(plane: "Axes", values: Sequence[float]) -> None:
-    """With two seeds an interval may be ten times as wide as all that was found: it is cut off at the edge."""
+    """Limit the axis to about the values: with two seeds an interval may be ten times as wide, and is cut off."""
     low, high = min(values), max(values)
     span = max(high - low, 1e-3)
     left, right = plane.get_xlim()

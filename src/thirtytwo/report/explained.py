@@ -1,4 +1,4 @@
-"""Pictures with what a trained network says of them and how it comes to it, as figures."""
+"""Pictures with a trained network's answers and their explanations, as figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explained:
-    """One or more pictures. In a notebook it shows its figures.
+    """Explanations of one or more pictures. In a notebook it shows its figures.
 
     Attributes:
         names: of the pictures.
         images: the pictures as the network took them, uint8 (C, H, W) each.
         said: the most probable classes of each with their probabilities, most probable first.
         truths: the true class of each, where it is known.
-        explanations: of each, all of one kind.
+        explanations: of each picture, all of one kind.
 
     >>> import thirtytwo
     >>> run = thirtytwo.train("digits-cnn", epochs=1, model="cnn2(width=2)", progress=False)
@@ -54,7 +54,7 @@ class Explained:
         return drawn | {name: drawing.figure for name, drawing in self.explanations[0].network_figures().items()}
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write each figure as a PNG file into ``folder``, which is made; their paths."""
+        """Write each figure as a PNG file into ``folder``, which is made if needed; returns their paths."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"{name}.png" for name in self.figures]
@@ -74,7 +74,7 @@ def heading(name: str, said: tuple[str, float], truth: str | None) -> str:
     """``seven.png: called 7 with 99.1 %``, or ``val #712: 7, called 1 with 60.3 %`` where the true class is known.
 
     Args:
-        name: the picture's.
+        name: the picture's name.
         said: the most probable class and its probability.
         truth: the true class.
     """
@@ -84,7 +84,7 @@ def heading(name: str, said: tuple[str, float], truth: str | None) -> str:
 
 
 def _unused(name: str, taken: "dict[str, Figure]") -> str:
-    """``name``, or ``name-2`` and so on where it is taken: files of two folders may have one name."""
+    """``name``, or ``name-2`` and so on where it is taken: files in two folders may have the same name."""
     number, free = 1, name
     while free in taken:
         number += 1

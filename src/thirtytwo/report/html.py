@@ -29,7 +29,7 @@ PANEL = 6
 
 
 def write(run: Run) -> Path:
-    """Write ``report.html`` and ``figures/*.png`` into the run's folder, replacing earlier ones; the page's path."""
+    """Write ``report.html`` and ``figures/*.png`` into the run's folder, replacing earlier ones; returns the page."""
     seen = view(run)
     folder = run.path / "figures"
     folder.mkdir(exist_ok=True)
@@ -64,7 +64,7 @@ def render(seen: View, inline: dict[str, str]) -> str:
 
 
 def environment() -> "Environment":
-    """Where the pages' templates are found, with the filters that they share; all text is escaped."""
+    """The environment of the pages' templates, with the filters that they share; all text is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     found = Environment(
@@ -88,7 +88,7 @@ def environment() -> "Environment":
 
 
 def _unbroken(text: str) -> str:
-    """A number stays on one line with its unit."""
+    """Keep a number on one line with its unit."""
     return text.replace(" ", "\u00a0")
 
 
@@ -175,7 +175,7 @@ def _figures(seen: View) -> dict[str, Drawing]:
 
 
 def _training_grid(images: np.ndarray, names: list[str]) -> "Figure":
-    """Images (1 + E, N, C, H, W): a row as they are, under their classes, and E rows augmented."""
+    """Images (1 + E, N, C, H, W): one row as they are, under their classes, and E rows augmented."""
     epochs, count = images.shape[:2]
     rows = [[canvas.short(name, 14) for name in names]]
     rows += [["augmented" if epoch == 0 else "again", *[""] * (count - 1)] for epoch in range(epochs - 1)]
@@ -211,7 +211,7 @@ def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, Draw
     if close.worst:
         drawn["classes"] = Drawing(
             scores.class_bars(close.worst, close.scored.scores["accuracy"].value),
-            f"recall and precision by class on {split}, lowest recall first; the table below has the figures",
+            f"recall and precision by class on {split}, lowest recall first; the table below has the numbers",
         )
     for name, shown in (("wrong", close.wrong), ("right", close.right)):
         if shown:

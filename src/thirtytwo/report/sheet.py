@@ -1,4 +1,4 @@
-"""A sheet about an image set, as one PNG file: labelled pictures, the same after augmentation, counts, statistics."""
+"""A sheet about an image set, as one PNG file: labelled pictures, the same augmented, counts, statistics."""
 
 import io
 from pathlib import Path
@@ -21,10 +21,10 @@ def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, ca
 
     Args:
         official: the source.
-        path: the file to make.
-        chain: an augmentation, after which the same pictures are drawn again.
-        caption: what that part is called.
-        seed: decides which pictures are drawn, and the augmentation's draws.
+        path: the file to write.
+        chain: an augmentation; the same pictures are drawn again with it.
+        caption: the heading of that part.
+        seed: decides which pictures are drawn, and the augmentation's random choices.
     """
     train = official.train
     chosen = sample(train, SHOWN, seed)
@@ -46,7 +46,7 @@ def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, ca
 
 
 def _stack(parts: "list[Figure]", path: Path) -> None:
-    """Figures below each other in one PNG file."""
+    """Write figures below each other to one PNG file."""
     from PIL import Image
 
     images = []

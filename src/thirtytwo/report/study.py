@@ -1,4 +1,4 @@
-"""Write a study's report: what it found, how sure that is, and what it was."""
+"""Write a study's report: what it found, how certain that is, and how it was done."""
 
 from dataclasses import dataclass
 from math import isnan
@@ -28,17 +28,17 @@ class StudyView:
     Attributes:
         split: "val", or "test" once the study is closed.
         metric: the score that the arms are compared by.
-        rows: an arm each, in the study's order; arms without a finished run are left out.
-        statistics: by arm, what its runs say together, by the statistic's name.
+        rows: one per arm, in the study's order; arms without a finished run are left out.
+        statistics: by arm, the statistics of its runs together, by the statistic's name.
         overrides: by arm, the keys that it sets, as ``key=value``.
         trials: every run.
-        curves: val's scores over the epochs, an arm each.
+        curves: val's scores over the epochs, one entry per arm.
         classes: their names, in label order.
-        previews: training images as they are, uint8 (N, C, H, W), and by arm as it shows them; None unless arms differ.
-        confusion: by arm, the images of each class (rows) that were called each class, in all its runs together.
+        previews: training images as they are, uint8 (N, C, H, W), and augmented by each arm; None unless arms differ.
+        confusion: by arm, how many images of each class (rows) were predicted as each class, in all its runs together.
         caveats: what a reader must know before trusting a figure, one sentence each.
         definition: the study as TOML.
-        data: what split.json of a run says; empty before there is one.
+        data: split.json of a run; None before there is one.
         env: what a run ran on.
         seconds: training time of all runs together.
     """
@@ -71,7 +71,7 @@ class StudyView:
 
     @property
     def weakest(self) -> tuple[str, float]:
-        """The class that the best arm finds least often, and how often: the share of its images in all runs."""
+        """The class with the lowest recall in the best arm, and that recall, over all its runs."""
         found = recalls(self.confusion[self.best.name])
         return self.classes[int(np.nanargmin(found))], float(np.nanmin(found))
 
@@ -87,7 +87,7 @@ class StudyView:
 
     @property
     def columns(self) -> dict[str, Statistic]:
-        """The statistics that say something of any arm, by name."""
+        """The statistics that are defined for any arm, by name."""
         found = dict.fromkeys(name for each in self.statistics.values() for name in each)
         return {name: statistics.build(name) for name in found}
 
@@ -98,7 +98,7 @@ class StudyView:
 
 
 def write(folder: StudyFolder, seen: StudyView) -> Path:
-    """Write a study's ``report.html``, ``figures/*.png`` and ``results.csv`` into its folder; the page's path."""
+    """Write a study's ``report.html``, ``figures/*.png`` and ``results.csv`` into its folder; returns the page."""
     from markupsafe import Markup
 
     drawn = _figures(seen)
@@ -121,7 +121,7 @@ def write(folder: StudyFolder, seen: StudyView) -> Path:
 
 
 def table(folder: StudyFolder) -> str:
-    """The arms beside each other as an HTML table, for a notebook."""
+    """The arms compared, as an HTML table for a notebook."""
     split = folder.split()
     rows, metric = folder.compared(split), image_metric("accuracy")
     page = environment().get_template("study-table.html.j2")
@@ -129,7 +129,7 @@ def table(folder: StudyFolder) -> str:
 
 
 def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
-    """Read a study's folder into a `StudyView`, its arms compared by ``score``. Works on one that has only begun."""
+    """Read a study's folder into a `StudyView`, its arms compared by ``score``. Works on one that has just begun."""
     study, trials, split = folder.study, folder.trials(), folder.split()
     runs = [trial.run for trial in trials if trial.run]
     groups = folder.groups(split, score)
@@ -173,7 +173,7 @@ def _previews(trials: list[Trial]) -> tuple[np.ndarray, dict[str, np.ndarray]] |
 def _curves(trials: list[Trial]) -> list[ArmCurves]:
     by_arm: dict[str, list[list[EvaluationRecord]]] = {trial.arm: [] for trial in trials}
     for trial in trials:
-        if trial.run is None or "solved" in (trial.run.card or {}):  # has no course
+        if trial.run is None or "solved" in (trial.run.card or {}):  # has no curve
             continue
         if trial.state == "finished" and (lines := trial.run.metrics()):
             by_arm[trial.arm].append(lines)
@@ -181,7 +181,7 @@ def _curves(trials: list[Trial]) -> list[ArmCurves]:
 
 
 def _arm_curves(arm: str, runs: list[list[EvaluationRecord]]) -> ArmCurves:
-    """Runs that stopped early end early: NaN stands where they are no more."""
+    """The curves of an arm's runs; NaN after the end of those that stopped early."""
     longest = max(runs, key=len)
     values = np.full((2, len(runs), len(longest)), np.nan)
     for i, lines in enumerate(runs):
@@ -199,7 +199,7 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
         )
     sentences += of_plan(data)
     if any(trial.run and trial.run.recipe.train.patience is not None for trial in trials):
-        sentences.append("Val chose when runs stopped, so val's figures are a little too good; test's are not.")
+        sentences.append("Val decided when runs stopped, so val's figures are a little too good; test's are not.")
     if not folder.closed:
         sentences.append(
             "The test split is withheld while the study is open: the figures are val's. 'thirtytwo study close FOLDER' "
@@ -212,10 +212,10 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
         )
     seeds = max((len(row.by_seed) for row in rows), default=0)
     if seeds == 1:
-        sentences.append("One seed an arm: nothing is known about the spread over seeds. Train at least three.")
+        sentences.append("One seed per arm: nothing is known about the spread over seeds. Train at least three.")
     unspread = [row.name for row in rows if row.difference and isnan(row.difference.p)]
     if unspread:
-        sentences.append(f"Without any spread over seeds nothing can be judged: {', '.join(unspread)}.")
+        sentences.append(f"No p-value, since the differences have no spread: {', '.join(unspread)}.")
     return sentences
 
 
@@ -224,14 +224,14 @@ def _figures(seen: StudyView) -> dict[str, Drawing]:
     if seen.rows:
         drawn["means"] = Drawing(
             figures.means(seen.rows, seen.metric),
-            f"{seen.metric.title} on {seen.split} by arm; the table has the figures",
+            f"{seen.metric.title} on {seen.split} by arm; the table has the numbers",
         )
         best = seen.confusion[seen.best.name]
         drawn["classes"] = Drawing(
             figures.class_recalls(
                 list(seen.confusion), seen.classes, np.stack([*map(recalls, seen.confusion.values())])
             ),
-            f"recall of each class on {seen.split}, a row an arm",
+            f"recall of each class on {seen.split}, one row per arm",
         )
         drawn["confusion"] = Drawing(
             scores.confusion(best, seen.classes),
@@ -240,7 +240,7 @@ def _figures(seen: StudyView) -> dict[str, Drawing]:
     if seen.comparisons:
         drawn["differences"] = Drawing(
             figures.differences(seen.rows, seen.metric),
-            f"difference of {seen.metric.title} on {seen.split} by arm; the table has the figures",
+            f"difference of {seen.metric.title} on {seen.split} by arm; the table has the numbers",
         )
     if seen.previews:
         images, by_arm = seen.previews
@@ -248,12 +248,16 @@ def _figures(seen: StudyView) -> dict[str, Drawing]:
             title for arm in ("as it is", *by_arm) for title in (canvas.short(arm, 24), *[""] * (len(images) - 1))
         ]
         shown = np.concatenate([images, *by_arm.values()])
-        drawn["previews"] = Drawing(pictures.sample_grid(shown, titles, len(images)), "training pictures, a row an arm")
+        drawn["previews"] = Drawing(
+            pictures.sample_grid(shown, titles, len(images)), "training pictures, one row per arm"
+        )
     if seen.curves:
         first = next(iter(seen.overrides))
         drawn["curves"] = Drawing(
             figures.arm_curves(seen.curves, first, "accuracy"),
-            "accuracy on val by epoch, a plot an arm",
+            "accuracy on val by epoch, one plot per arm",
         )
-        drawn["losses"] = Drawing(figures.arm_curves(seen.curves, first, "loss"), "loss on val by epoch, a plot an arm")
+        drawn["losses"] = Drawing(
+            figures.arm_curves(seen.curves, first, "loss"), "loss on val by epoch, one plot per arm"
+        )
     return drawn

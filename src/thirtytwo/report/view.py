@@ -25,7 +25,7 @@ WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 30, 18, 12, 3
 
 @dataclass(frozen=True)
 class Curves:
-    """The course of the training."""
+    """The curves of the training."""
 
     loss: list[Curve]
     accuracy: list[Curve]
@@ -34,7 +34,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Pair:
-    """``count`` images of class ``truth`` were called ``predicted``: ``share`` of that class."""
+    """``count`` images of class ``truth`` were predicted as ``predicted``: ``share`` of that class."""
 
     truth: str
     predicted: str
@@ -46,7 +46,7 @@ class Pair:
 class Picture:
     """An image (uint8 (C, H, W)), its class, the predicted class and the probabilities of both.
 
-    ``top`` has the most probable classes with their probabilities, most probable first, and the true one in any case.
+    ``top`` has the most probable classes with their probabilities, most probable first, and always the true one.
     """
 
     image: np.ndarray
@@ -91,16 +91,16 @@ class View:
     """Everything that a report shows.
 
     Attributes:
-        name: the run's.
-        status: state, step, steps, seconds, message, as the run left them.
-        model: what model.json says (network, size, channels, parameters); empty before training began.
-        data: what split.json says (name, sizes, class counts, hashes, notes).
+        name: the run's name.
+        status: status.json: state, step, steps, seconds, message.
+        model: model.json (network, size, channels, parameters); None before the end of training.
+        data: split.json (name, sizes, class counts, hashes, notes); None before training began.
         classes: their names, in label order.
-        scored: one a scoring: test before val, each without test-time augmentation first.
-        latest: val's accuracy at the last evaluation in training, while nothing has been scored.
+        scored: one entry per scoring: test before val, each without test-time augmentation first.
+        latest: val's accuracy at the last evaluation in training, as long as nothing has been scored.
         closeup: the split that the figures are about: test where it was scored, else val.
-        explained: a picture of val and what the network makes of it; None for a run that kept none.
-        training: images of train with their classes' names, as `thirtytwo.preview` makes them; None for a run without.
+        explained: a picture of val and the network's maps for it; None for a run that kept none.
+        training: images of train, as `training.preview` makes them, with their class names; None for a run without.
         looks: every scoring of the test split, oldest first.
         caveats: what a reader must know before trusting a figure, one sentence each.
         recipe: as TOML.
@@ -154,7 +154,7 @@ def view(run: Run) -> View:
 
 
 def explained(run: Run, top: int = CLASSES_SHOWN) -> tuple[Picture, LayerMaps] | None:
-    """The picture of val of which a run keeps what each layer made, with ``top`` classes; None where it keeps none."""
+    """The picture of val for which a run keeps maps, with ``top`` classes, and the maps; None where it keeps none."""
     stored, scored = run.explanation(), run.predictions("val")
     if stored is None or scored is None:
         return None
@@ -209,7 +209,7 @@ def pairs(matrix: np.ndarray, classes: tuple[str, ...]) -> list[Pair]:
 
 
 def _pictures(predictions: Predictions, images: np.ndarray, ids: np.ndarray, top: int = CLASSES_SHOWN) -> list[Picture]:
-    """The stored images that were predicted, in stored order."""
+    """The stored images that have predictions, in stored order."""
     rows = {id_: row for row, id_ in enumerate(predictions.ids.tolist())}
     probabilities, predicted, labels = predictions.probabilities, predictions.predicted, predictions.labels
     classes = predictions.classes
@@ -265,13 +265,15 @@ def _caveats(
             + (
                 f"'thirtytwo study close {study.path}' scores it, for all runs of the study."
                 if (study := StudyFolder.withholding(run.path))
-                else "'thirtytwo test RUN' scores it, and writes the look down."
+                else "'thirtytwo test RUN' scores it, and records the look."
             )
         )
     if run.recipe.train.patience is not None:
-        sentences.append("Val chose when to stop, so its own figures are a little too good; test's are not.")
+        sentences.append("Val decided when to stop, so its own figures are a little too good; test's are not.")
     if card and "solved" in card:
-        sentences.append("Val chose how strong the head is, so its own figures are a little too good; test's are not.")
+        sentences.append(
+            "The head's strength was chosen on val, so val's own figures are a little too good; test's are not."
+        )
     if len(looks) > 1:
         sentences.append(
             f"The test split was looked at {len(looks)} times. If anything was changed between two looks, its score "
@@ -285,12 +287,12 @@ def _caveats(
 
 
 def of_plan(cut: SplitRecord | None) -> list[str]:
-    """What must be said of figures because of the plan that split.json names."""
+    """Caveats about figures because of the plan that split.json names."""
     return [CUT_FROM_TEST] if cut and cut["plan"] == "val-from-test" else []
 
 
 def standing(run: Run) -> str:
-    """What a run that is not finished is or was, as the rest of a sentence; empty for a finished one."""
+    """The state of an unfinished run, as the rest of a sentence; empty for a finished one."""
     status = run.status
     state, step, steps = status.get("state"), status.get("step", 0), status.get("steps", 0)
     if state == "finished":
@@ -306,14 +308,14 @@ def standing(run: Run) -> str:
     if state == "running" and run.busy:
         return f"is still training, {at}: {partial}"
     verb = "interrupted" if state == "interrupted" else "stopped"
-    return f"was {verb} {at}; `thirtytwo train --resume RUN` goes on: {partial}"
+    return f"was {verb} {at}; `thirtytwo train --resume RUN` continues: {partial}"
 
 
 def _commands(run: Run) -> list[str]:
     """How to train it again; nothing for weights that were trained elsewhere."""
     if "imported" in run.env:
         return []
-    # The local part of a version (2.15.0+cu132) names a build that the package index does not have.
+    # The local part of a version (2.15.0+cu132) names a build that the package index lacks.
     env = run.env
     versions = {"thirtytwo": env.get("thirtytwo", ""), "torch": env.get("torch", "").partition("+")[0]}
     packages = [f"{name}=={version}" for name, version in versions.items() if version]

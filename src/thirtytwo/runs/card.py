@@ -1,4 +1,4 @@
-"""The card of a run's model: what its weights need to be used, written, and made a model of again."""
+"""The card of a run's model, which says how to use its weights: written for a model, and turned into a model again."""
 
 import torch
 from torch import nn
@@ -12,11 +12,11 @@ from thirtytwo.recipe import Recipe
 from thirtytwo.records import CardBody, NeighboursRecord
 
 LISTED = 10
-"""Classes that a message names."""
+"""Number of classes that a message names."""
 
 
 def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> CardBody:
-    """The card of a model that was made for images like these: what its weights need to be used."""
+    """The card of a model that was made for images like these: how to use its weights."""
     card: CardBody = {
         "model": model.described.architecture or recipe.model,
         "channels": 1 if len(model.mean) == 1 else 3,
@@ -35,7 +35,7 @@ def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> CardBody:
 
 
 def classifier_for(card: CardBody) -> Classifier:
-    """The model that a card describes, with weights that have not learned anything."""
+    """The model that a card describes, with untrained weights."""
     network = build_network(card["model"], channels=card["channels"], classes=len(card["classes"]), size=card["size"])
     if kept := card.get("neighbours"):
         try:
@@ -47,7 +47,7 @@ def classifier_for(card: CardBody) -> Classifier:
 
 
 def require_fit(card: CardBody, images: ImageSet, what: str) -> None:
-    """Raises UserError when the card's model was made for other images than these: it would see what it never saw.
+    """Raise UserError when the card's model was made for images of other classes, channels or size than these.
 
     ``what`` begins the message: "train.teacher=run:runs/digits-cnn-1: was trained".
     """
@@ -67,7 +67,7 @@ def require_fit(card: CardBody, images: ImageSet, what: str) -> None:
 
 
 def ready(model: Classifier, device: Device) -> Classifier:
-    """``model`` as it is scored everywhere: on its device, channels last, in evaluation mode."""
+    """``model`` as it is always scored: on its device, channels last, in evaluation mode."""
     return model.to(device.torch).to(memory_format=torch.channels_last).eval()
 
 

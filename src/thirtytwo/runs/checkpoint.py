@@ -1,8 +1,8 @@
 """Checkpoints: atomic to write, hashed, safe to open.
 
 A checkpoint is a folder ``step-000391`` of ``tensors.safetensors``, ``state.json`` and ``MANIFEST.json`` with the
-others' sha256. It is written under a temporary name, synced, and renamed, so that a folder of its final name is either
-whole or damaged later, which the hashes show. Nothing in it can run code.
+others' sha256. It is written under a temporary name, synced, and renamed, so that a folder with its final name is
+complete unless it was damaged later, which the hashes show. Nothing in it can run code.
 """
 
 import json
@@ -28,7 +28,7 @@ KEEP = 2
 def pack(tensors: dict[str, Tensor]) -> bytes:
     """Tensors as safetensors, with the names of those in channels_last order in the metadata.
 
-    The order in memory decides the order of sums, so that an exact resume needs it back.
+    The order in memory decides the order of sums, so an exact resume has to restore it.
     """
     channels_last = [name for name, tensor in tensors.items() if _is_channels_last(tensor)]
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -36,16 +36,16 @@ def pack(tensors: dict[str, Tensor]) -> bytes:
 
 
 def unpack(data: bytes, source: Path) -> dict[str, Tensor]:
-    """What `pack` packed. Raises UserError naming ``source`` when it is damaged."""
+    """Unpack what `pack` packed. Raises UserError naming ``source`` when it is damaged."""
     try:
         tensors = load_tensors(data)
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
-        channels_last = json.loads(header.get("__metadata__", {}).get("channels_last", "[]"))
-    except (SafetensorError, ValueError, RecursionError) as error:
+        listed = {*json.loads(header.get("__metadata__", {}).get("channels_last", "[]"))}
+    except (SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{source}: damaged, not readable as safetensors ({error})") from None
     return {
-        name: tensor.contiguous(memory_format=torch.channels_last) if name in channels_last else tensor
+        name: tensor.contiguous(memory_format=torch.channels_last) if name in listed and tensor.ndim == 4 else tensor
         for name, tensor in tensors.items()
     }
 
@@ -69,14 +69,14 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], state: CheckpointS
     temporary.rename(final)
     _sync_folder(folder)
     found = steps(folder)
-    # A later one than this can only be damaged: the training has gone on from before it.
+    # A later checkpoint than this can only be damaged: the training resumed from before it.
     for old in {*found} - {*[each for each in found if each <= step][-KEEP:]}:
         shutil.rmtree(folder / f"step-{old:06d}", ignore_errors=True)
     return final
 
 
 def steps(folder: Path) -> list[int]:
-    """The steps of which ``folder`` holds a checkpoint, ascending."""
+    """The steps for which ``folder`` has a checkpoint, ascending."""
     names = folder.iterdir() if folder.is_dir() else ()
     return sorted(int(match.group(1)) for path in names if (match := re.fullmatch(r"step-(\d{6,})", path.name)))
 
@@ -110,7 +110,7 @@ def newest(folder: Path) -> tuple[dict[str, Tensor], CheckpointState, list[str]]
         else:
             return tensors, state, damaged
     if damaged:
-        raise UserError(f"{damaged[0]}; no valid checkpoint is left in {folder}: start the training again")
+        raise UserError(f"{damaged[0]}; no valid checkpoint is left in {folder}: train again from the start")
     return None
 
 

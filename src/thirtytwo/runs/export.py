@@ -23,21 +23,23 @@ CHECKED_ON = 64
 
 
 def export(run: Run, file: Path) -> Card:
-    """Write the state dict of a run's network in the format of the file's suffix, and ``<file>.json`` beside it.
+    """Write the state dict of a run's network in the format of the suffix, and ``<file>.json`` beside it.
 
     The network takes normalised images; the JSON file says how: mean and std of each channel in 0..1, size, channels,
-    classes in label order, and the recipe. It is returned. What was written is read back, and must give the same
-    logits (float32, on the processor) as the run's model, bit for bit.
+    classes in label order, and the recipe; its contents are returned. The file is read back, and must give the same
+    logits (float32, on the CPU) as the run's model, bit for bit.
 
-    Raises UserError when the run is not trained to its end, no format has that suffix, a file is there already, or
-    other weights were read back than were written; nothing is left then.
+    Raises UserError, and leaves no file, when the run is not trained to its end, no format has that suffix, a file
+    exists already, or the weights read back differ from those written.
     """
     for path in (file, beside(file)):
         if path.exists():
             raise UserError(f"{path}: exists already: name another file, `thirtytwo export {run.path} FILE`")
     trained = run.require_trained()
     if "neighbours" in trained:
-        raise UserError(f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run of lbfgs")
+        raise UserError(
+            f"{run.path}: its head is nearest neighbours, which plain PyTorch lacks: export a run with solver=lbfgs"
+        )
     device = Device.choose("cpu", "float32")
     model = load_classifier(run, device)
     data = pack(model.network.state_dict(), file)
@@ -49,8 +51,7 @@ def export(run: Run, file: Path) -> Card:
             again = classifier_for(card)
         if not _same(model, again, unpacked(file.read_bytes(), file), card, device):
             raise UserError(
-                f"{file}: the disk, or the format, gave back other weights than it was given: export to another disk, "
-                "or in another format"
+                f"{file}: the weights read back differ from those written: try another disk, or another format"
             )
         write_atomic(beside(file), (json.dumps(card, indent=1) + "\n").encode())
     except BaseException:
@@ -60,7 +61,7 @@ def export(run: Run, file: Path) -> Card:
 
 
 def _same(model: Classifier, again: Classifier, tensors: dict[str, Tensor], card: Card, device: Device) -> bool:
-    """Whether ``again``, whose network is given ``tensors``, has the logits of ``model`` to the bit."""
+    """Whether ``again``, once it has loaded ``tensors``, gives the same logits as ``model``, bit for bit."""
     try:
         again.network.load_state_dict(tensors)
     except RuntimeError:  # other names or shapes

@@ -1,4 +1,4 @@
-"""A run made from weights that were trained elsewhere: scored, and ready to predict and to report."""
+"""Runs made from weights that were trained elsewhere: scored, and ready to predict and to report."""
 
 import logging
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from thirtytwo.spec import Spec
 log = logging.getLogger("thirtytwo")
 
 Channels = Sequence[float]
-"""A number for each channel, or one for all."""
+"""One number per channel, or one for all."""
 
 
 def import_weights(
@@ -42,20 +42,21 @@ def import_weights(
     test: bool = False,
     imports: Sequence[Path] = (),
 ) -> Run:
-    """Make a run of a state dict, in a file of any format that `formats` has; nothing in it is run.
+    """Make a run from a state dict, in a file of any format that `formats` has; no code in it is run.
 
     Args:
         file: the state dict of the network alone.
-        recipe: what says which network and which data the weights are for.
-        mean, std: the normalisation, in 0..1, that the network was trained with; three of each for a network that saw
-            RGB. Without them it is taken from ``<file>.json``; where there is none from the run that the recipe's model
-            names, or from the training images, which a warning says.
+        recipe: says which network and which data the weights are for.
+        mean: the mean of each channel, in 0..1, that the network was trained with; three for a network that saw RGB.
+            Without it the normalisation is taken from ``<file>.json``; without such a file, from the run that the
+            recipe's model names, or, with a warning, from the training images.
+        std: the standard deviations, likewise.
         out: where the run folder is made.
         device: where it is scored.
-        test: whether to look at the test split too; val is always scored.
+        test: whether to score the test split too; val is always scored.
         imports: the user's files that registered components.
 
-    Pretrained weights that the recipe's model begins with are neither needed nor looked for. Raises UserError, and
+    Pretrained weights that the recipe's model starts from are neither needed nor looked for. Raises UserError, and
     leaves nothing, when the file cannot be read, holds more than weights, does not fit, or nothing tells its
     normalisation.
     """
@@ -66,9 +67,9 @@ def import_weights(
     pretrained = asked.foreign and bool(asked.kwargs.get("pretrained") or asked.kwargs.get("weights"))
     if pretrained and asked.kwargs.get("input") == "weights":
         raise UserError(
-            f"model '{asked}': the weights are {file}'s: say the size that they were trained at, input=NUMBER"
+            f"model '{asked}': the weights come from {file}: name the size that they were trained at, input=NUMBER"
         )
-    check(recipe.override({"train.teacher": "none", "model": str(model)}))  # nothing is learned here
+    check(recipe.override({"train.teacher": "none", "model": str(model)}))  # nothing is trained here
     chosen = Device.choose(device, recipe.train.precision)
     splits = load_splits(recipe)
     train = splits.train
@@ -83,7 +84,7 @@ def import_weights(
     network.module.load_state_dict(named)
     if not named.keys() & tensors.keys():
         log.warning(
-            "%s: its names (%s, ...) are not those of %s: taken in their order, in which all shapes agree",
+            "%s: its tensors' names (%s, ...) are not those of %s: matched in order, in which all shapes agree",
             file, next(iter(tensors)), recipe.model,
         )  # fmt: skip
     normalisation = given or _normalisation(card, network, train, file, asked.name if pretrained else None)
@@ -102,7 +103,7 @@ def import_weights(
 
 
 def recipe_beside(file: Path) -> Recipe:
-    """The recipe in the card beside a file; it needs no other weights. Raises UserError where there is none."""
+    """The recipe in the card beside a file; it needs no other weights. Raises UserError without a card."""
     card = weights.card_beside(file)
     if card is None or "recipe" not in card:
         if not file.is_file():
@@ -120,7 +121,7 @@ def recipe_beside(file: Path) -> Recipe:
 def _normalisation(
     card: Card | None, network: Network, train: ImageSet, file: Path, pretrained: str | None
 ) -> Normalisation:
-    """What the weights were trained with, where the user does not say: the card's, the network's, or that of ``train``.
+    """The normalisation where the user gives none: the card's, the network's, or that of ``train``.
 
     Raises UserError where it is that of the pretrained weights of the network called ``pretrained``.
     """
@@ -130,10 +131,10 @@ def _normalisation(
         return network.normalisation
     if pretrained:
         raise UserError(
-            f"{file}: no card beside it tells its normalisation, which with {pretrained} is that of the pretrained "
+            f"{file}: no card beside it gives its normalisation, which with {pretrained} is that of the pretrained "
             "weights: give --mean and --std, most often --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
         )
-    log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if not", file)
+    log.warning("%s: normalised by the training images' own mean and std: give --mean and --std if they differ", file)
     return train.statistics()
 
 
@@ -141,7 +142,7 @@ def _channels(option: str, numbers: Channels, channels: int) -> Tensor:
     """float32 (C,). Raises UserError for another count, for what is not finite, and for a standard deviation of 0."""
     found = torch.tensor(numbers, dtype=torch.float32)
     if len(found) not in (1, channels):
-        raise UserError(f"{option}: {len(found)} numbers for images of {channels} channels: give one a channel")
+        raise UserError(f"{option}: {len(found)} numbers for images of {channels} channels: give one per channel")
     if not bool(found.isfinite().all()) or (option == "--std" and not bool((found > 0).all())):
         raise UserError(f"{option}: must be finite{', and above 0' if option == '--std' else ''}")
     return found.expand(channels).clone()

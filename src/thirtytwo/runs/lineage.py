@@ -24,24 +24,24 @@ SCORED = ("val", "test")
 
 
 def seen_before(runs: Iterable[Run], record: SplitRecord) -> dict[str, int] | None:
-    """How many of the images that a new run is scored on were trained on by ``runs``, or by what these learned from.
+    """Count the new run's val and test images that ``runs``, or the runs that these learned from, were trained on.
 
-    An image is told by its position in the set that its source reads, and the set by the order of its labels and file
-    names (`ImageSet.order_hash`): so that another size, or grey for colour, hides nothing.
+    An image is identified by its position in the set that its source reads, and the set by the order of its labels and
+    file names (`ImageSet.order_hash`), so that another size, or grey instead of colour, hides nothing.
 
     Args:
         runs: what the new run learns from.
         record: the new run's splits, as `Splits.record` has them.
 
-    Returns the number by split, "val" and "test", where there are any; None where it cannot be told, since the source
-    of that name had other images then, or another order of them, and the cut is another.
+    Returns the counts above 0 by split, "val" and "test"; None where they are unknown, because the source of that name
+    then had other images, or another order of them, and the cut differs.
     """
     learned: set[tuple[str, int]] = set()
     changed = False
     for run in _with_ancestors(runs):
         theirs = run.split
         if theirs is None or all(theirs["sha256"][split] == record["sha256"][split] for split in SCORED):
-            continue  # the same cut, of which train is no part
+            continue  # the same cut, so val and test were not trained on
         order = theirs.get("orders", {}).get(theirs.get("cut_from", {}).get("train", ""), "")
         if order in record["orders"].values():
             learned.update((order, position) for position in theirs["ids"]["train"])
@@ -56,14 +56,14 @@ def seen_before(runs: Iterable[Run], record: SplitRecord) -> dict[str, int] | No
 
 
 def said(seen: Mapping[str, int] | None, sizes: Mapping[str, int]) -> str:
-    """``262 of the 360 images of test``, for a sentence."""
+    """``262 of the 360 images of test``, for use in a sentence."""
     if seen is None:
         return "earlier images of this source, perhaps on some"
     return " and ".join(f"{count:,} of the {sizes[split]:,} images of {split}" for split, count in seen.items())
 
 
 def _with_ancestors(runs: Iterable[Run]) -> Iterator[Run]:
-    """Each of them, and what they learned from as far as it is still there, once."""
+    """Each of ``runs``, and what they learned from as far as it still exists, once."""
     waiting, known = list(runs), set()
     while waiting:
         run = waiting.pop()
@@ -76,10 +76,10 @@ def _with_ancestors(runs: Iterable[Run]) -> Iterator[Run]:
 
 
 def _parents(env: Env) -> Iterator[Run]:
-    """The runs that env.json names, as far as they are whole and have the weights that they had."""
+    """The runs that env.json names, as far as they are intact and still have the same weights."""
     named = ((env.get("teacher"), env.get("teacher_sha256")), (env.get("weights"), env.get("weights_sha256")))
     for path, then in named:
-        if path is not None and Path(path).is_dir():  # weights may be a file's
+        if path is not None and Path(path).is_dir():  # weights may also be a file
             with suppress(UserError):
                 run = Run.open(Path(path))
                 if run.split and run.require_trained()["sha256"] == then:
@@ -87,15 +87,15 @@ def _parents(env: Env) -> Iterator[Run]:
 
 
 def learned_from(recipe: Recipe, origin: "Origin | None", teacher: Run | None, record: SplitRecord) -> dict[str, Any]:
-    """What env.json says of the teacher and of the first weights: where they lie, their hashes, what they have seen.
+    """What env.json says about the teacher and the first weights: where they are, their hashes, what they have seen.
 
     Args:
         recipe: of the new run.
-        origin: where the network's first weights lay; None where they were drawn.
+        origin: where the network's first weights come from; None for random ones.
         teacher: the run that it learns from, if any.
         record: the new run's splits, as `Splits.record` has them.
 
-    A warning says how many of the images that the new run is scored on were trained on.
+    A warning says how many of the images that the new run is scored on were trained on before.
     """
     found: dict[str, Any] = {} if origin is None else asdict(origin)
     runs = [Run.open(Path(origin.weights))] if origin and Spec.parse(recipe.model).run else []
@@ -105,8 +105,8 @@ def learned_from(recipe: Recipe, origin: "Origin | None", teacher: Run | None, r
     seen = seen_before(runs, record)
     if seen != {}:
         log.warning(
-            "%s: trained on %s that this run is scored on: give all trainings the same data, and the same settings of "
-            "it (plan, val, test, split_seed, size, channels and fit decide the cut)",
+            "%s: trained on %s that this run is scored on: give all trainings the same data, with the same settings "
+            "(plan, val, test, split_seed, size, channels and fit decide the cut)",
             " and ".join(sorted({str(run.path) for run in runs})), said(seen, record["sizes"]),
         )  # fmt: skip
         found["seen_before"] = seen
@@ -116,13 +116,14 @@ def learned_from(recipe: Recipe, origin: "Origin | None", teacher: Run | None, r
 def write_origins(
     run: Run, record: SplitRecord, machine: Mapping[str, Any], imports: Sequence[Path], **more: Any
 ) -> None:
-    """Write down on which images a new run works and what it runs on; ``more`` joins env.json.
+    """Record which images a new run uses and what it runs on.
 
     Args:
         run: the new run.
         record: its splits, as `Splits.record` has them.
         machine: where it computes, as `Device.describe` has it.
         imports: the user's files that registered components.
+        **more: further entries of env.json.
     """
     run.write_split(record)
     path = as_path(run.recipe.data.source)
@@ -132,12 +133,12 @@ def write_origins(
 
 
 def require_same_weights(run: Run, what: str, key: Literal["teacher_sha256", "weights_sha256"], now: str) -> None:
-    """Raises UserError when the weights' sha256 is not what env.json says under ``key``."""
+    """Raise UserError when the weights' sha256 is not what env.json says under ``key``."""
     then = run.env.get(key)
     if then is None:
-        log.warning("%s: its %s was not written down when it began: %s may be another", run.path, key, what)
+        log.warning("%s: its %s was not recorded when it began: %s may have changed", run.path, key, what)
     elif then != now:
         raise UserError(
-            f"{run.path}: {what} is not the one that it began with (sha256 {now[:12]}, not {then[:12]}): "
-            "bring the old weights back, or train again"
+            f"{run.path}: {what} is not the one that it started from (sha256 {now[:12]}, not {then[:12]}): "
+            "restore the old weights, or train again"
         )

@@ -1,4 +1,4 @@
-"""What a recipe or a run names, found and loaded: components, data, a teacher, a trained model."""
+"""Find and load what a recipe or a run names: components, data, a teacher, a trained model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ from thirtytwo.spec import Spec, parse_chain
 
 
 def check(recipe: Recipe) -> None:
-    """Find every misspelt component, and the teacher, before any data is loaded. UserError for the first mistake."""
+    """Check all components, and the teacher, before any data is loaded. Raises UserError for the first mistake."""
     for spec in parse_chain(recipe.augment):
         augmentations.check(spec)
     schedules.build(recipe.schedule)
@@ -32,7 +32,7 @@ def check(recipe: Recipe) -> None:
 
 
 def find_teacher(recipe: Recipe) -> Run | None:
-    """The run that the recipe's training learns from. Raises UserError when there is none, or it is not finished."""
+    """The run that the recipe learns from, if any. Raises UserError when it does not exist or is not trained."""
     path = Spec.parse(recipe.train.teacher).run
     if path is None:
         return None
@@ -45,7 +45,7 @@ def find_teacher(recipe: Recipe) -> Run | None:
 
 
 def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
-    """The recipe's data, decoded and cut; from ``source``, where a run found them before, if that still exists."""
+    """The recipe's data, decoded and cut; read from ``source``, where a run found it before, if that still exists."""
     data = recipe.data
     where = source if source is not None and Path(source).exists() else data.source
     official = load(where, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
@@ -55,7 +55,7 @@ def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
 
 
 def images_of(run: Run, split: str) -> ImageSet:
-    """The images of a run's split, loaded again. Raises UserError when they are others now."""
+    """The images of a run's split, loaded again. Raises UserError when they have changed."""
     with own_components(run):
         splits = load_splits(run.recipe, source=run.env.get("source"))
     require_same_split(run, splits, split)
@@ -64,20 +64,20 @@ def images_of(run: Run, split: str) -> ImageSet:
 
 
 def require_same_split(run: Run, splits: Splits, split: str) -> None:
-    """Raises UserError when the images of ``split`` are not those that the run was made with."""
+    """Raise UserError when the images of ``split`` are not those that the run was made with."""
     cut = run.split
     if cut is None:
-        raise UserError(f"{run.path}/split.json: missing, so that nothing tells which images the run has: restore it")
+        raise UserError(f"{run.path}/split.json: missing, so it is not known which images the run has: restore it")
     then, now = cut["sha256"][split], splits.record["sha256"][split]
     if then != now:
         raise UserError(
             f"{run.path}: the {split} images of '{run.recipe.data.source}' are not those that this run was made with "
-            f"(sha256 {now[:12]}, not {then[:12]}): bring the data back, or train again"
+            f"(sha256 {now[:12]}, not {then[:12]}): restore the data, or train again"
         )
 
 
 def load_classifier(run: Run, device: Device) -> Classifier:
-    """A finished run's model, ready to score. UserError when its weights are missing, damaged or of another shape."""
+    """A trained run's model, ready to score. UserError when its weights are missing, damaged or of another shape."""
     tensors = unpack(run.read_weights(), run.weights)
     card = run.require_trained()
     with own_components(run):
@@ -91,7 +91,7 @@ def load_classifier(run: Run, device: Device) -> Classifier:
 
 @contextmanager
 def own_components(run: Run) -> Iterator[None]:
-    """Within this context an unknown component's message names the files that the run was trained with."""
+    """Within this context the error for an unknown component names the files that the run was trained with."""
     try:
         yield
     except UnknownName as error:

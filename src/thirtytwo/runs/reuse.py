@@ -1,4 +1,4 @@
-"""A network from an own run, with its weights: ``model=run:runs/mnist-cnn-1``."""
+"""The network of an earlier run, with its weights: ``model=run:runs/mnist-cnn-1``."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,22 +17,22 @@ from thirtytwo.spec import RUN
 
 @models.register_family(RUN)
 class RunFamily:
-    """The name of a network is the path of a run's folder."""
+    """Networks whose name is the path of a run's folder."""
 
     def names(self) -> list[str]:
-        """None: runs may lie anywhere."""
+        """No names: runs may be anywhere."""
         return []
 
     def get(self, name: str) -> Callable[..., Network]:
-        """The factory of a run's network. Raises UserError when there is no run, or it was not trained to its end."""
+        """The factory for a run's network. Raises UserError when there is no run, or it was not trained to its end."""
         run = Run.open(Path(name))
         card = run.require_trained()
 
         def network(channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...]) -> Network:
-            """The run's network with its normalisation; its head too where the classes are the same."""
+            """The run's network with its normalisation, and with its head where the classes are the same."""
             seen = len(card["mean"])
             if seen == 1 < channels:
-                raise UserError(f"run:{name}: was trained on grey images, these are RGB: set data.channels=1")
+                raise UserError(f"run:{name}: was trained on grey images, but these are RGB: set data.channels=1")
             context = {"channels": seen, "classes": classes, "size": size, "labels": labels}
             built = Network.of(models.build(card["model"], **context))
             tensors = {
@@ -40,7 +40,7 @@ class RunFamily:
                 for key, tensor in unpack(run.read_weights(), run.weights).items()
                 if key.startswith("network.")
             }
-            if kept := card.get("neighbours"):  # no layer of weights: the head starts anew
+            if kept := card.get("neighbours"):  # a head without weights: the new one starts untrained
                 tensors = {key: each for key, each in tensors.items() if not key.startswith(f"{kept['head']}.")}
             same = "neighbours" not in card and (not labels or list(labels) == card["classes"])
             put(tensors, built, card["model"], run.weights, with_head=same)
@@ -49,7 +49,7 @@ class RunFamily:
                 normalisation=(torch.tensor(card["mean"]), torch.tensor(card["std"])),
                 architecture=card["model"],
                 origin=origin(run.path, card["sha256"]),
-                initialise=None,  # its weights need no start from the images
+                initialise=None,  # trained weights are not initialised from the images
             )
 
         return network

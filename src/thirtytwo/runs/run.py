@@ -1,6 +1,7 @@
 """The run folder: the only reader and writer of its files.
 
-Reading a run needs no torch until its weights are asked for; nothing in the folder can run code.
+Reading a run needs no torch until its weights are asked for, and no NumPy until its arrays are, so that a list of many
+runs is quick; nothing in the folder can run code.
 """
 
 import csv
@@ -9,27 +10,31 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from thirtytwo import records
 from thirtytwo.errors import UserError
-from thirtytwo.evaluation import predictions as predictions_file
-from thirtytwo.evaluation.predictions import Predictions
-from thirtytwo.explain import explanation as explanation_file
-from thirtytwo.explain.explanation import LayerMaps
-from thirtytwo.files import damaged, pack_arrays, read_arrays, sha256, write_atomic
+from thirtytwo.evaluation.estimate import Estimate, wilson
+from thirtytwo.files import sha256, write_atomic
 from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe, from_toml
 from thirtytwo.records import Card, CardBody, Env, EvaluationRecord, Look, Scores, Scoring, SplitRecord, Status
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from thirtytwo.evaluation.predictions import Predictions
+    from thirtytwo.explain.explanation import LayerMaps
+
 FORMAT = 1
+SPLITS = ("val", "test")
+"""What a run is scored on."""
 RESULTS = {"run", "seed", "split", "views", "n", "accuracy"}
 """Columns that results.csv must have."""
 
@@ -43,7 +48,7 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, recipe: Recipe, name: str | None = None) -> "Run":
-        """A new folder ``root/<name>``, else ``root/<recipe's name>-<number>``; never one that exists."""
+        """Make a new folder ``root/<name>``, or ``root/<recipe's name>-<number>``; never one that exists."""
         try:
             root.mkdir(parents=True, exist_ok=True)
             numbered = re.compile(rf"{re.escape(recipe.name)}-(\d+)")
@@ -68,11 +73,11 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str) -> "Run":
-        """An existing run. Raises UserError when it is none, or was written by a later version."""
+        """Open an existing run. Raises UserError when it is not a run, or was written by a later version."""
         path = as_path(path)
         if path.is_file():
             raise UserError(
-                f"{path}: a file, no run's folder: `thirtytwo import {path}` makes a run of a file of weights"
+                f"{path}: a file, not a run folder: `thirtytwo import {path}` makes a run from a file of weights"
             )
         if not path.is_dir():
             raise UserError(f"{path}: no such run folder (`thirtytwo runs list` lists them)")
@@ -89,7 +94,7 @@ class Run:
         return self.path.name
 
     def lock(self) -> None:
-        """Own the folder until the process ends or `owned` gives it back. UserError when another process owns it."""
+        """Own the folder until `unlock` or the end of the process. Raises UserError when another process owns it."""
         try:
             self._lock.acquire()
         except Timeout:
@@ -98,7 +103,7 @@ class Run:
             raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from None
 
     def unlock(self) -> None:
-        """Give the folder back."""
+        """Release the folder."""
         self._lock.release(force=True)
 
     @property
@@ -121,29 +126,27 @@ class Run:
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Own the folder within this context, and give it back at its end."""
+        """Own the folder within this context."""
         self.lock()
         try:
             yield
         finally:
             self.unlock()
 
-    # What was asked for, and on what.
+    # What was asked for, on which data and machine.
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe that the run trains. Raises UserError when the file is not the one that the run was begun with."""
+        """The recipe that the run trains. Raises UserError when the file was changed after the run began."""
         path = self.path / "recipe.toml"
         recipe = from_toml(path)
         if sha256(path.read_bytes()) != self.status.get("recipe_sha256"):
-            raise UserError(
-                f"{path}: not the recipe that this run was begun with: restore it, or train a new run with it"
-            )
+            raise UserError(f"{path}: not the recipe that this run began with: restore it, or train a new run with it")
         return recipe
 
     @property
     def env(self) -> Env:
-        """Versions, device, precision and threads; empty before the training started."""
+        """Versions, device, precision and threads; empty before training started."""
         return records.read(self.path / "env.json", Env) or {}
 
     @property
@@ -153,7 +156,7 @@ class Run:
 
     @property
     def card(self) -> Card | None:
-        """What the weights need to be used: model, classes, size, preprocessing (model.json); None before the end."""
+        """How to use the weights: model, classes, size, preprocessing (model.json); None before the end of training."""
         return records.read(self.path / "model.json", Card)
 
     def write_env(self, env: Mapping[str, Any]) -> None:
@@ -164,13 +167,13 @@ class Run:
         """Write split.json."""
         self._write_json("split.json", record)
 
-    # How it goes.
+    # Its progress.
 
     @property
     def status(self) -> Status:
         """``state`` (created, running, interrupted, failed, trained, finished), ``step``, ``steps``, ``seconds``, ...
 
-        "trained" is a run whose weights are there, and whose scores are not, or not all of them.
+        "trained" means that the weights are there, but not all of the scores.
         """
         found = records.read(self.path / "status.json", Status)
         if found is None:
@@ -192,7 +195,7 @@ class Run:
         self._append("metrics.jsonl", record)
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics of steps after ``step``, which a resumed training will write again."""
+        """Drop the metrics of steps after ``step``, which the resumed training will write again."""
         kept = [record for record in self.metrics() if record["step"] <= step]
         self._write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
@@ -201,7 +204,7 @@ class Run:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
-    # What came out.
+    # Its results.
 
     @property
     def weights(self) -> Path:
@@ -214,39 +217,51 @@ class Run:
         self._write_json("model.json", {"format": FORMAT, **card, "sha256": sha256(weights)})
 
     def require_trained(self) -> Card:
-        """The card of the weights. Raises UserError when the run has none yet."""
+        """The card of the weights. Raises UserError when the run has no weights yet."""
         card = self.card
         if card is None or not self.weights.is_file():
             raise UserError(f"{self.path}: not trained to its end yet: run `thirtytwo train --resume {self.path}`")
         return card
 
     def read_weights(self) -> bytes:
-        """The weights' bytes. Raises UserError when there are none or a byte has changed."""
+        """The weights' bytes. Raises UserError when there are none, or a byte has changed."""
         card = self.require_trained()
         data = self.weights.read_bytes()
         if sha256(data) != card["sha256"]:
-            raise UserError(f"{self.weights}: damaged, its sha256 differs from model.json's: restore or train again")
+            raise UserError(
+                f"{self.weights}: damaged, its sha256 differs from model.json's: restore it, or train again"
+            )
         return data
 
-    def predictions(self, split: str) -> tuple[Predictions, Predictions | None] | None:
+    def predictions(self, split: str) -> "tuple[Predictions, Predictions | None] | None":
         """The stored predictions of a split, plain and with test-time augmentation; None where it was not scored."""
         path = self.path / "predictions" / f"{split}.npz"
-        return predictions_file.load(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        from thirtytwo.evaluation.predictions import load
 
-    def write_predictions(self, plain: Predictions, tta: Predictions | None) -> None:
+        return load(path)
+
+    def write_predictions(self, plain: "Predictions", tta: "Predictions | None") -> None:
         """Write ``predictions/<split>.npz``."""
-        self._write_arrays(plain.split, predictions_file.pack(plain, tta))
+        from thirtytwo.evaluation.predictions import pack
 
-    def pictures(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+        self._write_arrays(plain.split, pack(plain, tta))
+
+    def pictures(self, split: str) -> "tuple[np.ndarray, np.ndarray] | None":
         """Stored examples of a split: uint8 (M, C, H, W) and their ids (M,); None where there are none."""
         return self._read_pair(f"{split}-pictures", {"images": "uint8 M C H W", "ids": "int M"})
 
-    def write_pictures(self, split: str, images: np.ndarray, ids: np.ndarray) -> None:
+    def write_pictures(self, split: str, images: "np.ndarray", ids: "np.ndarray") -> None:
         """Write ``predictions/<split>-pictures.npz``."""
+        from thirtytwo.arrays import pack_arrays
+
         self._write_arrays(f"{split}-pictures", pack_arrays({"images": images, "ids": ids}))
 
-    def training_pictures(self) -> tuple[np.ndarray, np.ndarray] | None:
+    def training_pictures(self) -> "tuple[np.ndarray, np.ndarray] | None":
         """Stored training images, as they are and as epochs show them, with labels, as `preview` makes them."""
+        from thirtytwo.arrays import damaged
+
         found = self._read_pair("train-pictures", {"images": "uint8 E M C H W", "labels": "int M"})
         cut = self.split
         classes = len(cut["classes"]) if cut else 0
@@ -254,38 +269,47 @@ class Run:
             raise damaged(self.path / "predictions" / "train-pictures.npz", f"labels must be 0 to {classes - 1}")
         return found
 
-    def write_training_pictures(self, images: np.ndarray, labels: np.ndarray) -> None:
+    def write_training_pictures(self, images: "np.ndarray", labels: "np.ndarray") -> None:
         """Write ``predictions/train-pictures.npz``."""
+        from thirtytwo.arrays import pack_arrays
+
         self._write_arrays("train-pictures", pack_arrays({"images": images, "labels": labels}))
 
-    def explanation(self) -> tuple[LayerMaps, int] | None:
-        """What the network makes of one picture of val, and the picture's id; None where that was not written."""
+    def explanation(self) -> "tuple[LayerMaps, int] | None":
+        """The network's maps for one picture of val, and the picture's id; None where they were not written."""
         path = self.path / "predictions" / "layers.npz"
-        return explanation_file.load(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        from thirtytwo.explain.explanation import load
 
-    def write_explanation(self, explanation: LayerMaps, id_: int) -> None:
+        return load(path)
+
+    def write_explanation(self, explanation: "LayerMaps", id_: int) -> None:
         """Write ``predictions/layers.npz``."""
-        self._write_arrays("layers", explanation_file.pack(explanation, id_))
+        from thirtytwo.explain.explanation import pack
+
+        self._write_arrays("layers", pack(explanation, id_))
 
     def looks(self) -> list[Look]:
         """Every scoring of a test split, oldest first."""
         return records.read_lines(self.path / "looks.jsonl", Look)
 
     def record_look(self, by: str, n: int, accuracies: Mapping[int, float]) -> None:
-        """Write down that the test split was scored, before anyone sees the score.
+        """Record that the test split was scored, before anyone sees the score.
 
         Args:
             by: who asked for it, "train", "test", "study" or "import".
             n: images scored.
             accuracies: by number of views; 1 is the score without test-time augmentation.
         """
-        look = {"time": _now(), "split": "test", "by": by, "n": n, "weights_sha256": self.require_trained()["sha256"]}
+        card = self.card
+        look = {"time": _now(), "split": "test", "by": by, "n": n, "weights_sha256": card["sha256"] if card else None}
         views = max(accuracies)
         look |= {"accuracy": accuracies[1], "views": views, "accuracy_tta": accuracies[views] if views > 1 else None}
         self._append("looks.jsonl", look)
 
     def scores(self) -> list[Scoring]:
-        """The scorings of scores.json: one of each split and number of views; none where there is no such file."""
+        """The scorings of scores.json: one per split and number of views; empty where there is no such file."""
         found = records.read(self.path / "scores.json", Scores)
         return found["scorings"] if found else []
 
@@ -293,8 +317,20 @@ class Run:
         """Write scores.json."""
         self._write_json("scores.json", {"format": FORMAT, "scorings": scorings})
 
+    def accuracies(self) -> dict[str, Estimate]:
+        """Accuracy by split that was scored, from the smallest file that has it: for lists of many runs."""
+        if stored := self.scores():
+            return {each["split"]: wilson(each["right"], each["n"]) for each in stored if each["views"] == 1}
+        rows = [row for row in self.results() if row["views"] == "1" and row["split"] in SPLITS]
+        with suppress(ValueError):  # then the predictions have it
+            if rows:
+                counted = {row["split"]: (float(row["accuracy"]), int(row["n"])) for row in rows}
+                return {split: wilson(round(share * n), n) for split, (share, n) in counted.items()}
+        found = {split: both[0] for split in SPLITS if (both := self.predictions(split))}
+        return {split: wilson(int(each.correct.sum()), len(each)) for split, each in found.items()}
+
     def results(self) -> list[dict[str, str]]:
-        """The rows of results.csv: a row a score."""
+        """The rows of results.csv, one per scoring."""
         path = self.path / "results.csv"
         if not path.is_file():
             return []
@@ -302,15 +338,17 @@ class Run:
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
             if any(None in row or None in row.values() or not row.keys() >= RESULTS for row in rows):
-                raise ValueError(f"its rows do not have the columns {', '.join(sorted(RESULTS))}, or a row has others")
+                raise ValueError(
+                    f"its rows lack one of the columns {', '.join(sorted(RESULTS))}, or do not match the header"
+                )
             return rows
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{path}: damaged, cannot be read as CSV ({error}): restore it, or delete it") from None
 
     def write_results(self, rows: list[dict[str, Any]]) -> None:
-        """Replace the rows of the splits that ``rows`` speak of in results.csv.
+        """Replace the rows of results.csv for the splits that ``rows`` are about.
 
-        A column that other rows lack, of a metric that was added after they were written, is empty there.
+        Where an older row lacks a column, since the metric was added later, it stays empty.
         """
         splits = {row["split"] for row in rows}
         rows = [*(row for row in self.results() if row.get("split") not in splits), *rows]
@@ -324,11 +362,13 @@ class Run:
     def _write(self, name: str, text: str) -> None:
         write_atomic(self.path / name, text.encode())
 
-    def _read_pair(self, name: str, expected: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray] | None:
+    def _read_pair(self, name: str, expected: Mapping[str, str]) -> "tuple[np.ndarray, np.ndarray] | None":
         """The images and the other array of ``predictions/<name>.npz``; None where there is no such file."""
         path = self.path / "predictions" / f"{name}.npz"
         if not path.is_file():
             return None
+        from thirtytwo.arrays import damaged, read_arrays
+
         images, other = read_arrays(path, expected).values()
         if not images.size or images.shape[-3] not in (1, 3):
             raise damaged(path, f"images have shape {images.shape}")
@@ -339,7 +379,7 @@ class Run:
         write_atomic(self.path / "predictions" / f"{name}.npz", data)
 
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
-        """Add a line and sync it. What a kill left of an unfinished line is taken away first."""
+        """Append a line and sync it. An unfinished line that a kill left is removed first."""
         path = self.path / name
         try:
             whole = path.read_bytes() if path.is_file() else b""

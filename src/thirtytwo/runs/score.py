@@ -1,4 +1,4 @@
-"""Score a trained run on a split, and write down all that a report will need. Test is looked at here alone."""
+"""Score a trained run on a split, and store all that a report needs. Test is scored only here."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ PICTURES = 36
 def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: str, *, by: str) -> None:
     """Predict the images of ``split`` ("val" or "test") and store predictions, examples and scores in the run.
 
-    Scoring test is a look: it is written down, with who asked for it (``by``: "train", "test", "study" or "import").
+    Scoring test is a look: it is recorded, with who asked for it (``by``: "train", "test", "study" or "import").
     """
     plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
     if split == "test":
@@ -36,7 +36,7 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
 
 
 def score_test(run: Run, model: Classifier, device: Device, *, by: str) -> None:
-    """Load a finished run's data again and score its test split. Raises UserError when the images are others now."""
+    """Load a finished run's data again and score its test split. Raises UserError when the images have changed."""
     images = images_of(run, "test")
     with run.owned():
         score(run, model, images, device, "test", by=by)

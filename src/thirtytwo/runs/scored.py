@@ -1,7 +1,7 @@
-"""A run's scores as it stores them: computed once, when a split is scored, and read from then on. Needs no torch.
+"""A run's stored scores: computed once, when a split is scored, and read from then on. Needs no torch.
 
-A run of before scores.json has none stored, and one that was scored before a metric was registered lacks that one: what
-is missing is computed from the stored predictions, and is kept when the run is scored again.
+Runs older than scores.json have none stored, and runs scored before a metric was registered lack that metric: what is
+missing is computed from the stored predictions, and is stored when the run is scored again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
 
-from thirtytwo.evaluation.estimate import Estimate, wilson
+from thirtytwo.evaluation.estimate import Estimate
 from thirtytwo.evaluation.metrics import metrics
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.records import Scoring
-from thirtytwo.runs.run import Run
-
-SPLITS = ("val", "test")
+from thirtytwo.runs.run import SPLITS, Run
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Scored:
         split: "val" or "test".
         views: how many augmented views of each image were averaged; 1 is none.
         n: images.
-        right: of them, predicted right.
+        right: how many of them were predicted right.
         scores: by name, in the order of the registry.
     """
 
@@ -50,21 +48,8 @@ def stored_scores(run: Run) -> list[Scored]:
     ]
 
 
-def accuracy(run: Run, split: str) -> Estimate | None:
-    """The accuracy of a split for lists of many runs, from the smallest file that tells it; None if not scored."""
-    for scoring in run.scores():
-        if (scoring["split"], scoring["views"]) == (split, 1):
-            return wilson(scoring["right"], scoring["n"])
-    for row in run.results():
-        if (row.get("split"), row.get("views")) == (split, "1"):
-            n = int(row["n"])
-            return wilson(round(float(row["accuracy"]) * n), n)
-    found = run.predictions(split)
-    return wilson(int(found[0].correct.sum()), len(found[0])) if found else None
-
-
 def store_scores(run: Run, *scored: Predictions) -> None:
-    """Compute the scores of one split, and write scores.json and results.csv: these, and those of the other split."""
+    """Compute the scores of one split, and write them to scores.json and results.csv, with those of the other split."""
     others = _scorings(run, [split for split in SPLITS if split != scored[0].split])
     scorings = [*others, *(_scoring(each) for each in scored)]
     run.write_scores(sorted(scorings, key=lambda each: SPLITS.index(each["split"])))
@@ -72,7 +57,7 @@ def store_scores(run: Run, *scored: Predictions) -> None:
 
 
 def _scorings(run: Run, splits: Sequence[str]) -> list[Scoring]:
-    """Those of ``splits``, with every registered metric: what is not stored is computed."""
+    """The scorings of ``splits``, with every registered metric: what is not stored is computed."""
     stored, found = run.scores(), list[Scoring]()
     for split in splits:
         there = [each for each in stored if each["split"] == split]
@@ -85,7 +70,7 @@ def _scorings(run: Run, splits: Sequence[str]) -> list[Scoring]:
 
 
 def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring:
-    """As scores.json has it; ``known`` are the scores that need not be computed."""
+    """An entry of scores.json; the scores in ``known`` are not computed again."""
     scores = {name: known[name] if name in known else _json(metrics.build(name)(predictions)) for name in metrics}
     return {
         "split": "val" if predictions.split == "val" else "test",
@@ -97,7 +82,7 @@ def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring
 
 
 def _json(estimate: Estimate | None) -> Any:
-    """nan and infinity, which JSON does not know, are null."""
+    """An estimate for JSON, in which nan and infinity are null."""
     if estimate is None:
         return None
     ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}

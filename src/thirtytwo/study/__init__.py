@@ -1,1 +1,1 @@
-"""Studies: several recipes x several seeds, compared. ``definition`` says what, ``folder`` keeps how far it came."""
+"""Studies: several recipes x several seeds, compared. ``definition`` says what is trained, ``folder`` how far."""

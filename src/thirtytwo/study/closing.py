@@ -1,4 +1,4 @@
-"""Closing a study: the one moment at which its runs are scored on test."""
+"""Closing a study: the one time that its runs are scored on test."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,7 +13,7 @@ def close(folder: StudyFolder, arms: Sequence[str] = (), *, device: str = "auto"
     """Score test for every run of ``arms`` (all, if none is named), then mark the study as closed.
 
     A kill in between leaves the study open with some runs scored; closing it again scores the others. Raises UserError
-    for an arm that does not exist, a study that is closed, and one that has runs of ``arms`` to train.
+    for an arm that does not exist, a study that is closed, and one in which runs of ``arms`` are not finished.
     """
     study = folder.study
     for arm in arms:

@@ -25,7 +25,7 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    """What its folder is called."""
+    """The name of its folder."""
     base: str
     """The recipe that every arm starts from: a name, or a TOML file."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1, strict=False)] = (
@@ -39,7 +39,7 @@ class Study(BaseModel):
     set: dict[str, Any] = {}
     """Keys of the recipe to override in all arms."""
     arms: Annotated[dict[ArmName, dict[str, Any]], Field(min_length=2)]
-    """By name, the keys that an arm overrides. The first one may override nothing."""
+    """By arm, the keys that it overrides. The first arm may override nothing."""
 
     @field_validator("set", mode="before")
     @classmethod
@@ -57,11 +57,11 @@ class Study(BaseModel):
     @classmethod
     def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("each seed counts once")
+            raise ValueError("each seed may be named once")
         return seeds
 
     def recipe(self, arm: str, seed: int) -> Recipe:
-        """The recipe of one run. Raises UserError naming the arm when its overrides are no recipe's."""
+        """The recipe of one run. Raises UserError naming the arm when its overrides are not a valid recipe."""
         try:
             keys = {**self.set, **self.arms[arm]}
             values = {key: parse_value(key, each) if each == "none" else each for key, each in keys.items()}
@@ -79,7 +79,7 @@ class Study(BaseModel):
         return from_values({**self.model_dump(), "set": {**self.set, **_by_full_key(assignments)}})
 
     def with_seeds(self, count: int) -> "Study":
-        """A copy with the seeds 0, 1, ... so many."""
+        """A copy with the seeds 0 to ``count - 1``."""
         return from_values({**self.model_dump(), "seeds": list(range(count))})
 
     def extends(self, other: "Study") -> bool:
@@ -90,7 +90,7 @@ class Study(BaseModel):
         return same and ordered and {*other.seeds} <= {*self.seeds}
 
     def to_toml(self, *, named: bool = True) -> str:
-        """The study as TOML; without its name, a file's own takes its place."""
+        """The study as TOML. Without ``named`` its name is left out, and the file's name takes its place."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude=None if named else {"name"}))
 
 

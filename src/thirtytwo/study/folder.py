@@ -1,4 +1,4 @@
-"""The study folder: the only reader and writer of its files, and of where each run of it stands."""
+"""The study folder: the only reader and writer of its files; it also knows the state of each of its runs."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ BASE = "base.toml"
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a study: which it is, where it lies, and whether it is done.
+    """One run of a study: which it is, where it is, and whether it is done.
 
     Attributes:
         state: "waiting", "finished", or what the run's status says (created, running, interrupted, failed, trained).
@@ -64,14 +64,15 @@ class StudyFolder:
     def create(
         cls, root: Path, study: Study, *, threads: int, device: str = "auto", imports: Sequence[Path] = ()
     ) -> "StudyFolder":
-        """The folder ``root/<study's name>``: a new one, or that of the same study, which goes on and may grow.
+        """The folder ``root/<study's name>``: a new one, or that of the same study, which continues and may grow.
 
-        The recipe that the study is based on is kept in the folder: a later version's does not take its place. More
-        seeds and more arms than there were are taken up, and that they came later is written down; seeds and arms that
-        no run has begun with may be left out again.
+        The recipe that the study is based on is kept in the folder: a later version of it does not replace it. Seeds
+        and arms may be added, which is recorded, and those without a run may be left out again.
 
         Args:
-            threads: processor threads a run. They decide the order of sums, and so the bits: a study keeps to them.
+            root: where the folder is made.
+            study: its definition.
+            threads: processor threads per run. They decide the order of sums, and so the bits: a study keeps them.
             device: where the runs are trained, as `Device.choose` takes it.
             imports: the user's files that registered components.
 
@@ -86,7 +87,7 @@ class StudyFolder:
             raise UserError(f"{folder.path}: cannot be made ({error.strerror}): choose another --out") from None
         if (folder.path / "study.json").is_file():
             if device not in ("auto", folder.device):
-                raise UserError(f"{folder.path}: was begun with --device {folder.device}: go on with that")
+                raise UserError(f"{folder.path}: was begun with --device {folder.device}: continue with that")
             folder._go_on_as(study, files)
             return folder
         base = recipes.find(study.base).to_toml()
@@ -99,7 +100,7 @@ class StudyFolder:
 
     @classmethod
     def open(cls, path: Path | str) -> "StudyFolder":
-        """An existing study. Raises UserError when it is none, is damaged, or was written by a later version."""
+        """Open an existing study. Raises UserError when it is not a study, is damaged, or is of a later version."""
         folder = cls(as_path(path))
         if not (folder.path / "study.json").is_file():
             raise UserError(f"{path}: not a study's folder, it holds no study.json (`thirtytwo study NAME` makes one)")
@@ -108,7 +109,7 @@ class StudyFolder:
 
     @classmethod
     def withholding(cls, run: Path) -> "StudyFolder | None":
-        """The study that a run's folder lies in and whose closing will score test; None without one, or once closed."""
+        """The open study that a run belongs to, and whose closing will score test; None without one, or once closed."""
         path = run.resolve().parent.parent
         if run.resolve().parent.name != "runs" or not (path / "study.json").is_file():
             return None
@@ -117,7 +118,7 @@ class StudyFolder:
 
     @property
     def study(self) -> Study:
-        """The definition. Raises UserError when the file is not the one that the study was begun with."""
+        """The definition. Raises UserError when its file was changed after the study began."""
         if self._study is None:
             path = self.path / "study.toml"
             study = from_toml(path)
@@ -130,7 +131,7 @@ class StudyFolder:
 
     @property
     def definition(self) -> str:
-        """The study as TOML, as it lies here."""
+        """The study as TOML, as it is in the folder."""
         return (self.path / "study.toml").read_text(encoding="utf-8")
 
     @property
@@ -140,7 +141,7 @@ class StudyFolder:
 
     @property
     def threads(self) -> int:
-        """Processor threads a run."""
+        """Processor threads per run."""
         return self._state["threads"]
 
     @property
@@ -155,17 +156,17 @@ class StudyFolder:
 
     @property
     def closed(self) -> str | None:
-        """When test was scored, after which nothing is trained any more; None while the study is open."""
+        """When test was scored, after which nothing is trained; None while the study is open."""
         return self._state["closed"]
 
     def close(self, arms: Sequence[str]) -> None:
-        """Write down that test has been scored for the runs of these arms."""
+        """Record that test has been scored for the runs of these arms."""
         closed = datetime.now(UTC).isoformat(timespec="seconds")
         self._write_state({**self._state, "closed": closed, "closed_arms": list(arms)})
 
     @contextmanager
     def owned(self) -> Iterator[None]:
-        """Own the study within this context. UserError when another process works on it, or when it was closed."""
+        """Own the study within this context. UserError when another process is working on it, or when it is closed."""
         try:
             self._lock.acquire()
         except Timeout:
@@ -173,14 +174,14 @@ class StudyFolder:
         try:
             if self.closed:
                 raise UserError(
-                    f"{self.path}: was closed on {self.closed}: test was scored then, and nothing is trained any more"
+                    f"{self.path}: was closed on {self.closed}: test was scored then, and nothing is trained after that"
                 )
             yield
         finally:
             self._lock.release(force=True)
 
     def run_path(self, arm: str, seed: int) -> Path:
-        """Where one run lies."""
+        """The folder of one run."""
         return self.path / "runs" / f"{arm}-seed{seed}"
 
     def trials(self) -> list[Trial]:
@@ -188,7 +189,7 @@ class StudyFolder:
         return [self.trial(arm, seed) for arm, seed in self.study.runs()]
 
     def trial(self, arm: str, seed: int) -> Trial:
-        """Where one run stands. A folder without env.json is what a kill left before training began: it waits."""
+        """One run and its state. A folder without env.json, left by a kill before training began, is "waiting"."""
         path = self.run_path(arm, seed)
         if not (path / "env.json").is_file():
             return Trial(arm, seed, path, "waiting", None)
@@ -196,14 +197,14 @@ class StudyFolder:
         return Trial(arm, seed, path, run.status["state"], run)
 
     def split(self) -> str:
-        """What is compared: "test" once it was scored, "val" before."""
+        """The split that is compared: "test" once it was scored, "val" before."""
         return "test" if self.closed else "val"
 
     def groups(self, split: str, score: str = "accuracy") -> list[Group]:
         """The arms with the predictions of their finished runs on ``split``, in order; arms without any are left out.
 
-        ``score`` is what they are compared by, a registered metric. Raises UserError for one that is not a mean over
-        images.
+        ``score`` is what they are compared by, a registered metric. Raises UserError for a metric that is not a mean
+        over images.
         """
         found: dict[str, dict[int, Scored]] = {}
         for trial, run in self.shown(split):
@@ -212,7 +213,7 @@ class StudyFolder:
         return groups_of({arm: found[arm] for arm in self.study.arms if arm in found}, score)
 
     def shown(self, split: str) -> list[tuple[Trial, Run]]:
-        """The finished runs that the table on ``split`` is about; on test, those of the arms it was closed with."""
+        """The finished runs in the table on ``split``; on test, those of the arms that the study was closed with."""
         arms = [*self.study.arms] if split == "val" else self._state.get("closed_arms", [*self.study.arms])
         return [
             (trial, trial.run)
@@ -221,11 +222,11 @@ class StudyFolder:
         ]
 
     def compared(self, split: str, score: str = "accuracy") -> list[Compared]:
-        """The study's table on ``split``: every arm that has runs, beside what it is compared with."""
+        """The study's table on ``split``: every arm that has runs, with its difference."""
         return self.table(self.groups(split, score))
 
     def table(self, groups: Sequence[Group]) -> list[Compared]:
-        """Some arms' runs as the study's table: an arm that still trains is compared over the seeds that both have."""
+        """The study's table for some arms: an arm still in training is compared over the seeds that both have."""
         there, arms = {group.name: group for group in groups}, [*self.study.arms]
 
         def base(group: Group) -> Group | None:
@@ -236,7 +237,7 @@ class StudyFolder:
         return compare(groups, [base(group) for group in groups]) if groups else []
 
     def write_results(self) -> Path:
-        """Write ``results.csv``: a row a run and split that was scored; its path."""
+        """Write ``results.csv``, one row per run and scoring; returns its path."""
         rows = [
             {"arm": trial.arm, "seed": trial.seed, **row}
             for trial in self.trials()
@@ -252,19 +253,19 @@ class StudyFolder:
         return self.path / "results.csv"
 
     def _go_on_as(self, study: Study, files: list[str]) -> None:
-        """Take up what ``study`` has more than there is, and the imported files."""
+        """Add the seeds and arms that ``study`` has beyond the present ones, and the imported files."""
         there = self.study
         if recipes.find(study.base) != recipes.find(there.base):
             raise UserError(
                 f"{self.path}: was begun with another recipe than '{study.base}' is now: `thirtytwo study {self.path}` "
-                "goes on with the old one, or choose another --out"
+                "continues with the old one, or choose another --out"
             )
         wanted, imports = study.model_copy(update={"base": there.base}), list(dict.fromkeys([*self.imports, *files]))
         dropped = [trial.name for trial in self.trials() if (trial.arm, trial.seed) not in wanted.runs() and trial.run]
         if not (wanted.extends(there) or (there.extends(wanted) and not dropped)):
             raise UserError(
-                f"{self.path}: holds this study with other settings: `thirtytwo study {self.path}` goes on with those, "
-                "or choose another --out"
+                f"{self.path}: holds this study with other settings: `thirtytwo study {self.path}` continues "
+                "with them, or choose another --out"
             )
         if wanted == there and imports == self.imports:
             return

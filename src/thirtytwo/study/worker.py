@@ -1,7 +1,7 @@
-"""A process that trains runs of a study, one after the other, as the process that started it asks.
+"""A process that trains runs of a study, one after the other, at the request of the process that started it.
 
 It reads ``ARM<tab>SEED`` lines and answers with lines: a share in 0..1 now and then, and at a run's end ``done``, or
-``failed`` and what went wrong. It ends when there is nothing more to read.
+``failed`` and what went wrong. It ends at the end of its input.
 """
 
 import os
@@ -45,10 +45,10 @@ def main() -> None:
 
 
 def _read(asked: "SimpleQueue[str]") -> None:
-    """Hand on what is asked. The input ends with the process at its other end, even when that is killed.
+    """Pass on the requests. The input ends with the process at its other end, even when that is killed.
 
-    Then this one must not go on alone, for the study may be taken up again at once. (By the file descriptor: a thread
-    that waits in Python's own buffer would keep the interpreter from ending.)
+    Then this process must not go on alone, since the study may be continued at once. (Reads the file descriptor: a
+    thread that waits in Python's own buffer would keep the interpreter from exiting.)
     """
     rest = b""
     while data := os.read(0, 65536):

@@ -1,4 +1,4 @@
-"""The runs of a study side by side, in processes of their own; what they leave behind is all that is shared."""
+"""Train the runs of a study side by side, in processes of their own, which share nothing but files."""
 
 import os
 import subprocess
@@ -16,13 +16,13 @@ from thirtytwo.study.definition import Study
 from thirtytwo.study.folder import StudyFolder, Trial
 
 POLL = 0.1
-"""Seconds between two looks at the processes."""
+"""Seconds between two checks of the processes."""
 PATIENCE = 60.0
-"""Seconds that a process gets to save when it is asked to stop."""
+"""Seconds that a process has to save when it is asked to stop."""
 
 
 class Worker:
-    """A process that trains one run after the other. ``trial`` is the one at hand, ``share`` how much of it is done."""
+    """A process that trains one run after the other. ``trial`` is the current one, ``share`` how much of it is done."""
 
     def __init__(self, folder: StudyFolder) -> None:
         self.trial: Trial | None = None
@@ -41,7 +41,7 @@ class Worker:
         self._listener.start()
 
     def train(self, trial: Trial) -> None:
-        """Begin with a run, or go on with it."""
+        """Begin a run, or continue it."""
         self.trial, self.share, self._ended = trial, 0.0, None
         assert self._process.stdin is not None
         try:
@@ -51,7 +51,7 @@ class Worker:
             pass  # it has died: `result` says so
 
     def result(self) -> str | None:
-        """What became of the run at hand: None while it is trained, "" when it is done, else what went wrong."""
+        """What became of the current run: None while it is trained, "" when it is done, else what went wrong."""
         if self._ended is None and not self.alive:
             self._listener.join()
             return self._ended if self._ended is not None else self._last or "its process was killed"
@@ -63,12 +63,12 @@ class Worker:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """Ask it to save and to end."""
+        """Ask it to save and to exit."""
         if self.alive:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait for its end; it is killed when it takes more than a minute."""
+        """Wait until it has exited; it is killed when that takes more than a minute."""
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -91,7 +91,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a study is: the runs finished before and since it was taken up, and those at hand."""
+    """How far a study is: the runs finished before and since it was started or continued, and those in training."""
 
     runs: int
     before: int
@@ -101,12 +101,12 @@ class Standing:
 
     @property
     def share(self) -> float:
-        """Share of all training that is done, in 0..1, counting every run alike."""
+        """Share of all training that is done, in 0..1, with the same weight for every run."""
         return (self.before + len(self.done) + sum(each.share for each in self.working if each.trial)) / self.runs
 
     @property
     def remaining(self) -> float:
-        """Expected seconds to the end, from the pace since the study was taken up; infinite before there is any."""
+        """Expected seconds to the end, from the pace since the start; infinite until there is progress."""
         since = self.share - self.before / self.runs
         return self.seconds * (1 - self.share) / since if since > 0 else inf
 
@@ -114,11 +114,11 @@ class Standing:
 def begin(
     study: Study, out: Path, *, jobs: int | None, device: str = "auto", imports: Sequence[Path] = ()
 ) -> StudyFolder:
-    """The study's folder below ``out``, made or found again, once the recipe of every arm is known to be one.
+    """The study's folder below ``out``, made or found again, once the recipe of every arm is known to be valid.
 
-    ``jobs`` runs side by side share the processor's cores out: two trainings that both use all of them are not half as
+    ``jobs`` runs side by side divide the processor's cores: two trainings that both use all of them are not half as
     fast but twenty times slower, because their threads spin. Without ``jobs`` each run gets one core, or on a GPU all.
-    Raises UserError for a device that is not to be had.
+    Raises UserError for a device that is not available.
     """
     on_gpu = Device.choose(device).torch.type != "cpu"
     for arm in study.arms:
@@ -129,11 +129,11 @@ def begin(
 
 
 def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing], None]) -> dict[str, str]:
-    """Train every run of the study that is not finished, ``jobs`` at a time; ``watch`` is told ten times a second.
+    """Train every run of the study that is not finished, ``jobs`` at a time; ``watch`` is called ten times per second.
 
     Without ``jobs`` there are as many as the processor has cores for, given the threads that the study began with.
-    A run that fails does not stop the others: the answer says what went wrong, by run. Whatever ends this function, no
-    process is left: those at work are asked to save, and given a minute for it.
+    A run that fails does not stop the others: the result says what went wrong, by run. However this function ends, no
+    process is left: those at work are asked to save, and have a minute to do so.
     """
     jobs = jobs or max(1, _cores() // folder.threads)
     trials = folder.trials()
