@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from thirtytwo.errors import UserError
 
 JSON_ERRORS = (OSError, ValueError, RecursionError)
 """What reading a damaged JSON file raises."""
+DEEPEST = 50
+"""Levels of lists and objects inside each other. Python's own limit would end in RecursionError, perhaps only when the
+value is written again."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -36,10 +40,21 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def _parsed(text: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError for one whose brackets are nested deeper than `DEEPEST`."""
+    if text.count(b"[") + text.count(b"{") > DEEPEST:
+        depth = 0
+        for bracket in re.findall(rb'"(?:[^"\\\\]|\\\\.)*"|[\[{\]}]', text):
+            depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(bracket, 0)
+            if depth > DEEPEST:
+                raise ValueError(f"its brackets are nested more than {DEEPEST} deep")
+    return json.loads(text)
+
+
 def read_json(path: Path) -> Any:
     """The value in a JSON file. Raises UserError naming the file when it cannot be read as one."""
     try:
-        return json.loads(path.read_bytes())
+        return _parsed(path.read_bytes())
     except JSON_ERRORS as error:
         raise UserError(f"{path}: damaged, cannot be read as JSON ({_one_line(error)}): restore it") from None
 
@@ -50,8 +65,8 @@ def read_json_lines(path: Path) -> list[Any]:
     Raises UserError naming the file when it cannot be read as such.
     """
     try:
-        *whole, _cut = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in whole if line]
+        *whole, _cut = path.read_bytes().split(b"\n")
+        return [_parsed(line) for line in whole if line]
     except JSON_ERRORS as error:
         raise UserError(f"{path}: damaged, cannot be read as JSON lines ({_one_line(error)}): restore it") from None
 
