@@ -10,6 +10,9 @@ from pathlib import Path
 
 from thirtytwo.errors import UserError
 
+PREFIX = "imported_"
+"""How the names of their modules begin."""
+
 
 def run_file(file: Path) -> None:
     """Run one file as a module, whose name is unique to the file and the same each time.
@@ -17,7 +20,7 @@ def run_file(file: Path) -> None:
     Raises UserError if the file cannot be found, or raises an exception, with the line at which it failed.
     """
     place = zlib.crc32(os.fsencode(file.resolve()))
-    name = f"imported_{re.sub(r'[^0-9A-Za-z_]', '_', file.stem)}_{place:08x}"
+    name = f"{PREFIX}{re.sub(r'[^0-9A-Za-z_]', '_', file.stem)}_{place:08x}"
     spec = importlib.util.spec_from_file_location(name, file)
     if not file.is_file() or spec is None or spec.loader is None:
         raise UserError(f"--import {file}: no such Python file")
@@ -32,6 +35,14 @@ def run_file(file: Path) -> None:
         raise UserError(f"--import {file}: {_what_happened(error, spec.origin)}") from error
     finally:
         sys.path.remove(folder)
+
+
+def blamed(error: BaseException) -> str | None:
+    """The line of a user's file in which an exception arose, and what it says; None where no such file was running."""
+    frames = [(frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line) for frame, line in
+              traceback.walk_tb(error.__traceback__)]  # fmt: skip
+    own = [(file, line) for name, file, line in frames if str(name).startswith(PREFIX)]
+    return f"{own[-1][0]}, line {own[-1][1]}: {type(error).__name__}: {error}" if own else None
 
 
 def _what_happened(error: Exception, origin: str | None) -> str:

@@ -58,7 +58,9 @@ class Registry(Generic[T]):
         return self.register_as(factory.__name__)(factory)
 
     def register_as(self, name: str) -> Callable[[F], F]:
-        """Decorator: register under ``name``. A second factory of the same name is refused."""
+        """Decorator: register under ``name``. Raises UserError when another factory has that name already."""
+        if not isinstance(name, str):
+            raise UserError(f"register_as: needs the {self.kind}'s name, @register_as('name')")
 
         def add(factory: F) -> F:
             known = self._factories.get(name)
@@ -132,7 +134,9 @@ class Registry(Generic[T]):
             hint = did_you_mean(name, known)
             if nearest(name, known) is None:
                 there = [prefix for prefix, family in self._families.items() if _holds(family, name)]
-                hint = f": did you mean '{there[0]}{name}'?" if there else hint
+                hint = (
+                    f": did you mean '{there[0]}{name}'?" if there else f"{hint}. One of your own needs --import FILE"
+                )
             raise UnknownName(f"unknown {self.kind} '{name}'{hint}")
         return self._factories[name]
 

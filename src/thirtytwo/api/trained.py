@@ -208,7 +208,10 @@ class TrainedRun:
     def _look(self, how: str, image: Tensor, called: str) -> Explanation:
         """Explain an image, uint8 (C, H, W), whose most probable class is ``called``."""
         label = self.classes.index(called)
-        return explanations.build(how, classifier=self.model.eval(), picture=image, label=label)
+        found = explanations.build(how, classifier=self.model.eval(), picture=image.clone(), label=label)
+        if not isinstance(found, Explanation):
+            raise UserError(f"explanation '{how}': gave {type(found).__name__}, not an Explanation")
+        return found
 
     def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> list["_Prepared"]:
         if _is_single(pictures):

@@ -15,6 +15,7 @@ from thirtytwo.data import given as given_data
 from thirtytwo.data.given import GivenData
 from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
+from thirtytwo.imports import run_file
 from thirtytwo.models import given as given_models
 from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe
@@ -35,7 +36,7 @@ def train(
     device: str = "auto",
     test: bool = True,
     progress: bool = True,
-    track: Sequence[str | Listener] = (),
+    track: str | Listener | Sequence[str | Listener] = (),
     **overrides: Unpack[Overrides],
 ) -> TrainedRun:
     """Train a recipe, score it and write its report.
@@ -68,7 +69,7 @@ def resume(
     *,
     device: str = "auto",
     progress: bool = True,
-    track: Sequence[str | Listener] = (),
+    track: str | Listener | Sequence[str | Listener] = (),
     model: nn.Module | None = None,
     data: GivenData | None = None,
 ) -> TrainedRun:
@@ -194,6 +195,7 @@ def run_study(
     jobs: int | None = None,
     device: str = "auto",
     progress: bool = True,
+    imports: Sequence[str | Path] = (),
     **overrides: Unpack[Overrides],
 ) -> StudyResult:
     """Train every arm of a study with every seed, and write its report. A study begun before continues.
@@ -210,6 +212,7 @@ def run_study(
         jobs: runs to train at a time; by default one per core.
         device: where a new study's runs are trained, as in `train`.
         progress: whether to show progress, on a terminal or in a notebook.
+        imports: Python files of yours that register components, run here and by the study's processes.
         overrides: recipe keys for all arms, as in `train`. Each run trains in a process of its own, which finds
             networks and data by name only.
 
@@ -218,14 +221,17 @@ def run_study(
     if given := [key for key, value in overrides.items() if key == "data" or isinstance(value, nn.Module)]:
         raise UserError(
             f"{given[0]}: the processes of a study know networks and data by name only: register yours in a file, and "
-            "name that with `thirtytwo study --import FILE`"
+            "name that by imports=, or `thirtytwo study --import FILE`"
         )
+    files = [Path(file) for file in imports]
+    for file in files:
+        run_file(file)
     wanted = (study if isinstance(study, Study) else studies.find(str(study))).override(assignments(overrides))
     if seeds is not None:
         wanted = wanted.with_seeds(seeds)
-    folder = begin(wanted, Path(out), jobs=jobs, device=device)
+    folder = begin(wanted, Path(out), jobs=jobs, device=device, imports=files)
     with folder.owned(), StudyDisplay(wanted.name, silent=_silent(progress)) as watch:
-        failed = train_all(folder, jobs, watch)
+        failed = train_all(folder, jobs, watch, imports=files)
     result = StudyResult(folder)
     result.report()
     if failed:
@@ -249,8 +255,12 @@ def _found(recipe: str | Path | Recipe) -> Recipe:
     return recipe if isinstance(recipe, Recipe) else recipes.find(str(recipe))
 
 
-def _listeners(track: Sequence[str | Listener]) -> list[Listener]:
-    return [trackers.build(each) if isinstance(each, str) else each for each in track]
+def _listeners(track: str | Listener | Sequence[str | Listener]) -> list[Listener]:
+    named = [track] if isinstance(track, str | Listener) else track
+    found = [trackers.build(each) if isinstance(each, str) else each for each in named]
+    if wrong := [each for each in found if not isinstance(each, Listener)]:
+        raise UserError(f"track={wrong[0]!r}: is not a tracker: expected a name, or an object of a class of Listener")
+    return found
 
 
 def _completed(session: Session, progress: bool, heard_by: Sequence[Listener]) -> TrainedRun:

@@ -63,6 +63,12 @@ def main() -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         _fail(f"{error.filename}: {reason}" if error.filename else reason)
+    except Exception as error:
+        from thirtytwo.imports import blamed
+
+        if said := blamed(error):
+            _fail(said)
+        raise
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -94,7 +94,7 @@ def run_study(
     try:
         with folder.owned():
             with StudyDisplay(folder.study.name, silent=quiet or as_json) as watch:
-                failed = train_all(folder, jobs, watch)
+                failed = train_all(folder, jobs, watch, imports=imports)
             _finish(folder, as_json=as_json)
     except (KeyboardInterrupt, SystemExit):
         errors.print(f"interrupted: what was trained is saved; {again}")

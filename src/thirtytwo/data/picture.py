@@ -52,7 +52,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
-# What Pillow's readers raise on damaged files, beside OSError (found by flipping bytes in files of each format).
+# What Pillow's readers raise on damaged files, besides OSError (found by flipping bytes in files of each format).
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError, ArithmeticError,
     AttributeError, RuntimeError, MemoryError, AssertionError,

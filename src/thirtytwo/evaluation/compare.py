@@ -46,13 +46,13 @@ class Group:
         """The score of each image, float64 (N,), by seed."""
         found = {}
         for seed, each in sorted(self.runs.items()):
-            of_images = self.metric.of_images(each)
+            of_images = self.metric.by_image(each)
             if of_images is None:
                 raise UserError(
                     f"'{self.name}': {self.metric.title} is not defined for {len(each.classes)} classes: "
                     "choose another score"
                 )
-            found[seed] = of_images.astype(np.float64)
+            found[seed] = of_images
         return found
 
     @property

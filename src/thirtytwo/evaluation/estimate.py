@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from math import isnan, nan, sqrt
 from typing import TYPE_CHECKING
 
+from thirtytwo.errors import UserError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -40,6 +42,16 @@ class Estimate:
     low: float
     high: float
     n: int
+
+    def checked(self, what: str) -> "Estimate":
+        """The same with plain numbers. Raises UserError, naming ``what``, when low <= value <= high does not hold."""
+        try:
+            value, low, high = float(self.value), float(self.low), float(self.high)
+        except (TypeError, ValueError):
+            raise UserError(f"{what}: its value and interval must be numbers, not {self!r}") from None
+        if low > value or value > high:
+            raise UserError(f"{what}: its interval [{low:g}, {high:g}] does not hold its value {value:g}")
+        return Estimate(value, low, high, int(self.n))
 
     def number(self, unit: str = "%", *, fine: bool | None = None, sign: str = "") -> str:
         """``98.9``, or ``0.0412`` in a unit other than percent; a dash for nan."""

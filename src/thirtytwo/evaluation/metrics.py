@@ -40,6 +40,14 @@ class Metric(ABC):
     unit: str = "%"
     better: Literal["higher", "lower"] = "higher"
 
+    def __init_subclass__(cls) -> None:
+        """Raises UserError for a class attribute that cannot be what it has to be."""
+        super().__init_subclass__()
+        if cls.better not in ("higher", "lower"):
+            raise UserError(f"metric {cls.__name__}: better={cls.better!r}: say 'higher' or 'lower'")
+        if not isinstance(cls.unit, str) or not isinstance(cls.title, str | property):
+            raise UserError(f"metric {cls.__name__}: its title and unit must be texts")
+
     @property
     @abstractmethod
     def title(self) -> str:
@@ -74,9 +82,24 @@ class ImageMetric(Metric):
         """``Wilson`` or ``normal``."""
         return "Wilson" if self.binary else "normal"
 
+    def by_image(self, predictions: Predictions) -> np.ndarray | None:
+        """What `of_images` gives, float64 (N,). Raises UserError for another shape, type or number of scores."""
+        found = self.of_images(predictions)
+        if found is None:
+            return None
+        if not isinstance(found, np.ndarray) or found.shape != (len(predictions),) or found.dtype.kind not in "biuf":
+            shape = f"an array {found.shape} of {found.dtype}" if isinstance(found, np.ndarray) else repr(found)[:40]
+            raise UserError(
+                f"{self.title}: of_images gave {shape}, not one number for each of {len(predictions)} images"
+            )
+        scores = found.astype(np.float64)
+        if self.binary and not np.isin(scores, (0, 1)).all():
+            raise UserError(f"{self.title}: is binary, but of_images gave numbers other than 0 and 1")
+        return scores
+
     def __call__(self, predictions: Predictions) -> Estimate | None:
         """The mean over the images."""
-        found = self.of_images(predictions)
+        found = self.by_image(predictions)
         if found is None:
             return None
         return wilson(int(found.sum()), len(found)) if self.binary else normal_mean(found)
@@ -105,8 +128,19 @@ def scores(
     Raises UserError for logits and labels of a wrong shape, type or range, and for values that are not finite.
     """
     predictions = said if isinstance(said, Predictions) else of(said, () if labels is None else labels, classes)
-    found = {name: metrics.build(name)(predictions) for name in metrics}
+    found = {name: score(name, predictions) for name in metrics}
     return {name: each for name, each in found.items() if each is not None}
+
+
+def score(name: str, predictions: Predictions) -> Estimate | None:
+    """One registered score, or None where it is not defined for such predictions.
+
+    Raises UserError when the metric gives something else, or an interval that does not hold its value.
+    """
+    found = metrics.build(name)(predictions)
+    if found is not None and not isinstance(found, Estimate):
+        raise UserError(f"metric '{name}': gave {type(found).__name__}, not an Estimate(value, low, high, n) or None")
+    return None if found is None else found.checked(f"metric '{name}'")
 
 
 def described(name: str) -> tuple[str, str, str]:

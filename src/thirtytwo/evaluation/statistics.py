@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from thirtytwo.errors import UserError
 from thirtytwo.evaluation.estimate import Estimate, wilson
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.registry import Registry
@@ -39,8 +40,14 @@ statistics: Registry[Statistic] = Registry("statistic")
 
 def of_runs(runs: Mapping[int, Predictions]) -> dict[str, Estimate]:
     """Every registered statistic that is defined for these runs, by name."""
-    found = {name: statistics.build(name)(runs) for name in statistics}
-    return {name: each for name, each in found.items() if each is not None}
+    found = {}
+    for name in statistics:
+        each = statistics.build(name)(runs)
+        if each is not None:
+            if not isinstance(each, Estimate):
+                raise UserError(f"statistic '{name}': gave {type(each).__name__}, not an Estimate or None")
+            found[name] = each.checked(f"statistic '{name}'")
+    return found
 
 
 @statistics.register_as("ensemble")

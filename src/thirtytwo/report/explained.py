@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirtytwo.errors import UserError
 from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.explain import Explanation
 from thirtytwo.figures import canvas, pictures
+from thirtytwo.figures.canvas import Drawing
 from thirtytwo.files import write_atomic
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class Explained:
             self.names, titles, self.said, self.truths, self.explanations, strict=True
         ):
             for kind, drawing in explanation.figures(heading(title, said[0], truth)).items():
+                if not isinstance(drawing, Drawing):
+                    raise UserError(f"{type(explanation).__name__}: its figure '{kind}' is not a Drawing(figure, alt)")
                 drawn[_unused(f"{Path(name).stem}-{kind}", drawn)] = drawing.figure
         return drawn | {name: drawing.figure for name, drawing in self.explanations[0].network_figures().items()}
 

@@ -49,7 +49,11 @@ def export(run: Run, file: Path) -> Card:
     try:
         with own_components(run):
             again = classifier_for(card)
-        if not _same(model, again, unpacked(file.read_bytes(), file), card, device):
+        try:
+            tensors = unpacked(file.read_bytes(), file)
+        except UserError as error:
+            raise UserError(f"{file}: its format cannot read back what it wrote ({error})") from error
+        if not _same(model, again, tensors, card, device):
             raise UserError(
                 f"{file}: the weights read back differ from those written: try another disk, or another format"
             )

@@ -4,16 +4,21 @@ Runs older than scores.json have none stored, and runs scored before a metric wa
 missing is computed from the stored predictions, and is stored when the run is scored again.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from typing import Any
 
+from thirtytwo.errors import UserError
 from thirtytwo.evaluation.estimate import Estimate
-from thirtytwo.evaluation.metrics import metrics
+from thirtytwo.evaluation.metrics import metrics, score
 from thirtytwo.evaluation.predictions import Predictions
+from thirtytwo.imports import blamed
 from thirtytwo.records import Scoring
 from thirtytwo.runs.run import SPLITS, Run
+
+log = logging.getLogger("thirtytwo")
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,17 @@ def _scorings(run: Run, splits: Sequence[str]) -> list[Scoring]:
 
 
 def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring:
-    """An entry of scores.json; the scores in ``known`` are not computed again."""
-    scores = {name: known[name] if name in known else _json(metrics.build(name)(predictions)) for name in metrics}
+    """An entry of scores.json; the scores in ``known`` are not computed again.
+
+    A metric that fails, which a user's may, is left out with a warning: the training before it is not lost.
+    """
+    scores: dict[str, Any] = {}
+    for name in metrics:
+        try:
+            scores[name] = known[name] if name in known else _json(score(name, predictions))
+        except Exception as error:  # noqa: BLE001  (the user's code may raise anything)
+            said = str(error) if isinstance(error, UserError) else blamed(error) or f"{type(error).__name__}: {error}"
+            log.warning("metric '%s' failed, and is left out (%s)", name, said)
     return {
         "split": "val" if predictions.split == "val" else "test",
         "views": predictions.views,

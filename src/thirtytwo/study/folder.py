@@ -154,6 +154,13 @@ class StudyFolder:
         """The user's files that registered components."""
         return self._state["imports"]
 
+    def require_imports(self, given: Sequence[Path]) -> None:
+        """Raises UserError unless all files that the study names are ``given``: none runs because a folder names it."""
+        missing = [file for file in self.imports if file not in {str(each.resolve()) for each in given}]
+        if missing:
+            words = " ".join(f"--import {file}" for file in missing)
+            raise UserError(f"{self.path}: its runs are trained with {words}: pass it again")
+
     @property
     def closed(self) -> str | None:
         """When test was scored, after which nothing is trained; None while the study is open."""

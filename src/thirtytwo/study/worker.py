@@ -19,27 +19,35 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """``worker FOLDER``. Exits with 130 or 143 when it is asked to stop in the middle of a run, which it then saves."""
+    """``worker FOLDER FILE...``, with the user's files that register components.
+
+    Exits with 130 or 143 when it is asked to stop in the middle of a run, which it then saves.
+    """
     asked: SimpleQueue[str] = SimpleQueue()
     threading.Thread(target=_read, args=(asked,), daemon=True).start()
 
     import torch
 
-    from thirtytwo.imports import run_file
+    from thirtytwo.imports import blamed, run_file
     from thirtytwo.interrupt import Interrupted
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(sys.argv[1])
     torch.set_num_threads(folder.threads)
-    for file in folder.imports:
-        run_file(Path(file))
+    files = [Path(file) for file in sys.argv[2:]]
+    for file in files:
+        run_file(file)
     while True:
         arm, _, seed = asked.get().partition("\t")
         try:
-            _train(folder, arm, int(seed))
+            _train(folder, arm, int(seed), files)
             _answer("done")
         except UserError as error:
             _answer(f"failed {error}")
+        except Exception as error:
+            if not (said := blamed(error)):
+                raise
+            _answer(f"failed {' '.join(said.split())}")
         except Interrupted as interrupted:
             sys.exit(128 + interrupted.signal)
 
@@ -63,7 +71,7 @@ def _answer(line: str) -> None:
     sys.stdout.flush()
 
 
-def _train(folder: "StudyFolder", arm: str, seed: int) -> None:
+def _train(folder: "StudyFolder", arm: str, seed: int, files: list[Path]) -> None:
     from thirtytwo.tracking.events import Listener, Progress
     from thirtytwo.training.session import Session
 
@@ -74,7 +82,6 @@ def _train(folder: "StudyFolder", arm: str, seed: int) -> None:
     trial = folder.trial(arm, seed)
     if trial.run is None:
         shutil.rmtree(trial.path, ignore_errors=True)
-        files = [Path(file) for file in folder.imports]
         recipe = folder.study.recipe(arm, seed)
         out, name = trial.path.parent, trial.path.name
         session = Session.new(recipe, out=out, name=name, device=folder.device, test=False, imports=files)

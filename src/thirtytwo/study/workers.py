@@ -24,13 +24,19 @@ PATIENCE = 60.0
 class Worker:
     """A process that trains one run after the other. ``trial`` is the current one, ``share`` how much of it is done."""
 
-    def __init__(self, folder: StudyFolder) -> None:
+    def __init__(self, folder: StudyFolder, imports: Sequence[Path]) -> None:
         self.trial: Trial | None = None
         self.share = 0.0
         self._ended: str | None = None
         self._last = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from thirtytwo.study.worker import main; main()", str(folder.path)],
+            [
+                sys.executable,
+                "-c",
+                "from thirtytwo.study.worker import main; main()",
+                str(folder.path),
+                *map(str, imports),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -128,13 +134,19 @@ def begin(
     return StudyFolder.create(out, study, threads=max(1, threads), device=device, imports=imports)
 
 
-def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing], None]) -> dict[str, str]:
+def train_all(
+    folder: StudyFolder, jobs: int | None, watch: Callable[[Standing], None], *, imports: Sequence[Path] = ()
+) -> dict[str, str]:
     """Train every run of the study that is not finished, ``jobs`` at a time; ``watch`` is called ten times per second.
 
     Without ``jobs`` there are as many as the processor has cores for, given the threads that the study began with.
     A run that fails does not stop the others: the result says what went wrong, by run. However this function ends, no
     process is left: those at work are asked to save, and have a minute to do so.
+
+    Raises UserError unless ``imports`` has every file that the study was begun with: its processes run these, and none
+    because the folder names it.
     """
+    folder.require_imports(imports)
     jobs = jobs or max(1, _cores() // folder.threads)
     trials = folder.trials()
     waiting = [trial for trial in trials if trial.state != "finished"]
@@ -144,7 +156,7 @@ def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing],
     failed: dict[str, str] = {}
     try:
         for _ in range(min(jobs, len(waiting))):
-            workers.append(Worker(folder))
+            workers.append(Worker(folder, imports))
             workers[-1].train(waiting.pop(0))
         while working := [each for each in workers if each.trial]:
             time.sleep(POLL)
@@ -158,7 +170,7 @@ def train_all(folder: StudyFolder, jobs: int | None, watch: Callable[[Standing],
                     done.append(folder.trial(trial.arm, trial.seed))
                 worker.trial = None
                 if waiting:
-                    workers[i] = worker if worker.alive else Worker(folder)
+                    workers[i] = worker if worker.alive else Worker(folder, imports)
                     workers[i].train(waiting.pop(0))
             watch(Standing(len(trials), before, done, working, time.monotonic() - began))
     finally:

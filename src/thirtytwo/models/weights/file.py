@@ -1,5 +1,6 @@
 """A network's weights in a file, and the card beside it: read with checks, written in the format of its suffix."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep a state dict beside their optimizer's state and epoch."""
 DEPTH = 3
 """How many such wrappers are opened, at most: a file may contain itself."""
+SUFFIX = re.compile(r"\.[a-z0-9_]+")
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put in front of every name."""
 
@@ -58,7 +60,10 @@ def read(file: Path) -> Stored:
 
 def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
     """A state dict in the format that the suffix of ``file`` names. Raises UserError for another suffix."""
-    return format_of(file).pack({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+    data = format_of(file).pack({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
+    if not isinstance(data, bytes):
+        raise UserError(f"{file}: its format's pack gave {type(data).__name__}, not bytes")
+    return data
 
 
 def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
@@ -98,12 +103,29 @@ def card_beside(file: Path) -> Card | None:
 
 def format_of(file: Path) -> Format:
     """The format that the file's suffix names. Raises UserError if there is none."""
-    known = [formats.build(name) for name in formats.names()]
-    for each in known:
-        if file.suffix.lower() in each.suffixes:
-            return each
-    *most, last = (each.suffixes[0] for each in known)
+    known = {name: formats.build(name) for name in formats}
+    by_suffix: dict[str, str] = {}
+    for name, each in known.items():
+        for suffix in _suffixes(name, each):
+            if suffix in by_suffix:
+                raise UserError(
+                    f"format '{name}': '{suffix}' is a suffix of '{by_suffix[suffix]}' already: choose another"
+                )
+            by_suffix[suffix] = name
+    if file.suffix.lower() in by_suffix:
+        return known[by_suffix[file.suffix.lower()]]
+    *most, last = sorted(each.suffixes[0] for each in known.values())
     raise UnknownName(f"{file}: not a name for a file of weights: use the suffix {', '.join(most)} or {last}")
+
+
+def _suffixes(name: str, given: Format) -> tuple[str, ...]:
+    """Raises UserError for suffixes that no file's name could end in."""
+    found = getattr(given, "suffixes", None)
+    if not isinstance(found, tuple) or not found or not all(SUFFIX.fullmatch(str(each)) for each in found):
+        raise UserError(
+            f"format '{name}': suffixes={found!r}: say a tuple such as ('.npz',), in lower case with one dot"
+        )
+    return found
 
 
 def _is_weight(name: object, tensor: object) -> bool:
