@@ -21,10 +21,15 @@ def tensors(step=0):
     }
 
 
+def state(step):
+    best = {"loss": None, "waited": 0}
+    return {"step": step, "seconds": 1.5, "best": best, "schedule": {"best": float("inf")}, "average_steps": step}
+
+
 def test_saving_and_loading_is_identity_strides_included(tmp_path):
-    checkpoint.save(tmp_path, 7, tensors(7), {"seconds": 1.5, "best": {"loss": float("inf")}})
-    found, state, damaged = checkpoint.newest(tmp_path)
-    assert damaged == [] and state == {"seconds": 1.5, "best": {"loss": float("inf")}}
+    checkpoint.save(tmp_path, 7, tensors(7), state(7))
+    found, there, damaged = checkpoint.newest(tmp_path)
+    assert damaged == [] and there == state(7)
     for name, tensor in tensors(7).items():
         assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype
         assert found[name].stride() == tensor.stride()
@@ -32,14 +37,14 @@ def test_saving_and_loading_is_identity_strides_included(tmp_path):
 
 def test_two_are_kept_and_the_newest_wins(tmp_path):
     for step in (1, 20, 300, 4000):
-        checkpoint.save(tmp_path, step, tensors(step), {"step": step})
+        checkpoint.save(tmp_path, step, tensors(step), state(step))
     assert checkpoint.steps(tmp_path) == [300, 4000]
-    assert checkpoint.newest(tmp_path)[1] == {"step": 4000}
+    assert checkpoint.newest(tmp_path)[1] == state(4000)
 
 
 def test_a_damaged_one_takes_no_place_of_a_good_one(tmp_path):
     for step in (10, 20, 15):  # 20 was damaged: the training went on from 10
-        checkpoint.save(tmp_path, step, tensors(step), {"step": step})
+        checkpoint.save(tmp_path, step, tensors(step), state(step))
     assert checkpoint.steps(tmp_path) == [10, 15]
 
 
@@ -51,8 +56,8 @@ def test_nothing_yet(tmp_path):
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_found_and_the_older_checkpoint_wins(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("run")
-    checkpoint.save(folder, 1, tensors(1), {"step": 1})
-    checkpoint.save(folder, 2, tensors(2), {"step": 2})
+    checkpoint.save(folder, 1, tensors(1), state(1))
+    checkpoint.save(folder, 2, tensors(2), state(2))
     path = folder / "step-000002" / data.draw(st.sampled_from(["tensors.safetensors", "state.json", "MANIFEST.json"]))
     content = bytearray(path.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
@@ -60,8 +65,8 @@ def test_a_flipped_bit_anywhere_is_found_and_the_older_checkpoint_wins(tmp_path_
     path.write_bytes(content)
     if path.name == "MANIFEST.json" and json_or_none(content) == {**json_or_none(content), **manifest(folder)}:
         return  # the flip changed white space or the step, which nothing reads
-    found, state, damaged = checkpoint.newest(folder)
-    assert state == {"step": 1} and torch.equal(found["half"], tensors(1)["half"])
+    found, there, damaged = checkpoint.newest(folder)
+    assert there == state(1) and torch.equal(found["half"], tensors(1)["half"])
     assert len(damaged) == 1 and "step-000002" in damaged[0] and "damaged" in damaged[0]
 
 
@@ -78,17 +83,17 @@ def manifest(folder):
 
 
 def test_when_none_is_valid_it_is_one_line(tmp_path):
-    checkpoint.save(tmp_path, 1, tensors(), {})
+    checkpoint.save(tmp_path, 1, tensors(), state(1))
     (tmp_path / "step-000001" / "state.json").unlink()
     with pytest.raises(UserError, match=r"step-000001.*no valid checkpoint is left"):
         checkpoint.newest(tmp_path)
 
 
 def test_a_write_that_was_cut_short_is_never_taken_for_a_checkpoint(tmp_path):
-    checkpoint.save(tmp_path, 1, tensors(1), {"step": 1})
+    checkpoint.save(tmp_path, 1, tensors(1), state(1))
     shutil.copytree(tmp_path / "step-000001", tmp_path / ".step-000002.tmp")
     assert checkpoint.steps(tmp_path) == [1]
-    checkpoint.save(tmp_path, 2, tensors(2), {"step": 2})
+    checkpoint.save(tmp_path, 2, tensors(2), state(2))
     assert checkpoint.steps(tmp_path) == [1, 2] and not list(tmp_path.glob(".*"))
 
 

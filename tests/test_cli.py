@@ -157,7 +157,9 @@ def test_runs_are_listed_in_natural_order_and_a_bad_one_says_why(cli, run_copy):
     Run.open(run_copy.parent / "all/run-3").set_status("running", step=1, steps=9)
     rows = json.loads(cli("runs", "list", run_copy.parent / "all", "--json").out)
     assert [Path(row["run"]).name for row in rows] == ["run-2", "run-3", "run-10"]
-    assert rows[0]["state"].startswith("written in format 99") and rows[2]["state"].startswith("status.json: damaged")
+    assert rows[0]["state"].startswith("status.json: written in format 99") and rows[2]["state"].startswith(
+        "status.json: damaged"
+    )
     assert rows[1]["state"] == "stopped" and rows[1]["test"]["n"] == 360
     table = cli("runs", "list", run_copy.parent / "all")
     assert table.code == 0 and "written in format 99" in table.out and len(table.out.splitlines()) == 4

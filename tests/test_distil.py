@@ -239,7 +239,7 @@ def test_a_teacher_that_does_not_fit_is_one_line_and_leaves_no_folder(trained, r
         ([f"teacher={trained}"], "key 'train.teacher'"),
         ([f"teacher=run:{other.path}"], "was trained for 10 classes (a, b, c, d, e, f, g, h, i, j), the data has 10"),
         ([f"teacher=run:{trained}", "data.size=12"], "8 x 8 pixels, the data has 12 x 12: set data.size=8"),
-        ([f"teacher=run:{trained}", "data.channels=3"], "on grey images, the data is RGB: set data.channels=1"),
+        ([f"teacher=run:{trained}", "data.channels=3"], "on grey images, but these are RGB: set data.channels=1"),
         ([f"teacher=run:{trained}", "temperature=0"], "key 'train.temperature'"),
         ([f"teacher=run:{trained}", "teacher_weight=1.5"], "key 'train.teacher_weight'"),
     ]:

@@ -314,7 +314,7 @@ def test_a_flipped_bit_or_a_card_of_another_file_is_found(cli, exported, tmp_pat
 
 def test_what_the_weights_are_for_must_be_said_and_must_be_true(cli, exported, colour_digits, tmp_path):
     out = ("--out", tmp_path / "runs")
-    said = "the weights were trained on grey images, the data is RGB: set data.channels=1"
+    said = "the weights were trained on grey images, but these are RGB: set data.channels=1"
     assert said in cli("import", exported, f"source={colour_digits}", *out).err
     assert "belong together" in cli("import", exported, "--mean", "0.5", *out).err
     assert "3 numbers for images of 1 channels" in cli("import", exported, "--mean", "1,2,3", "--std", "1", *out).err

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -219,3 +220,71 @@ for how, message in (
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _broken(here: Path, name: str, old: str, new: str) -> str:
+    """A file of the page with a mistake in it."""
+    text = (here / name).read_text()
+    assert old in text
+    (here / "broken.py").write_text(text.replace(old, new, 1))
+    return "broken.py"
+
+
+def test_a_metric_that_fails_is_left_out_and_nothing_is_lost(here):
+    file = _broken(here, "brier.py", "return ((", "return 1 / 0 + ((")
+    done = thirtytwo("train", "digits-cnn", "epochs=1", "model=cnn2(width=2)", "--import", file, "--json", cwd=here)
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout)["scores"]["test"]
+    assert "accuracy" in scores and "brier" not in scores
+    assert "metric 'brier' failed, and is left out (" in done.stderr and "broken.py, line " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "verb", "said"),
+    [
+        ("brier.py", 'better = "lower"', 'better = "loewr"', "report", "better='loewr': give 'higher' or 'lower'"),
+        ("brier.py", '@metrics.register_as("brier")', "@metrics.register_as", "report", "needs the metric's name"),
+        ("brier.py", ".sum(axis=1)", "[:, :2]", "compare", "of_images gave an array (144, 2)"),
+        ("brier.py", ".sum(axis=1)", ".sum(axis=1)[:3]", "compare", "not one number for each of 144 images"),
+        ("brier.py", "return ((", "return 1 / 0 + ((", "compare", "broken.py, line "),
+        ("occlusion.py", "return Occlusion(falls / times)", "return None", "explain", "gave NoneType, not an Explan"),
+        ("occlusion.py", "Drawing(figure, f", "(figure, f", "explain", "its figure 'occlusion' is not a Drawing"),
+        ("occlusion.py", "falls, times =", "falls, times = 1 / 0,", "explain", "broken.py, line "),
+        ("npz.py", 'suffixes = (".npz",)', 'suffixes = (".pth",)', "export", "already: choose another"),
+        ("npz.py", 'suffixes = (".npz",)', 'suffixes = "npz"', "export", "give a tuple such as ('.npz',)"),
+        ("npz.py", "return buffer.getvalue()", "return 'text'", "export", "pack gave str, not bytes"),
+        ("npz.py", "with np.load(", "1 / 0\n        with np.load(", "export", "cannot read back what it wrote"),
+    ],
+)
+def test_a_mistake_in_ones_own_file_is_one_line(here, trained, file, old, new, verb, said):
+    name = _broken(here, file, old, new)
+    words = {
+        "report": ("report", trained),
+        "compare": ("compare", trained, "vs", trained, "--score", "brier"),
+        "explain": ("explain", trained, "--how", "occlusion", "--out", here / "seen"),
+        "export": ("export", trained, here / "broken.npz"),
+    }[verb]
+    done = thirtytwo(*words, "--import", name, cwd=here)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1 and not (here / "broken.npz").exists()
+
+
+def test_a_statistic_that_is_none_is_one_line(here):
+    name = _broken(here, "class_gap.py", "return mean_over_seeds(", "return 0.5 or mean_over_seeds(")
+    before = Path(__file__).parent / "before" / "closed"
+    shutil.copytree(before, here / "closed", dirs_exist_ok=True)
+    done = thirtytwo("study", "report", "closed", "--import", name, cwd=here)
+    assert done.returncode == 2 and "statistic 'class_gap': gave float, not an Estimate or None" in done.stderr
+
+
+def test_no_file_runs_because_a_studys_folder_names_it(here):
+    """It may have come from elsewhere: what runs is what is named with --import."""
+    shutil.copytree(Path(__file__).parent / "before" / "open", here / "elsewhere")
+    (here / "evil.py").write_text("open('ran', 'w').close()\n")
+    state = json.loads((here / "elsewhere" / "study.json").read_text())
+    (here / "elsewhere" / "study.json").write_text(json.dumps({**state, "imports": [str(here / "evil.py")]}))
+    done = thirtytwo("study", "run", "elsewhere", "--jobs", 1, "--quiet", cwd=here)
+    assert done.returncode == 2 and f"--import {here / 'evil.py'}: pass it again" in done.stderr, done.stderr
+    assert not (here / "ran").exists()
+    done = thirtytwo("study", "run", "elsewhere", "--jobs", 1, "--quiet", "--import", "evil.py", cwd=here)
+    assert done.returncode == 0 and (here / "ran").exists(), done.stderr

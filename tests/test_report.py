@@ -92,6 +92,11 @@ def scored() -> tuple[np.ndarray, Predictions, Predictions, Predictions]:
 Maker = Callable[..., Run]
 
 
+def counts(size: int, classes: int) -> list[int]:
+    """Images per class, the last class with the remainder."""
+    return [size // classes] * (classes - 1) + [size - size // classes * (classes - 1)]
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Maker:
     """A run folder as the training leaves it, written by `Run` itself."""
@@ -107,14 +112,16 @@ def make(tmp_path: Path) -> Maker:
         recipe = recipe or Recipe(name="digits-cnn")
         run = Run.create(tmp_path, recipe)
         run.write_env({"thirtytwo": "0.1.0", "torch": "2.15.0", "device": "cpu", "precision": "bf16", "threads": 1})
+        sizes = {"train": 1293, "val": 144, "test": 360}
         record = {
             "name": "digits",
             "classes": list(classes),
             "plan": recipe.data.plan,
             "split_seed": 0,
-            "sizes": {"train": 1293, "val": 144, "test": 360},
-            "class_counts": dict.fromkeys(("train", "val", "test"), [12] * (len(classes) - 1) + [7]),
+            "sizes": sizes,
+            "class_counts": {name: counts(size, len(classes)) for name, size in sizes.items()},
             "sha256": {"train": "a1" * 32, "val": "b2" * 32, "test": "c3" * 32},
+            "ids": {name: [*range(size)] for name, size in sizes.items()},
             "notes": ["<b>3</b> pictures were resized"],
         }
         run.write_split(record)
@@ -124,9 +131,8 @@ def make(tmp_path: Path) -> Maker:
             run.log({"step": 21 * epoch, "epoch": float(epoch), **progress, **validation})
         if state == "finished":
             card = {"model": "cnn2", "channels": images.shape[1], "size": list(images.shape[2:]), "fit": "pad"}
-            run.write_model(
-                b"weights", {**card, "classes": list(classes), "parameters": 12810, "mean": [0.5], "std": [0.2]}
-            )
+            card |= {"mean": [0.5] * images.shape[1], "std": [0.2] * images.shape[1]}
+            run.write_model(b"weights", {**card, "classes": list(classes), "parameters": 12810})
         for plain, views in scorings:
             run.write_predictions(plain, views)
             wrong, right = np.flatnonzero(~plain.correct)[:36], np.flatnonzero(plain.correct)[:36]
@@ -198,9 +204,9 @@ def test_every_score_in_the_page_is_that_of_the_predictions(make: Maker, scored:
         assert int(count) == matrix[row, column] and row != column
         assert share == shown(wilson(int(count), int(matrix[row].sum())))
     assert page.table("Split") == [
-        ["train", "1,293", "7 to 12", "a1" * 32],
-        ["val", "144", "7 to 12", "b2" * 32],
-        ["test", "360", "7 to 12", "c3" * 32],
+        ["train", "1,293", "129 to 132", "a1" * 32],
+        ["val", "144", "14 to 18", "b2" * 32],
+        ["test", "360", "36", "c3" * 32],
     ]
     assert [row[1:4] for row in page.table("Time")] == [["train", "360", "2"]]
     assert run.recipe.to_toml().strip() in page.text
@@ -282,7 +288,7 @@ def test_a_trained_run_that_was_never_scored_says_how_to_score_it(make: Maker, s
 
 def test_commands_install_released_versions_and_name_the_users_files(make: Maker, scored: tuple) -> None:
     run = make(DIGITS, scored[0])
-    run.write_env({"thirtytwo": "0.1.0", "torch": "2.15.0+cu132", "imports": ["my parts.py"]})
+    run.write_env({**run.env, "torch": "2.15.0+cu132", "imports": ["my parts.py"]})
     assert view(run).commands == [
         "pip install thirtytwo==0.1.0 torch==2.15.0",
         "thirtytwo train recipe.toml --import 'my parts.py'",

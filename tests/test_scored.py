@@ -89,20 +89,20 @@ def test_what_is_stored_is_what_the_predictions_say(trained):
     assert [each.scores for each in found] == [metrics.scores(each) for each in predicted]
     assert thirtytwo.open_run(trained).scores("val") == found[0].scores
     opened = thirtytwo.open_run(trained)
-    assert scored.accuracies(run) == {split: opened.scores(split)["accuracy"] for split in ("val", "test")}
+    assert run.accuracies() == {split: opened.scores(split)["accuracy"] for split in ("val", "test")}
 
 
 def test_an_accuracy_is_found_in_whatever_file_there_is(run_copy):
     run = Run.open(run_copy)
-    expected = scored.accuracies(run)
+    expected = run.accuracies()
     assert list(expected) == ["val", "test"]
     for missing in ("scores.json", "results.csv"):
         (run_copy / missing).unlink()
-        assert scored.accuracies(run) == expected
+        assert run.accuracies() == expected
     stored = scored.stored_scores(run)
     assert {each.split: each.scores["accuracy"] for each in stored if each.views == 1} == expected
     shutil.rmtree(run_copy / "predictions")
-    assert scored.accuracies(run) == {} and scored.stored_scores(run) == []
+    assert run.accuracies() == {} and scored.stored_scores(run) == []
 
 
 def test_a_score_that_says_nothing_is_stored_as_such_and_not_computed_again(run_copy):

@@ -533,7 +533,7 @@ def test_a_run_knows_the_weights_that_it_began_with(tmp_path, monkeypatch):
     assert session.run.read_weights() == whole.run.read_weights()
     save_state({key: 2 * value for key, value in published("torchvision/squeezenet1_1").state_dict().items()},
                tmp_path / file)  # fmt: skip
-    with pytest.raises(UserError, match=r"net\.safetensors is not the one that it began with"):
+    with pytest.raises(UserError, match=r"net\.safetensors is not the one that it started from"):
         Session.resume(second)
     (tmp_path / file).unlink()
     Run.open(first).set_status("trained")
@@ -647,7 +647,7 @@ def test_a_card_beside_the_weights_brings_its_normalisation(tmp_path, trained):
     file = tmp_path / "net.safetensors"
     data = pack(published("torchvision/squeezenet1_1").state_dict(), file)
     file.write_bytes(data)
-    card = {**Run.open(trained).card, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
+    card = {**Run.open(trained).card, "channels": 3, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]}
     beside(file).write_text(json.dumps({**card, "sha256": hashlib.sha256(data).hexdigest()}))
     spec = f"torchvision/squeezenet1_1(weights='{file}')"
     assert build_network(spec, 3, 10, SIZE).normalisation[0].tolist() == pytest.approx([0.1, 0.2, 0.3])

@@ -242,10 +242,13 @@ def run_study(
 def open_study(path: str | Path) -> StudyResult:
     """Open a study's folder, to look at its table and its runs. Raises UserError when there is none.
 
-    >>> from thirtytwo import open_study, run_study
-    >>> run_study("digits", seeds=1, jobs=1, model="cnn2(width=2)", epochs=1, progress=False)
-    StudyResult('studies/digits')
-    >>> open_study("studies/digits").run("mirror", seed=0).classes[:3]
+    >>> from thirtytwo import Study, open_study, run_study
+    >>> arms = {"plain": {}, "mirror": {"augment": "flip"}}
+    >>> small = {"model": "cnn2(width=2)", "epochs": 1}
+    >>> study = Study(name="mirror", base="digits-cnn", seeds=[0], set=small, arms=arms)
+    >>> run_study(study, jobs=1, progress=False)
+    StudyResult('studies/mirror')
+    >>> open_study("studies/mirror").run("mirror", seed=0).classes[:3]
     ('0', '1', '2')
     """
     return StudyResult(StudyFolder.open(path))

@@ -44,7 +44,7 @@ class Metric(ABC):
         """Raises UserError for a class attribute that cannot be what it has to be."""
         super().__init_subclass__()
         if cls.better not in ("higher", "lower"):
-            raise UserError(f"metric {cls.__name__}: better={cls.better!r}: say 'higher' or 'lower'")
+            raise UserError(f"metric {cls.__name__}: better={cls.better!r}: give 'higher' or 'lower'")
         if not isinstance(cls.unit, str) or not isinstance(cls.title, str | property):
             raise UserError(f"metric {cls.__name__}: its title and unit must be texts")
 

@@ -58,7 +58,7 @@ def require_fit(card: CardBody, images: ImageSet, what: str) -> None:
             "the same order"
         )
     if card["channels"] < images.channels:  # the other way round, grey images become RGB
-        raise UserError(f"{what} on grey images, the data is RGB: set data.channels=1")
+        raise UserError(f"{what} on grey images, but these are RGB: set data.channels=1")
     (height, width), (h, w) = card["size"], images.size
     if (height, width) != (h, w):
         raise UserError(

@@ -123,7 +123,7 @@ def _suffixes(name: str, given: Format) -> tuple[str, ...]:
     found = getattr(given, "suffixes", None)
     if not isinstance(found, tuple) or not found or not all(SUFFIX.fullmatch(str(each)) for each in found):
         raise UserError(
-            f"format '{name}': suffixes={found!r}: say a tuple such as ('.npz',), in lower case with one dot"
+            f"format '{name}': suffixes={found!r}: give a tuple such as ('.npz',), in lower case with one dot"
         )
     return found
 
