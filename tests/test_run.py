@@ -44,15 +44,25 @@ def test_folders_are_numbered_and_never_overwritten(tmp_path):
     assert Run.create(tmp_path, Recipe(name="mine-2")).name == "mine-2-1"
 
 
+@pytest.mark.parametrize("key", ["device", "precision", "threads"])
+def test_an_env_without_what_every_run_has_is_damaged(run, key):
+    env = {"device": "cpu", "precision": "float32", "threads": 2}
+    del env[key]
+    run.write_env(env)
+    with pytest.raises(UserError, match=rf"env\.json: damaged \(lacks {key}\)"):
+        _ = run.env
+
+
 def test_what_is_written_is_read(run):
-    run.write_env({"threads": 2})
+    env = {"device": "cpu", "precision": "float32", "threads": 2}
+    run.write_env(env)
     run.write_split(SPLIT)
     run.log(record(1))
     run.log(record(2))
     run.write_model(b"weights", CARD)
     run.set_status("running", step=2)
     again = Run.open(run.path)
-    assert again.recipe == Recipe(name="mine") and again.env == {"threads": 2} and again.split == SPLIT
+    assert again.recipe == Recipe(name="mine") and again.env == env and again.split == SPLIT
     assert [each["step"] for each in again.metrics()] == [1, 2] and again.metrics()[1]["val_loss"] == 0.5
     assert again.read_weights() == b"weights" and again.card["model"] == "cnn2"
     assert again.status["state"] == "running" and again.status["step"] == 2 and again.status["started"]

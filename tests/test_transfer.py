@@ -476,13 +476,10 @@ def test_weights_are_downloaded_from_timms_hub_and_checked(hub, tmp_path):
     whole = blob.read_bytes()
     away = {**there, "HF_ENDPOINT": "http://127.0.0.1:9"}
     assert built_elsewhere(spec, **away).returncode == 0
-    for damage, message in [
-        (whole[:-100], "damaged, or a different file: its sha256 begins with"),
-        (b"0" * len(whole), "damaged, or a different file: its sha256 begins with"),
-    ]:
-        blob.write_bytes(damage)
-        refused = built_elsewhere(spec, **away)
-        assert refused.returncode == 2 and message in refused.stderr and "Traceback" not in refused.stderr
+    blob.write_bytes(whole[:-100])
+    refused = built_elsewhere(spec, **away)
+    message = "damaged, or a different file: its sha256 begins with"
+    assert refused.returncode == 2 and message in refused.stderr and "Traceback" not in refused.stderr
     shutil.rmtree(tmp_path / "hf")
     save_state({"foreign.weight": torch.zeros(3)}, repository / "model.safetensors")
     refused = built_elsewhere(spec, **there)

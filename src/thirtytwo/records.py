@@ -305,6 +305,9 @@ def _whole_scores(found: Scores) -> None:
 
 def _plain_env(env: Env) -> None:
     """Reports show every entry: text, a number, a list of these, or these by name, and nothing deeper."""
+    for key in ("device", "precision", "threads"):
+        if key not in env:
+            raise ValueError(f"lacks {key}")
     for key, value in env.items():
         parts = value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else [value]
         if not all(part is None or isinstance(part, str | int | float) for part in parts):

@@ -176,7 +176,7 @@ def _rebuilt(run: Run, device: str) -> Parts:
     For a run that is already trained, only its images are needed.
     """
     env = run.env
-    if env.get("device") == "cpu" and "threads" in env:
+    if env.get("device") == "cpu":
         # The number of threads determines the order of sums, and so the bits.
         torch.set_num_threads(env["threads"])
     chosen = Device.choose(device, env.get("precision", run.recipe.train.precision))
