@@ -1,9 +1,12 @@
-"""Write files completely or not at all, hash them, and read JSON with checks. Needs no NumPy."""
+"""Write files completely or not at all, CSV among them, hash them, and read JSON with checks. Needs no NumPy."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,16 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise UserError(
             f"{path}: cannot be written ({error.strerror}): free some space, or change its permissions"
         ) from None
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows by column name; the columns are in the order of their first use, and empty where a row lacks one."""
+    buffer = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, buffer.getvalue().encode())
 
 
 def sha256(data: bytes) -> str:

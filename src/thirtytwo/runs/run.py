@@ -5,7 +5,6 @@ runs is quick; nothing in the folder can run code.
 """
 
 import csv
-import io
 import json
 import os
 import re
@@ -21,7 +20,7 @@ from filelock import FileLock, Timeout
 from thirtytwo import records
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation.estimate import Estimate, wilson
-from thirtytwo.files import sha256, write_atomic
+from thirtytwo.files import sha256, write_atomic, write_csv
 from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe, from_toml
 from thirtytwo.records import Card, CardBody, Env, EvaluationRecord, Look, Scores, Scoring, SplitRecord, Status
@@ -352,12 +351,7 @@ class Run:
         """
         splits = {row["split"] for row in rows}
         rows = [*(row for row in self.results() if row.get("split") not in splits), *rows]
-        buffer = io.StringIO()
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self._write("results.csv", buffer.getvalue())
+        write_csv(self.path / "results.csv", rows)
 
     def _write(self, name: str, text: str) -> None:
         write_atomic(self.path / name, text.encode())

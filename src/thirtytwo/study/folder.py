@@ -1,7 +1,5 @@
 """The study folder: the only reader and writer of its files; it also knows the state of each of its runs."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ from filelock import FileLock, Timeout
 from thirtytwo import recipes, records
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation.compare import Compared, Group, Scored, compare, groups_of
-from thirtytwo.files import sha256, write_atomic
+from thirtytwo.files import sha256, write_atomic, write_csv
 from thirtytwo.paths import as_path
 from thirtytwo.records import StudyState
 from thirtytwo.runs.run import Run
@@ -251,13 +249,9 @@ class StudyFolder:
             if trial.run and trial.state == "finished"
             for row in trial.run.results()
         ]
-        buffer = io.StringIO()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self._write("results.csv", buffer.getvalue())
-        return self.path / "results.csv"
+        path = self.path / "results.csv"
+        write_csv(path, rows)
+        return path
 
     def _go_on_as(self, study: Study, files: list[str]) -> None:
         """Add the seeds and arms that ``study`` has beyond the present ones, and the imported files."""
