@@ -7,20 +7,33 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 from torchvision.models import squeezenet1_1
 
+from thirtytwo.augment import augmentations
+from thirtytwo.data import sources
+from thirtytwo.evaluation.metrics import metrics
+from thirtytwo.evaluation.statistics import statistics
+from thirtytwo.explain import explanations
+from thirtytwo.models import models
+from thirtytwo.models.weights import formats
+from thirtytwo.optim import averages, optimizers, schedules
+from thirtytwo.recipes import recipes
+from thirtytwo.registry import Registry
 from thirtytwo.runs.run import Run
+from thirtytwo.studies import studies
+from thirtytwo.tracking import trackers
 
 DOCS = Path(__file__).parents[1] / "docs"
-
-
-def thirtytwo(*words: object, cwd: Path) -> subprocess.CompletedProcess:
-    code = "from thirtytwo.cli import main; main()"
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], cwd=cwd, capture_output=True, text=True)
+REGISTRIES: list[Registry] = [
+    augmentations, averages, explanations, formats, metrics, models, optimizers, recipes, schedules, sources,
+    statistics, studies, trackers,
+]  # fmt: skip
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -42,31 +55,45 @@ def here(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_pages_commands_do_what_it_says(here):
+@pytest.fixture
+def thirtytwo(cli, here, monkeypatch) -> Callable:
+    """The command line in the folder ``here``; what a user's file registers is forgotten when the command ends."""
+
+    def run(*words, cwd=here):
+        with monkeypatch.context() as patch, ExitStack() as registries:
+            patch.chdir(cwd)
+            for registry in REGISTRIES:
+                registries.enter_context(registry.temporary())
+            return cli(*words)
+
+    return run
+
+
+def test_the_pages_commands_do_what_it_says(thirtytwo, here):
     commands = next(text for language, text in BLOCKS if not language)
     train, listing, model, show = (line.replace("'", "").split()[1:] for line in commands.strip().splitlines())
     model[1] = "tiny(width=8)"
-    done = thirtytwo(*train, "--json", cwd=here)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["scores"]["test"]["accuracy"]["value"] > 0.9
-    assert "The tiny network on the even digits" in thirtytwo(*listing, cwd=here).stdout
-    assert "total" in thirtytwo(*model, cwd=here).stdout
-    assert thirtytwo(*show, cwd=here).returncode == 0 and (here / "data.png").is_file()
+    done = thirtytwo(*train, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["scores"]["test"]["accuracy"]["value"] > 0.9
+    assert "The tiny network on the even digits" in thirtytwo(*listing).out
+    assert "total" in thirtytwo(*model).out
+    assert thirtytwo(*show).code == 0 and (here / "data.png").is_file()
 
 
-def test_a_run_says_which_file_it_needs_and_never_runs_it_by_itself(here):
+def test_a_run_says_which_file_it_needs_and_never_runs_it_by_itself(thirtytwo, here):
     words = ("train", "even-tiny", "epochs=1", "--import", "mine.py", "--json")
-    run = json.loads(thirtytwo(*words, cwd=here).stdout)["run"]
-    done = thirtytwo("test", run, cwd=here)
-    assert done.returncode == 2 and "mine.py: pass it again" in done.stderr
-    assert thirtytwo("test", run, "--import", "mine.py", cwd=here).returncode == 0
+    run = json.loads(thirtytwo(*words).out)["run"]
+    done = thirtytwo("test", run)
+    assert done.code == 2 and "mine.py: pass it again" in done.err
+    assert thirtytwo("test", run, "--import", "mine.py").code == 0
 
 
-def test_arguments_of_ones_own_are_checked(here):
-    done = thirtytwo("train", "even-tiny", "model=tiny(width=0)", "--import", "mine.py", cwd=here)
-    assert done.returncode == 2 and "tiny(width=0): argument 'width'" in done.stderr
-    done = thirtytwo("train", "even-tiny", "augment=fad", "--import", "mine.py", cwd=here)
-    assert done.returncode == 2 and "did you mean 'fade'?" in done.stderr
+def test_arguments_of_ones_own_are_checked(thirtytwo, here):
+    done = thirtytwo("train", "even-tiny", "model=tiny(width=0)", "--import", "mine.py")
+    assert done.code == 2 and "tiny(width=0): argument 'width'" in done.err
+    done = thirtytwo("train", "even-tiny", "augment=fad", "--import", "mine.py")
+    assert done.code == 2 and "did you mean 'fade'?" in done.err
 
 
 def test_from_python_importing_the_file_is_enough(here):
@@ -86,112 +113,112 @@ def command(begin: str) -> list[str]:
     return shlex.split(next(line for line in lines if line.startswith(begin)))[1:]
 
 
-def test_a_tracker_hears_each_evaluation(tmp_path):
+def test_a_tracker_hears_each_evaluation(thirtytwo, tmp_path):
     (tmp_path / "curve.py").write_text(example("curve.py"))
     words = command("thirtytwo train digits-cnn epochs=3 --track")
     done = thirtytwo(*words, "model=cnn2(width=4)", "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    run = Run.open(tmp_path / json.loads(done.stdout)["run"])
+    assert done.code == 0, done.err
+    run = Run.open(tmp_path / json.loads(done.out)["run"])
     with (tmp_path / "digits.csv").open() as file:
         rows = list(csv.reader(file))
     told = [(int(step), float(loss), float(accuracy)) for step, loss, accuracy in rows[1:]]
     assert told == [(each["step"], each["val_loss"], each["val_accuracy"]) for each in run.metrics()] and len(told) == 3
 
 
-def test_a_tracker_that_fails_does_not_end_the_training(tmp_path):
+def test_a_tracker_that_fails_does_not_end_the_training(thirtytwo, tmp_path, caplog):
     (tmp_path / "curve.py").write_text(example("curve.py").replace("self.rows.append", "self.nothing.append"))
     words = command("thirtytwo train digits-cnn epochs=3 --track")
     done = thirtytwo(*words, "model=cnn2(width=4)", "--json", cwd=tmp_path)
-    assert done.returncode == 0 and json.loads(done.stdout)["status"]["state"] == "finished"
-    assert done.stderr.count("Curve failed (AttributeError") == 1, done.stderr
+    assert done.code == 0 and json.loads(done.out)["status"]["state"] == "finished"
+    assert caplog.text.count("Curve failed (AttributeError") == 1, caplog.text
 
 
-def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(here):
+def test_a_metric_of_ones_own_is_scored_stored_and_compared_by(thirtytwo, here):
     commands = next(text for language, text in BLOCKS if not language and "brier.py" in text)
     first, second, compare = (line.split()[1:] for line in commands.strip().splitlines())
-    runs = [json.loads(thirtytwo(*words, "--json", cwd=here).stdout) for words in (first, second)]
+    runs = [json.loads(thirtytwo(*words, "--json").out) for words in (first, second)]
     expected = [run["scores"]["val"]["brier"] for run in runs]
     assert all(0 < each["low"] < each["value"] < each["high"] < 2 for each in expected)
-    compared = json.loads(thirtytwo(*compare, "--json", cwd=here).stdout)
+    compared = json.loads(thirtytwo(*compare, "--json").out)
     assert [group["mean"]["value"] for group in compared["groups"]] == pytest.approx([e["value"] for e in expected])
     assert compared["groups"][1]["difference"]["test"] == "paired t over images"
-    table = thirtytwo(*compare, cwd=here).stdout
+    table = thirtytwo(*compare).out
     assert "val Brier score" in table and "in its own unit" in table
     page = (here / runs[0]["run"] / "report.html").read_text(encoding="utf-8")
     assert "Brier score" in page and f"{expected[0]['value']:.4f}" in page
 
 
-def test_a_statistic_of_ones_own_is_in_a_studys_report(here):
+def test_a_statistic_of_ones_own_is_in_a_studys_report(thirtytwo, here):
     (here / "s.toml").write_text(
         'base = "digits-cnn"\nseeds = [0, 1]\n[set]\nepochs = 1\n[arms.a]\n[arms.b]\nlr = 0.05\n'
     )
-    assert thirtytwo("study", "s.toml", "--quiet", cwd=here).returncode == 0
+    assert thirtytwo("study", "s.toml", "--quiet").code == 0
     command = next(text for language, text in BLOCKS if not language and "class_gap.py" in text)
     words = command.replace("studies/digits", "studies/s").split()[1:]
-    found = json.loads(thirtytwo(*words, "--json", cwd=here).stdout)["statistics"]
+    found = json.loads(thirtytwo(*words, "--json").out)["statistics"]
     for arm in ("a", "b"):
         assert list(found[arm]) == ["ensemble", "agreement", "class_gap"]
         assert 0 < found[arm]["class_gap"]["value"] <= 1 and found[arm]["class_gap"]["n"] == 2
     assert "Best class minus worst class" in (here / "studies" / "s" / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_model_may_say_more_than_its_layers(here):
+def test_a_model_may_say_more_than_its_layers(thirtytwo, here):
     for file, model in (("my_model.py", "mlp(width=64)"), ("my_network.py", "halves")):
-        done = thirtytwo("train", "digits-cnn", f"model={model}", "epochs=4", "--import", file, "--json", cwd=here)
-        assert done.returncode == 0, done.stderr
-    folder = here / json.loads(done.stdout)["run"]
+        done = thirtytwo("train", "digits-cnn", f"model={model}", "epochs=4", "--import", file, "--json")
+        assert done.code == 0, done.err
+    folder = here / json.loads(done.out)["run"]
     card = json.loads((folder / "model.json").read_bytes())
     assert card["mean"] == card["std"] == [0.5] and card["model"] == "halves"
 
 
-def test_a_format_of_ones_own_goes_out_and_comes_in(here, trained):
+def test_a_format_of_ones_own_goes_out_and_comes_in(thirtytwo, here, trained):
     commands = next(text for language, text in BLOCKS if not language and "npz.py" in text)
     export, back, train = (shlex.split(line)[1:] for line in commands.strip().splitlines())
     export[1] = str(trained)
-    done = thirtytwo(*export, cwd=here)
-    assert done.returncode == 0 and "the same logits" in done.stdout, done.stderr
+    done = thirtytwo(*export)
+    assert done.code == 0 and "the same logits" in done.out, done.err
     with np.load(here / "digits.npz") as arrays:
         assert sum(arrays[name].size for name in arrays.files) == 14_698
-    again = json.loads(thirtytwo(*back, "--json", cwd=here).stdout)["run"]
+    again = json.loads(thirtytwo(*back, "--json").out)["run"]
     assert json.loads((here / again / "model.json").read_bytes()) == json.loads((trained / "model.json").read_bytes())
 
     np.savez(here / "squeezenet.npz", **{name: each.numpy() for name, each in squeezenet1_1().state_dict().items()})
     words = ["data.limit=24", "epochs=1", "train.freeze=all-but-head", "--no-test", "--json"]
-    begun = thirtytwo(*train, *words, cwd=here)
-    assert begun.returncode == 0, begun.stderr
-    folder = here / json.loads(begun.stdout)["run"]
+    begun = thirtytwo(*train, *words)
+    assert begun.code == 0, begun.err
+    folder = here / json.loads(begun.out)["run"]
     for name in ("model.json", "model.safetensors"):
         (folder / name).unlink()
     status = json.loads((folder / "status.json").read_bytes())
     (folder / "status.json").write_text(json.dumps({**status, "state": "interrupted", "step": 0}))
-    done = thirtytwo("train", "--resume", folder, cwd=here)
-    assert done.returncode == 2 and "npz.py: pass it again" in done.stderr, done.stderr
+    done = thirtytwo("train", "--resume", folder)
+    assert done.code == 2 and "npz.py: pass it again" in done.err, done.err
 
 
-def test_a_format_that_is_not_there_or_gives_back_less_is_refused(here, trained):
-    done = thirtytwo("export", trained, "--format", "npy", "--import", "npz.py", cwd=here)
-    assert done.returncode == 2 and "did you mean 'npz'?" in done.stderr
-    done = thirtytwo("export", trained, "net.npy", "--import", "npz.py", cwd=here)
-    assert done.returncode == 2 and "use the suffix .npz, .pth or .safetensors" in done.stderr
+def test_a_format_that_is_not_there_or_gives_back_less_is_refused(thirtytwo, here, trained):
+    done = thirtytwo("export", trained, "--format", "npy", "--import", "npz.py")
+    assert done.code == 2 and "did you mean 'npz'?" in done.err
+    done = thirtytwo("export", trained, "net.npy", "--import", "npz.py")
+    assert done.code == 2 and "use the suffix .npz, .pth or .safetensors" in done.err
     lossy = (here / "npz.py").read_text().replace("tensor.numpy()", "tensor.half().numpy()")
     (here / "lossy.py").write_text(lossy)
-    done = thirtytwo("export", trained, "net.npz", "--import", "lossy.py", cwd=here)
-    assert done.returncode == 2 and "differ from those written" in done.stderr
+    done = thirtytwo("export", trained, "net.npz", "--import", "lossy.py")
+    assert done.code == 2 and "differ from those written" in done.err
     assert not (here / "net.npz").exists()
     (here / "net.npz").write_bytes(b"PK\x03\x04 but no archive")
-    done = thirtytwo("import", "net.npz", "digits-cnn", "--import", "npz.py", cwd=here)
-    assert done.returncode == 2 and "net.npz: damaged, or not a .npz file" in done.stderr
-    assert done.stderr.count("\n") == 1
+    done = thirtytwo("import", "net.npz", "digits-cnn", "--import", "npz.py")
+    assert done.code == 2 and "net.npz: damaged, or not a .npz file" in done.err
+    assert done.err.count("\n") == 1
 
 
-def test_an_explanation_of_ones_own_is_drawn(here, trained):
+def test_an_explanation_of_ones_own_is_drawn(thirtytwo, here, trained):
     number = json.loads((trained / "split.json").read_text())["ids"]["val"][0]
     commands = next(text for language, text in BLOCKS if not language and "--how" in text)
     for line in commands.strip().splitlines():
         _, verb, _, _, *rest = line.replace("'", "").split()
-        done = thirtytwo(verb, trained, f"val:{number}", *rest, "--out", here / "seen", "--json", cwd=here)
-        assert done.returncode == 0, done.stderr
-        names = {Path(path).name for path in json.loads(done.stdout)["figures"]}
+        done = thirtytwo(verb, trained, f"val:{number}", *rest, "--out", here / "seen", "--json")
+        assert done.code == 0, done.err
+        names = {Path(path).name for path in json.loads(done.out)["figures"]}
         assert names == {"predictions.png", f"val-{number}-occlusion.png"}
         assert {path.name for path in (here / "seen").iterdir()} == names
 
@@ -230,13 +257,13 @@ def _broken(here: Path, name: str, old: str, new: str) -> str:
     return "broken.py"
 
 
-def test_a_metric_that_fails_is_left_out_and_nothing_is_lost(here):
+def test_a_metric_that_fails_is_left_out_and_nothing_is_lost(thirtytwo, here, caplog):
     file = _broken(here, "brier.py", "return ((", "return 1 / 0 + ((")
-    done = thirtytwo("train", "digits-cnn", "epochs=1", "model=cnn2(width=2)", "--import", file, "--json", cwd=here)
-    assert done.returncode == 0, done.stderr
-    scores = json.loads(done.stdout)["scores"]["test"]
+    done = thirtytwo("train", "digits-cnn", "epochs=1", "model=cnn2(width=2)", "--import", file, "--json")
+    assert done.code == 0, done.err
+    scores = json.loads(done.out)["scores"]["test"]
     assert "accuracy" in scores and "brier" not in scores
-    assert "metric 'brier' failed, and is left out (" in done.stderr and "broken.py, line " in done.stderr
+    assert caplog.text.count("metric 'brier' failed, and is left out (") == 1 and "broken.py, line " in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -256,7 +283,7 @@ def test_a_metric_that_fails_is_left_out_and_nothing_is_lost(here):
         ("npz.py", "with np.load(", "1 / 0\n        with np.load(", "export", "cannot read back what it wrote"),
     ],
 )
-def test_a_mistake_in_ones_own_file_is_one_line(here, trained, file, old, new, verb, said):
+def test_a_mistake_in_ones_own_file_is_one_line(thirtytwo, here, trained, file, old, new, verb, said):
     name = _broken(here, file, old, new)
     words = {
         "report": ("report", trained),
@@ -264,27 +291,27 @@ def test_a_mistake_in_ones_own_file_is_one_line(here, trained, file, old, new, v
         "explain": ("explain", trained, "--how", "occlusion", "--out", here / "seen"),
         "export": ("export", trained, here / "broken.npz"),
     }[verb]
-    done = thirtytwo(*words, "--import", name, cwd=here)
-    assert done.returncode == 2 and said in done.stderr, done.stderr
-    assert done.stderr.count("\n") == 1 and not (here / "broken.npz").exists()
+    done = thirtytwo(*words, "--import", name)
+    assert done.code == 2 and said in done.err, done.err
+    assert done.err.count("\n") == 1 and not (here / "broken.npz").exists()
 
 
-def test_a_statistic_that_is_none_is_one_line(here):
+def test_a_statistic_that_is_none_is_one_line(thirtytwo, here):
     name = _broken(here, "class_gap.py", "return mean_over_seeds(", "return 0.5 or mean_over_seeds(")
     before = Path(__file__).parent / "before" / "closed"
     shutil.copytree(before, here / "closed", dirs_exist_ok=True)
-    done = thirtytwo("study", "report", "closed", "--import", name, cwd=here)
-    assert done.returncode == 2 and "statistic 'class_gap': gave float, not an Estimate or None" in done.stderr
+    done = thirtytwo("study", "report", "closed", "--import", name)
+    assert done.code == 2 and "statistic 'class_gap': gave float, not an Estimate or None" in done.err
 
 
-def test_no_file_runs_because_a_studys_folder_names_it(here):
+def test_no_file_runs_because_a_studys_folder_names_it(thirtytwo, here):
     """It may have come from elsewhere: what runs is what is named with --import."""
     shutil.copytree(Path(__file__).parent / "before" / "open", here / "elsewhere")
     (here / "evil.py").write_text("open('ran', 'w').close()\n")
     state = json.loads((here / "elsewhere" / "study.json").read_text())
     (here / "elsewhere" / "study.json").write_text(json.dumps({**state, "imports": [str(here / "evil.py")]}))
-    done = thirtytwo("study", "run", "elsewhere", "--jobs", 1, "--quiet", cwd=here)
-    assert done.returncode == 2 and f"--import {here / 'evil.py'}: pass it again" in done.stderr, done.stderr
+    done = thirtytwo("study", "run", "elsewhere", "--jobs", 1, "--quiet")
+    assert done.code == 2 and f"--import {here / 'evil.py'}: pass it again" in done.err, done.err
     assert not (here / "ran").exists()
-    done = thirtytwo("study", "run", "elsewhere", "--jobs", 1, "--quiet", "--import", "evil.py", cwd=here)
-    assert done.returncode == 0 and (here / "ran").exists(), done.stderr
+    done = thirtytwo("study", "run", "elsewhere", "--jobs", 1, "--quiet", "--import", "evil.py")
+    assert done.code == 0 and (here / "ran").exists(), done.err

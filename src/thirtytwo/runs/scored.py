@@ -7,6 +7,7 @@ missing is computed from the stored predictions, and is stored when the run is s
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite, nan
 from typing import Any
 
@@ -85,7 +86,7 @@ def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring
             scores[name] = known[name] if name in known else _json(score(name, predictions))
         except Exception as error:  # noqa: BLE001  (the user's code may raise anything)
             said = str(error) if isinstance(error, UserError) else blamed(error) or f"{type(error).__name__}: {error}"
-            log.warning("metric '%s' failed, and is left out (%s)", name, said)
+            _warn_once(f"metric '{name}' failed, and is left out ({said})")
     return {
         "split": "val" if predictions.split == "val" else "test",
         "views": predictions.views,
@@ -93,6 +94,12 @@ def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring
         "right": int(predictions.correct.sum()),
         "scores": scores | {name: each for name, each in known.items() if name not in scores},
     }
+
+
+@cache
+def _warn_once(said: str) -> None:
+    """Each reader of a run's scores tries the failing metric again; one line is enough."""
+    log.warning(said)
 
 
 def _json(estimate: Estimate | None) -> Any:
