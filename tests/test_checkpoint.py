@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -102,3 +103,42 @@ def test_truncated_and_foreign_weights_are_one_line(tmp_path):
     for content in (data[: len(data) // 2], b"", b"\x80\x04cos\nsystem\n(S'true'\ntR.", data[:8] + b"x" * 100):
         with pytest.raises(UserError, match="damaged"):
             checkpoint.unpack(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("model.network.0.weight", None, "model.network.0.weight is missing"),
+        ("model.network.0.weight", lambda each: each.double(), "model.network.0.weight is torch.float64 (4, 1, 3, 3)"),
+        ("average.network.6.bias", lambda each: each[:3], "average.network.6.bias is torch.float32 (3,), not"),
+        ("best.network.2.bias", None, "best.network.2.bias is missing"),
+        ("best.network.9.bias", lambda _: torch.zeros(4), "best.network.9.bias is not part of it"),
+        ("optimizer.0.3.exp_avg", lambda each: each[None], "the optimizer's 0.3.exp_avg is (1, 4)"),
+        ("optimizer.0.3.exp_avg", None, "the optimizer has"),
+        ("optimizer.7.3.exp_avg", lambda _: torch.zeros(4), "the optimizer has no 7.3.exp_avg"),
+        ("optimizer.0.99.exp_avg", lambda _: torch.zeros(4), "the optimizer has exp_avg for parameter 0.99"),
+        ("optimizer.momentum", lambda _: torch.zeros(4), "the optimizer has no momentum"),
+        ("losses", None, "losses and hits"),
+        ("hits", lambda each: each[:1], "losses and hits differ in number"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named_with_their_file(name, change, said, tmp_path, cli):
+    """The hashes fit: whoever changed the file has written the manifest again."""
+    run = Path(shutil.copytree(Path(__file__).parent / "before" / "interrupted", tmp_path / "run"))
+    found, there, _ = checkpoint.newest(run / "checkpoints")
+    if change is None:
+        del found[name]
+    else:
+        found[name] = change(found.get(name))
+    checkpoint.save(run / "checkpoints", there["step"], found, there)
+    done = cli("train", "--resume", run)
+    file = run / "checkpoints" / f"step-{there['step']:06d}" / "tensors.safetensors"
+    assert done.code == 2 and f"{file}: does not fit the recipe ({said}" in done.err, done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_state_of_another_step_is_damaged(tmp_path):
+    checkpoint.save(tmp_path, 1, tensors(), state(1))
+    (tmp_path / "step-000001").rename(tmp_path / "step-000007")
+    with pytest.raises(UserError, match=r"step-000007/state.json: damaged, it is of step 1"):
+        checkpoint.newest(tmp_path)

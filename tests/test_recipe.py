@@ -4,6 +4,7 @@ import tomllib
 
 import pytest
 
+import thirtytwo
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
 from thirtytwo.recipe import Recipe, from_toml, keys, parse_assignments, resolve_key
@@ -96,3 +97,18 @@ def test_comments_change_nothing():
     recipe = Recipe()
     assert tomllib.loads(recipe.to_toml(comments=True)) == tomllib.loads(recipe.to_toml())
     assert "# Peak learning rate." in recipe.to_toml(comments=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Recipe(seed=-1), "key 'seed': input should be greater than or equal to 0, not -1"),
+        (lambda: Recipe(data={"val": 2.5}), "key 'data.val': input should be less than 1, not 2.5"),
+        (lambda: thirtytwo.Data(val=2.5), "key 'val': input should be less than 1, not 2.5"),
+        (lambda: thirtytwo.Study(name="s", base="digits-cnn", arms={"a": {}}), "key 'arms'"),
+    ],
+)
+def test_a_mistake_in_a_constructor_is_one_line_too(make, said):
+    with pytest.raises(UserError) as error:
+        make()
+    assert str(error.value).startswith(said) and "\n" not in str(error.value)

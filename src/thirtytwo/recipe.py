@@ -4,7 +4,7 @@ import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -21,10 +21,27 @@ Moment = Annotated[float, Field(ge=0, lt=1, strict=True)]
 """The decay of a moving average."""
 
 
-M = TypeVar("M", bound=BaseModel)
+if TYPE_CHECKING:  # pydantic's metaclass has no public name
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 
-class _Section(BaseModel):
+class _OneLine(ModelMetaclass):
+    """Of classes whose constructor raises a UserError of one line on the first mistake in its arguments."""
+
+    def __call__(cls, **values: Any) -> Any:
+        try:
+            return super().__call__(**values)
+        except ValidationError as error:
+            raise _mistake(error, cls) from None
+
+
+class Values(BaseModel, metaclass=_OneLine):
+    """Typed values. Their constructor raises a UserError of one line on the first mistake."""
+
+
+class _Section(Values):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, strict=True
     )
@@ -321,20 +338,18 @@ def from_toml(path: Path) -> Recipe:
 
 def from_values(values: dict[str, Any]) -> Recipe:
     """Validate nested values as a recipe. Raises UserError with one line on the first mistake."""
-    return validated(Recipe, values)
+    return Recipe(**values)
 
 
-def validated(kind: type[M], values: dict[str, Any]) -> M:
-    """Nested values as a model such as `Recipe`. Raises UserError with one line on the first mistake."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        # A union field reports each of its types; the last message is about the most general one.
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
-        key = re.sub(r"\.(float|int)$", "", key)
-        if first["type"] == "extra_forbidden" and kind is Recipe:
-            raise _unknown(key) from None
-        given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
-        message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}") from None
+def _mistake(error: ValidationError, kind: type) -> UserError:
+    """The first mistake in the values of ``kind``."""
+    # A union field reports each of its types; the last message is about the most general one.
+    found = error.errors()
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])  # the cause of what is missing
+    key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
+    key = re.sub(r"\.(float|int)$", "", key)
+    if first["type"] == "extra_forbidden" and kind is Recipe:
+        return _unknown(key)
+    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    return UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}")

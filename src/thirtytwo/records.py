@@ -18,6 +18,7 @@ Count = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 Number = Annotated[float, Field(ge=-1e39, le=1e39, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Hash = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(strict=True)]
 Classes = Annotated[list[Text], Field(min_length=1, max_length=10**6)]
 
@@ -32,7 +33,7 @@ class Status(TypedDict, total=False):
     seconds: Seconds
     started: Text
     updated: Text
-    recipe_sha256: Text
+    recipe_sha256: Hash
     test: bool
     message: Text
 
@@ -50,11 +51,11 @@ class Env(TypedDict, total=False):
     imports: list[Text]
     source: Text
     imported: Text
-    sha256: Text
+    sha256: Hash
     teacher: Text
-    teacher_sha256: Text
+    teacher_sha256: Hash
     weights: Text
-    weights_sha256: Text
+    weights_sha256: Hash
     seen_before: dict[str, Count] | None
 
 
@@ -97,7 +98,7 @@ class CardBody(TypedDict, total=False):
 class Card(CardBody, total=False):
     """model.json: a card's body with the sha256 of the weights. Beside an exported file it also has the recipe."""
 
-    sha256: Required[Text]
+    sha256: Required[Hash]
     recipe: dict[str, Any]
 
 
@@ -110,9 +111,9 @@ class SplitRecord(TypedDict, total=False):
     split_seed: Required[int]
     sizes: Required[dict[str, Count]]
     class_counts: Required[dict[str, list[Count]]]
-    sha256: Required[dict[str, Text]]
+    sha256: Required[dict[str, Hash]]
     cut_from: dict[str, Text]
-    orders: dict[str, Text]
+    orders: dict[str, Hash]
     ids: Required[dict[str, list[Count]]]
     notes: Required[list[Text]]
 
@@ -137,7 +138,7 @@ class Look(TypedDict, total=False):
     split: Required[Text]
     by: Required[Text]
     n: Required[Count]
-    weights_sha256: Required[Text | None]
+    weights_sha256: Required[Hash | None]
     accuracy: Required[Share]
     views: Required[Count]
     accuracy_tta: Required[Share | None]
@@ -172,8 +173,8 @@ class StudyState(TypedDict, total=False):
     """study.json."""
 
     format: Required[Count]
-    sha256: Required[Text]
-    base_sha256: Required[Text]
+    sha256: Required[Hash]
+    base_sha256: Required[Hash]
     next: Text
     threads: Required[Annotated[int, Field(ge=1, le=4096, strict=True)]]
     device: Text
@@ -204,7 +205,7 @@ class Manifest(TypedDict):
     """MANIFEST.json of a checkpoint."""
 
     step: Count
-    sha256: dict[str, Text]
+    sha256: dict[str, Hash]
 
 
 CUT_FROM_TEST = (

@@ -104,7 +104,7 @@ def require_hash(file: Path, sha256: str, begin: str, remedy: str = "delete it, 
 def put(tensors: Mapping[str, Tensor], network: Network, spec: str, file: Path, *, with_head: bool = False) -> None:
     """Load ``tensors`` into ``network``: all but the head, which keeps its initial values.
 
-    ``with_head`` loads the head too if it fits.     Raises UserError if they are another network's, or not finite.
+    ``with_head`` loads the head too if it fits. Raises UserError if they are another network's, or not finite.
     """
     own, head = network.module.state_dict(), head_of(network)
     if with_head and all(name in tensors and tensors[name].shape == tensor.shape for name, tensor in head.items()):

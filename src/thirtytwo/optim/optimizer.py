@@ -5,6 +5,7 @@ Every group is a dict with ``params``, its peak ``lr``, its ``weight_decay``, it
 "head" or "biases") and ``until``, the epoch from which it is frozen.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from copy import deepcopy
 from typing import Annotated, Any
@@ -148,8 +149,10 @@ class Optimizer:
         """Restore what `tensors` returned. Raises ValueError for names, shapes or types that its state cannot have."""
         states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in self.parts]
         for name, tensor in tensors.items():
-            index, parameter, key = name.split(".", 2)
-            states[int(index)].setdefault(int(parameter), {})[key] = tensor
+            found = re.fullmatch(r"(\d{1,9})\.(\d{1,9})\.(.+)", name)
+            if found is None or int(found[1]) >= len(states):
+                raise ValueError(f"the optimizer has no {name}")
+            states[int(found[1])].setdefault(int(found[2]), {})[found[3]] = tensor
         for i, (part, state) in enumerate(zip(self.parts, states, strict=True)):
             if state:
                 _require_like(state, _state_after_a_step(part), i)

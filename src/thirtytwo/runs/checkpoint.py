@@ -50,9 +50,21 @@ def unpack(data: bytes, source: Path) -> dict[str, Tensor]:
     }
 
 
+def require_like(found: dict[str, Tensor], expected: dict[str, Tensor], prefix: str = "") -> None:
+    """Raise ValueError unless both have the same names, shapes and types; the message puts ``prefix`` before a name."""
+    for name in sorted(found.keys() ^ expected.keys()):
+        raise ValueError(f"{prefix}{name} is {'missing' if name in expected else 'not part of it'}")
+    for name, tensor in found.items():
+        wanted = expected[name]
+        if (tensor.shape, tensor.dtype) != (wanted.shape, wanted.dtype):
+            raise ValueError(
+                f"{prefix}{name} is {tensor.dtype} {tuple(tensor.shape)}, not {wanted.dtype} {tuple(wanted.shape)}"
+            )
+
+
 def save(folder: Path, step: int, tensors: dict[str, Tensor], state: CheckpointState) -> Path:
     """Write the checkpoint of ``step`` into ``folder`` and drop all but the newest two."""
-    final = folder / f"step-{step:06d}"
+    final = at(folder, step)
     temporary = folder / f".{final.name}.tmp"
     for leftover in (*folder.glob(".step-*.tmp"), final):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -71,8 +83,13 @@ def save(folder: Path, step: int, tensors: dict[str, Tensor], state: CheckpointS
     found = steps(folder)
     # A later checkpoint than this can only be damaged: the training resumed from before it.
     for old in {*found} - {*[each for each in found if each <= step][-KEEP:]}:
-        shutil.rmtree(folder / f"step-{old:06d}", ignore_errors=True)
+        shutil.rmtree(at(folder, old), ignore_errors=True)
     return final
+
+
+def at(folder: Path, step: int) -> Path:
+    """Where ``folder`` has the checkpoint of ``step``."""
+    return folder / f"step-{step:06d}"
 
 
 def steps(folder: Path) -> list[int]:
@@ -93,6 +110,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], CheckpointState]:
         if sha256(files[name]) != manifest["sha256"].get(name):
             raise UserError(f"{path / name}: damaged, its sha256 differs from the manifest's")
     state = records.checked(path / "state.json", read_json(path / "state.json"), CheckpointState)
+    if at(path.parent, state["step"]).name != path.name:
+        raise UserError(f"{path / 'state.json'}: damaged, it is of step {state['step']}")
     return unpack(files["tensors.safetensors"], path), state
 
 
@@ -104,7 +123,7 @@ def newest(folder: Path) -> tuple[dict[str, Tensor], CheckpointState, list[str]]
     damaged: list[str] = []
     for step in reversed(steps(folder)):
         try:
-            tensors, state = load(folder / f"step-{step:06d}")
+            tensors, state = load(at(folder, step))
         except UserError as error:
             damaged.append(str(error))
         else:

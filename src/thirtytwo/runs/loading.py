@@ -16,7 +16,7 @@ from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.recipe import Recipe
 from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 from thirtytwo.runs.card import classifier_for, ready
-from thirtytwo.runs.checkpoint import unpack
+from thirtytwo.runs.checkpoint import require_like, unpack
 from thirtytwo.runs.run import Run
 from thirtytwo.spec import Spec, parse_chain
 
@@ -83,9 +83,10 @@ def load_classifier(run: Run, device: Device) -> Classifier:
     with own_components(run):
         model = classifier_for(card)
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(f"{run.weights}: does not fit the model {card['model']} ({error})") from None
+        require_like(tensors, dict(model.state_dict()))
+    except ValueError as error:
+        raise UserError(f"{run.weights}: does not fit the model {card['model']} ({error}): restore it") from None
+    model.load_state_dict(tensors)
     return ready(model, device)
 
 

@@ -22,6 +22,7 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
 
     Scoring test is a look: it is recorded, with who asked for it (``by``: "train", "test", "study" or "import").
     """
+    run.results()  # raises where it is damaged, before anything is scored
     plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
     if split == "test":
         accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}

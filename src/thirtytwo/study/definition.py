@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
-from thirtytwo.recipe import Recipe, parse_value, read_toml, resolve_key, validated
+from thirtytwo.recipe import Recipe, Values, parse_value, read_toml, resolve_key
 
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 
 
-class Study(BaseModel):
+class Study(Values):
     """Arms, each a recipe, that are trained with the same seeds and compared.
 
     >>> from thirtytwo import Study
@@ -36,7 +36,7 @@ class Study(BaseModel):
     """Random seeds. Every arm is trained with each of them."""
     against: Literal["first", "previous"] = "first"
     """What an arm is compared with: the first arm, or, for a series of steps, the arm before it."""
-    set: dict[str, Any] = {}
+    set: dict[str, Any] = Field(default_factory=dict)
     """Keys of the recipe to override in all arms."""
     arms: Annotated[dict[ArmName, dict[str, Any]], Field(min_length=2)]
     """By arm, the keys that it overrides. The first arm may override nothing."""
@@ -108,7 +108,7 @@ def from_toml(path: Path) -> Study:
 
 def from_values(values: dict[str, Any]) -> Study:
     """Validate nested values as a study. Raises UserError with one line on the first mistake."""
-    return validated(Study, values)
+    return Study(**values)
 
 
 def _by_full_key(keys: dict[str, Any]) -> dict[str, Any]:

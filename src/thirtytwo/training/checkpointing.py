@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor, nn
 
 from thirtytwo.errors import UserError
@@ -79,12 +80,16 @@ class Checkpointing:
         for line in damaged:
             log.warning("%s: continuing from step %d", line, state["step"])
         parts = self.parts
-        with _fitting(self.run):
-            parts.model.load_state_dict(_section("model", tensors))
+        model, best = dict(parts.model.state_dict()), _section("best", tensors)
+        with _fitting(self.run, state["step"]):
+            checkpoint.require_like(best, model if best else {}, "best.")
+            _require_meter(tensors)
+            _restore_model(parts, tensors)
             parts.optimizer.load_tensors(_section("optimizer", tensors))
+            checkpoint.require_like(_section("average", tensors), parts.average.tensors(), "average.")
             parts.average.load_tensors(_section("average", tensors), state["average_steps"])
         parts.schedule.restore(state["schedule"])
-        self.stopping.restore(state["best"], _section("best", tensors))
+        self.stopping.restore(state["best"], best)
         self.meter.load_tensors(tensors, state["step"], parts.device.torch)
         self.run.forget_after(state["step"])
         return float(state["seconds"])
@@ -96,8 +101,8 @@ def restore_model(run: Run, parts: Parts) -> None:
     A network that a program passes in again has different initial weights, unless the program takes care of it.
     """
     if found := checkpoint.newest(run.checkpoints):
-        with _fitting(run):
-            parts.model.load_state_dict(_section("model", found[0]))
+        with _fitting(run, found[1]["step"]):
+            _restore_model(parts, found[0])
 
 
 def require_finite(tensors: dict[str, Tensor], step: int) -> None:
@@ -116,13 +121,27 @@ def keep(run: Run, parts: Parts, model: nn.Module, *, step: int, seconds: float,
 
 
 @contextmanager
-def _fitting(run: Run) -> Iterator[None]:
-    """Within this context, what does not fit the parts raises a UserError that names the checkpoints."""
+def _fitting(run: Run, step: int) -> Iterator[None]:
+    """Within this context, a tensor that does not fit the parts raises a UserError that names it and its file."""
     try:
         yield
-    except (RuntimeError, ValueError, KeyError, IndexError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{run.checkpoints}: do not fit the recipe's parts ({reason}): has a file changed?") from None
+    except ValueError as error:
+        file = checkpoint.at(run.checkpoints, step) / "tensors.safetensors"
+        raise UserError(f"{file}: does not fit the recipe ({error}): restore it, or train again") from None
+
+
+def _restore_model(parts: Parts, tensors: dict[str, Tensor]) -> None:
+    found = _section("model", tensors)
+    checkpoint.require_like(found, dict(parts.model.state_dict()), "model.")
+    parts.model.load_state_dict(found)
+
+
+def _require_meter(tensors: dict[str, Tensor]) -> None:
+    found = [tensors[name] for name in ("losses", "hits") if name in tensors]
+    if len(found) == 1 or any(each.ndim != 1 or each.dtype != torch.float32 for each in found):
+        raise ValueError("losses and hits are not float32, one of each per step")
+    if len({len(each) for each in found}) > 1:
+        raise ValueError("losses and hits differ in number")
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
