@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -10,7 +11,7 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
-from thirtytwo.errors import UserError
+from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.spec import Spec, parse_chain
 
 Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Field(ge=1, strict=True)]
@@ -34,7 +35,7 @@ class _OneLine(ModelMetaclass):
         try:
             return super().__call__(**values)
         except ValidationError as error:
-            raise _mistake(error, cls) from None
+            raise _mistake(error, cls, cls.model_fields) from None
 
 
 class Values(BaseModel, metaclass=_OneLine):
@@ -341,15 +342,16 @@ def from_values(values: dict[str, Any]) -> Recipe:
     return Recipe(**values)
 
 
-def _mistake(error: ValidationError, kind: type) -> UserError:
-    """The first mistake in the values of ``kind``."""
+def _mistake(error: ValidationError, kind: type, fields: Iterable[str]) -> UserError:
+    """The first mistake in the values of ``kind``, which has these ``fields``."""
     # A union field reports each of its types; the last message is about the most general one.
     found = error.errors()
-    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])  # the cause of what is missing
+    # A key that is misspelled is often why another is missing.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
     key = re.sub(r"\.(float|int)$", "", key)
-    if first["type"] == "extra_forbidden" and kind is Recipe:
-        return _unknown(key)
+    if first["type"] == "extra_forbidden":
+        return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, fields)}")
     given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
     message = first["msg"].removeprefix("Value error, ")
     return UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}")
