@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
@@ -35,7 +34,7 @@ class _OneLine(ModelMetaclass):
         try:
             return super().__call__(**values)
         except ValidationError as error:
-            raise _mistake(error, cls, cls.model_fields) from None
+            raise _mistake(error, cls) from None
 
 
 class Values(BaseModel, metaclass=_OneLine):
@@ -342,8 +341,8 @@ def from_values(values: dict[str, Any]) -> Recipe:
     return Recipe(**values)
 
 
-def _mistake(error: ValidationError, kind: type, fields: Iterable[str]) -> UserError:
-    """The first mistake in the values of ``kind``, which has these ``fields``."""
+def _mistake(error: ValidationError, kind: Any) -> UserError:
+    """The first mistake in the values of ``kind``, a class with fields."""
     # A union field reports each of its types; the last message is about the most general one.
     found = error.errors()
     # A key that is misspelled is often why another is missing.
@@ -351,7 +350,7 @@ def _mistake(error: ValidationError, kind: type, fields: Iterable[str]) -> UserE
     key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
     key = re.sub(r"\.(float|int)$", "", key)
     if first["type"] == "extra_forbidden":
-        return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, fields)}")
+        return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}")
     given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
     message = first["msg"].removeprefix("Value error, ")
     return UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}")
