@@ -350,7 +350,8 @@ def _mistake(error: ValidationError, kind: Any) -> UserError:
     key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
     key = re.sub(r"\.(float|int)$", "", key)
     if first["type"] == "extra_forbidden":
-        return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, kind.model_fields)}")
+        known = kind.model_fields
+        return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, known)}")
     given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
     message = first["msg"].removeprefix("Value error, ")
     return UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}")
