@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thirtytwo.data.cut import allot
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.load import load
-from thirtytwo.data.split import Splits, allot, content_hash, make_splits
+from thirtytwo.data.split import Splits, content_hash, make_splits
 from thirtytwo.errors import UserError
 
 NAMES = ("train", "val", "test")
@@ -116,7 +117,15 @@ def test_limit_is_stratified_and_leaves_val_and_test_alone(digits: Official) -> 
     assert some.record["sha256"]["test"] == whole.record["sha256"]["test"]
     assert len(some.train) == 200 and some.train.class_counts().min() >= 19
     assert set(some.train.ids.tolist()) < set(whole.train.ids.tolist())
-    assert len(make_splits(digits, limit=3).train) == 3
+    assert make_splits(digits, limit=10).train.class_counts().tolist() == [1] * 10
+    with pytest.raises(UserError, match=r"data.limit=9 is less than the 10 classes.*set it to 10 or more"):
+        make_splits(digits, limit=9)
+
+
+@pytest.mark.parametrize("limit", [2, 3, 50, 400])
+def test_a_rare_class_keeps_an_image_under_every_limit(limit: int) -> None:
+    splits = make_splits(Official("x", small((400, 4))), limit=limit)
+    assert len(splits.train) == min(limit, 290) and splits.train.class_counts().min() >= 1
 
 
 def test_copies_of_an_image_stay_on_one_side_of_the_cut() -> None:
@@ -126,7 +135,7 @@ def test_copies_of_an_image_stay_on_one_side_of_the_cut() -> None:
     copies = ImageSet.of(originals.images[rows], originals.labels[rows], originals.classes)
     splits = make_splits(Official("x", copies))
     assert sum(len(part) for part in parts(splits)) == 240
-    seen = [set(map(bytes, part.image_hashes())) for part in parts(splits)]
+    seen = [set(map(bytes, part.content()[:, 1])) for part in parts(splits)]
     assert not seen[0] & seen[1] and not seen[0] & seen[2] and not seen[1] & seen[2]
 
 

@@ -66,8 +66,12 @@ class Data(_Section):
     """Share, or number, of the images that go to test if the source has no official test split."""
     split_seed: int = 0
     """Seed of the cut. Separate from `seed`, so that runs with different seeds share one split."""
+    split_version: Literal[1, 2] = 2
+    """The rule of the cut: 2 goes by what the pictures are, 1, thirtytwo 0.1.0's, by what they are once resized."""
+    keep_split: str = "none"
+    """A run's folder: its images stay in the splits that they were in, and only what is new is cut."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Train on only this many images (stratified); val and test stay whole."""
+    """Train on only this many images (stratified, at least one of each class); val and test stay whole."""
     size: Annotated[int, Field(ge=4, le=1024)] | None = None
     """Height and width in pixels to resize to. Unset: the images' own size if it is one and at most 64, else 32."""
     channels: Literal[1, 3] | None = None
@@ -327,13 +331,23 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read as TOML: {error}") from None
 
 
-def from_toml(path: Path) -> Recipe:
-    """Read a recipe from a TOML file. Raises UserError naming the file and the key."""
+def from_toml(path: Path, *, stored: bool = False) -> Recipe:
+    """Read a recipe from a TOML file: the user's, or one that a run has ``stored``.
+
+    Raises UserError naming the file and the key.
+    """
     values = read_toml(path)
     try:
-        return from_values(values)
+        return from_stored(values) if stored else from_values(values)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def from_stored(values: dict[str, Any]) -> Recipe:
+    """A recipe that a run, a study or a card keeps. What it does not say is as in the version that wrote it."""
+    data = values.get("data", {})
+    older = {"split_version": 1} if isinstance(data, dict) and "split_version" not in data else {}
+    return from_values({**values, "data": {**data, **older}} if older else values)
 
 
 def from_values(values: dict[str, Any]) -> Recipe:

@@ -20,6 +20,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e12, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Hash = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(strict=True)]
+Digests = Annotated[str, Field(strict=True, pattern=r"^([0-9a-f]{16})*$")]
 Classes = Annotated[list[Text], Field(min_length=1, max_length=10**6)]
 
 
@@ -103,10 +104,15 @@ class Card(CardBody, total=False):
 
 
 class SplitRecord(TypedDict, total=False):
-    """split.json: the cut of a run's images. Keys of the dictionaries are "train", "val" and "test"."""
+    """split.json: the cut of a run's images. Keys of the dictionaries are "train", "val" and "test".
+
+    ``content`` has 16 hex digits per image, in the order of ``ids``, which tell it from others whatever size it is
+    trained at; ``kept`` is the content of an earlier run whose images stayed where they were.
+    """
 
     name: Required[Text]
     classes: Required[Classes]
+    version: Literal[1, 2]
     plan: Required[Text]
     split_seed: Required[int]
     sizes: Required[dict[str, Count]]
@@ -115,6 +121,8 @@ class SplitRecord(TypedDict, total=False):
     cut_from: dict[str, Text]
     orders: dict[str, Hash]
     ids: Required[dict[str, list[Count]]]
+    content: dict[str, Digests]
+    kept: dict[str, Digests]
     notes: Required[list[Text]]
 
 
@@ -288,6 +296,10 @@ def _whole_split(split: SplitRecord) -> None:
         counts, size = split["class_counts"][split_name], split["sizes"][split_name]
         if len(counts) != len(split["classes"]) or sum(counts) != size or len(split["ids"][split_name]) != size:
             raise ValueError(f"sizes, class_counts and ids of {split_name} contradict each other")
+        if "content" in split and len(split["content"].get(split_name, "")) != 16 * size:
+            raise ValueError(f"content of {split_name} is not of {size} images")
+        if "kept" in split and split_name not in split["kept"]:
+            raise ValueError(f"kept lacks {split_name}")
 
 
 def _different(classes: list[str]) -> None:

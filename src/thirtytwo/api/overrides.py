@@ -41,6 +41,10 @@ class Overrides(TypedDict, total=False):
     data__test: float | int
     split_seed: int
     data__split_seed: int
+    split_version: Literal[1, 2]
+    data__split_version: Literal[1, 2]
+    keep_split: str | os.PathLike[str]
+    data__keep_split: str | os.PathLike[str]
     limit: int | None
     data__limit: int | None
     size: int | None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +16,18 @@ import numpy as np
 import torch
 
 from thirtytwo.data import cache, picture
-from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.imageset import DIGEST, ImageSet, Official, content_digests
 from thirtytwo.data.picture import BadPicture, Fit, Header, Size
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 
 T = TypeVar("T")
+P = TypeVar("P")
 Source = tuple[str, Path | bytes]
 """What messages call a picture, and where its bytes are."""
 
+FORMAT = 2
+"""Increased whenever more is kept beside the pixels, so that no older cache is used."""
 BLOCK = 256
 """Pictures that are in memory at a time: at 224 x 224 RGB, 37 MiB of pixels."""
 
@@ -85,19 +89,22 @@ def decode_all(
     Raises UserError when a picture cannot be read and ``bad_images`` is "fail", when none can be read, when a class
     is left with no picture to train on, and when val or test is left with none at all.
     """
-    settings = [picture.VERSION, size, channels, fit, bad_images, str(gathered.root.resolve()), list(gathered.files)]
+    where = str(gathered.root.resolve())
+    settings = [FORMAT, picture.VERSION, size, channels, fit, bad_images, where, list(gathered.files)]
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
     images, description = cache.get(
         key, lambda key: _build(key, gathered, size, channels, fit, bad_images), memory_limit
     )
     bad = np.array(description["bad"], dtype=np.int64)
+    digests = np.frombuffer(b64decode(description["digests"]), dtype="V16").reshape(len(images), 2)
     splits, first, taken = {}, 0, 0
     for name, split in gathered.splits.items():
         good = np.setdiff1d(np.arange(len(split.labels)), bad - first)
         paths = None if split.paths is None else tuple(split.paths[i] for i in good.tolist())
         labels = torch.from_numpy(split.labels[good])
-        splits[name] = ImageSet.of(images[taken : taken + len(good)], labels, gathered.classes, paths)
-        first, taken = first + len(split.labels), taken + len(good)
+        rows = slice(taken, taken + len(good))
+        splits[name] = ImageSet.of(images[rows], labels, gathered.classes, paths, digests[rows])
+        first, taken = first + len(split.labels), rows.stop
     _require_every_class(gathered, splits["train"])
     for name, image_set in splits.items():
         if len(image_set) == 0:
@@ -108,14 +115,14 @@ def decode_all(
     return Official(gathered.name, splits["train"], splits.get("val"), splits.get("test"), notes)
 
 
-def in_threads(function: Callable[[Source], T], pictures: Iterable[Source]) -> Iterator[T | BadPicture]:
+def in_threads(function: Callable[[P], T], pictures: Iterable[P]) -> Iterator[T | BadPicture]:
     """``function`` of each picture, in order, or the BadPicture that it raised. Pillow decodes without the GIL."""
 
-    def run(part: Sequence[Source]) -> list[T | BadPicture]:
+    def run(part: Sequence[P]) -> list[T | BadPicture]:
         results: list[T | BadPicture] = []
-        for source in part:
+        for each in part:
             try:
-                results.append(function(source))
+                results.append(function(each))
             except BadPicture as error:
                 results.append(error)
         return results
@@ -140,21 +147,31 @@ def _build(
     target = picture.choose_size({header.size for header in good}, size)
     depth: Literal[1, 3] = channels or (1 if all(header.grey for header in good) else 3)
     bad: dict[int, BadPicture] = {}
+    digests = bytearray()
+
+    def decode(each: tuple[Source, int, Header | BadPicture]) -> tuple[np.ndarray, bytes]:
+        (name, file), label, found = each
+        pixels = picture.decode(file, size=target, channels=depth, fit=fit, name=name).numpy()
+        whole = isinstance(found, Header) and found.size == target and found.grey == (depth == 1)
+        small = whole and max(target) <= picture.SMALL
+        content = pixels.tobytes() if small else picture.content(file, name=name)
+        return pixels, content_digests(DIGEST(content), label)
 
     def decoded() -> Iterator[np.ndarray]:
-        def decode(source: Source) -> np.ndarray:
-            return picture.decode(source[1], size=target, channels=depth, fit=fit, name=source[0]).numpy()
-
-        pixels = enumerate(counted(in_threads(decode, gathered.pictures()), len(headers), "decoding"))
-        for block in _blocks(pixels, BLOCK):
+        labels = chain.from_iterable(split.labels.tolist() for split in gathered.splits.values())
+        pictures = zip(gathered.pictures(), labels, headers, strict=True)
+        results = enumerate(counted(in_threads(decode, pictures), len(headers), "decoding"))
+        for block in _blocks(results, BLOCK):
             bad.update((i, result) for i, result in block if isinstance(result, BadPicture))
-            images = [result for _, result in block if not isinstance(result, BadPicture)]
-            if images:
-                yield np.stack(images)
+            read = [result for _, result in block if not isinstance(result, BadPicture)]
+            digests.extend(b"".join(digest for _, digest in read))
+            if read:
+                yield np.stack([pixels for pixels, _ in read])
 
     def describe() -> dict[str, Any]:
         _report(gathered, list(bad.values()), len(headers), bad_images)
-        return {"bad": list(bad), "notes": [*_treatments(good, target, depth, fit), *_skipped(list(bad.values()))]}
+        notes = [*_treatments(good, target, depth, fit), *_skipped(list(bad.values()))]
+        return {"bad": list(bad), "notes": notes, "digests": b64encode(digests).decode()}
 
     cache.store(key, (len(headers), depth, *target), decoded(), describe)
 

@@ -1,8 +1,9 @@
 """Images that a Python program passes in, as a data source: arrays, a PyTorch dataset, image sets."""
 
+import hashlib
 import io
 from collections.abc import Callable, Mapping, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 from thirtytwo.data import picture, sources
 from thirtytwo.data.arrays import as_images, as_labels, official
-from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.imageset import DIGEST, ImageSet, Official, content_digests
 from thirtytwo.data.picture import Fit
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
@@ -30,11 +31,15 @@ GivenData = Official | Images | Mapping[str, Images]
 
 @dataclass(frozen=True, eq=False)
 class _Split:
-    """Pictures uint8 (C, H, W), of one shape or several, with labels (N,) and the class names if known."""
+    """Pictures uint8 (C, H, W), of one shape or several, with labels (N,) and the class names if known.
+
+    Each digest has seen what its picture was when it was passed in; there are none where that is the picture itself.
+    """
 
     pictures: np.ndarray | list[Tensor]
     labels: np.ndarray
     classes: tuple[str, ...] | None
+    digests: list[hashlib.blake2b] | None = None
 
 
 _given: dict[str, GivenData] = {}
@@ -99,12 +104,29 @@ def read(data: GivenData, where: str, size: int | None, channels: Literal[1, 3] 
     images = {split: _stacked(each.pictures, target, depth, fit) for split, each in read.items()}
     classes = read["train"].classes
     if classes is None:
-        return official(name, where, images, {split: each.labels for split, each in read.items()})
-    sets = {
-        split: ImageSet.of(torch.from_numpy(images[split]), torch.as_tensor(each.labels), classes)
+        found = official(name, where, images, {split: each.labels for split, each in read.items()})
+    else:
+        sets = {
+            split: ImageSet.of(torch.from_numpy(images[split]), torch.as_tensor(each.labels), classes)
+            for split, each in read.items()
+        }
+        found = Official(name, sets["train"], sets.get("val"), sets.get("test"))
+    identified = {
+        split: replace(getattr(found, split), digests=_digests(each, getattr(found, split)))
         for split, each in read.items()
     }
-    return Official(name, sets["train"], sets.get("val"), sets.get("test"))
+    return replace(found, **identified)
+
+
+def _digests(part: _Split, images: ImageSet) -> np.ndarray | None:
+    """What tells the images apart, whatever size they are now; None where they are as they were passed in."""
+    if isinstance(part.pictures, np.ndarray):
+        if part.pictures.shape == tuple(images.images.shape):
+            return None
+        return replace(images, images=torch.from_numpy(part.pictures)).pixel_digests()
+    seen = zip(part.digests or (), images.labels.tolist(), strict=True)
+    pairs = (content_digests(digest, label) for digest, label in seen)
+    return np.frombuffer(b"".join(pairs), dtype="V16").reshape(-1, 2)
 
 
 def as_png(image: object, what: str) -> bytes:
@@ -184,6 +206,7 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
     assert isinstance(part, Sized), "checked when it was registered"
     pictures: list[Tensor] = []
     targets: list[np.ndarray] = []
+    digests: list[hashlib.blake2b] = []
     for i in counted(range(len(part)), len(part), what):
         item = part[i]
         if not isinstance(item, tuple | list) or len(item) != 2:
@@ -192,11 +215,13 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
         asked = None if size is None else (size, size)
         pictures.append(picture.decode(file, size=asked, channels=channels, fit=fit, name=name))
         targets.append(np.asarray(item[1]))
+        digests.append(DIGEST(picture.decode(file, name=name).numpy().tobytes()))
     if not pictures:
         raise UserError(f"{what}: is empty")
     names = getattr(part, "classes", None)
     known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-    return _Split(pictures, as_labels(np.array(targets), f"{what} labels"), tuple(names) if known and names else None)
+    classes = tuple(names) if known and names else None
+    return _Split(pictures, as_labels(np.array(targets), f"{what} labels"), classes, digests)
 
 
 def _stacked(

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from thirtytwo.errors import UserError
+
+DIGEST = partial(hashlib.blake2b, digest_size=16)
+"""The hash by which images are told apart."""
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
@@ -28,6 +32,8 @@ class ImageSet:
         ids: int64 (N,), each image's position in the set that its source read. Survives `select`, so that a
             prediction can be traced back to its picture.
         paths: where each image came from, when it came from a file of its own.
+        digests: "V16" (N, 2), from `content_digests` of what each image was before it was resized or converted; None
+            where nothing was.
 
     >>> import torch
     >>> from thirtytwo import ImageSet
@@ -41,10 +47,16 @@ class ImageSet:
     classes: tuple[str, ...]
     ids: Tensor
     paths: tuple[str, ...] | None = None
+    digests: np.ndarray | None = None
 
     @classmethod
     def of(
-        cls, images: Tensor, labels: Tensor, classes: tuple[str, ...], paths: tuple[str, ...] | None = None
+        cls,
+        images: Tensor,
+        labels: Tensor,
+        classes: tuple[str, ...],
+        paths: tuple[str, ...] | None = None,
+        digests: np.ndarray | None = None,
     ) -> "ImageSet":
         """A whole set as its source read it: ids are 0..N-1. Raises UserError if the parts do not match."""
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
@@ -61,7 +73,7 @@ class ImageSet:
                 f"label {int(labels[first])} of image {first} is out of range: "
                 f"{len(classes)} classes need labels 0 to {len(classes) - 1}"
             )
-        return cls(images, labels, tuple(classes), torch.arange(len(images)), paths)
+        return cls(images, labels, tuple(classes), torch.arange(len(images)), paths, digests)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -88,7 +100,12 @@ class ImageSet:
         indices = torch.as_tensor(indices, dtype=torch.int64)
         paths = None if self.paths is None else tuple(self.paths[i] for i in indices.tolist())
         return replace(
-            self, images=self.images[indices], labels=self.labels[indices], ids=self.ids[indices], paths=paths
+            self,
+            images=self.images[indices],
+            labels=self.labels[indices],
+            ids=self.ids[indices],
+            paths=paths,
+            digests=None if self.digests is None else self.digests[indices.numpy()],
         )
 
     def class_counts(self) -> Tensor:
@@ -112,17 +129,26 @@ class ImageSet:
         std = (weights * (levels - mean[:, None]) ** 2).sum(1).sqrt()
         return (mean / 255).float(), (std / 255).float()
 
-    def image_hashes(self) -> np.ndarray:
-        """(N,) of 16-byte BLAKE2b digests, one per image, of its pixels and label."""
+    def content(self) -> np.ndarray:
+        """The `digests`: "V16" (N, 2), or where there are none those of the pixels."""
+        return self.pixel_digests() if self.digests is None else self.digests
+
+    def pixel_digests(self) -> np.ndarray:
+        """`content_digests` of the pixels as they are, "V16" (N, 2)."""
         digests = bytearray()
-        labels = self.labels.numpy().astype("<i8")
+        labels = self.labels.tolist()
         for start in range(0, len(self), 4096):  # blocks, so that a memory-mapped set stays on disk
             block = np.ascontiguousarray(self.images[start : start + 4096].numpy())
             for image, label in zip(block, labels[start : start + 4096], strict=True):
-                digest = hashlib.blake2b(image.data, digest_size=16)
-                digest.update(label.tobytes())
-                digests += digest.digest()
-        return np.frombuffer(bytes(digests), dtype="V16")
+                digests += content_digests(DIGEST(image.data), label)
+        return np.frombuffer(bytes(digests), dtype="V16").reshape(-1, 2)
+
+
+def content_digests(digest: hashlib.blake2b, label: int) -> bytes:
+    """Two 16-byte digests of an image: of its content, which ``digest`` has seen, and of that with its label."""
+    alone = digest.digest()
+    digest.update(label.to_bytes(8, "little", signed=True))
+    return alone + digest.digest()
 
 
 @dataclass(frozen=True, eq=False)

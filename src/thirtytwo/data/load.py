@@ -140,5 +140,8 @@ def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None
 
 def _changed(image_set: ImageSet, size: Size, channels: Literal[1, 3], fit: Fit) -> ImageSet:
     """Channels first, as `picture.decode` does, so that the pixels are those of the same picture in a file."""
+    if (image_set.size, image_set.channels) == (size, channels):
+        return image_set
     images = picture.convert_channels(image_set.images, channels)
-    return replace(image_set, images=images if image_set.size == size else picture.resize(images, size, fit))
+    images = images if image_set.size == size else picture.resize(images, size, fit)
+    return replace(image_set, images=images, digests=image_set.content())

@@ -38,6 +38,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AV
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused before they are decoded: Pillow's own threshold, a quarter of a GiB as RGB."""
 
+SMALL = 64
+"""Sets of pictures of one size keep it if neither side exceeds this."""
+
 VERSION = 1
 """Increased whenever `decode` gives different pixels for the same file, so that no older cache is used."""
 
@@ -143,6 +146,17 @@ def header(source: Path | bytes, *, name: str | None = None) -> Header:
         )
 
 
+def content(source: Path | bytes, *, name: str | None = None) -> bytes:
+    """What identifies a picture, whatever size it is trained at: its pixels if it is small, else its file's bytes.
+
+    Small pictures may also come as arrays, which have no bytes of a file. A photograph would have to be decoded at its
+    full size for its pixels, where `decode` lets a JPEG's decoder shrink it. Raises BadPicture as `decode` does.
+    """
+    if max(header(source, name=name).size) <= SMALL:
+        return decode(source, name=name).numpy().tobytes()
+    return source.read_bytes() if isinstance(source, Path) else source
+
+
 def is_picture_name(path: Path) -> bool:
     """Whether a file in a folder counts as a picture: by its suffix, and unless it is hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
@@ -177,7 +191,7 @@ def choose_size(sizes: set[Size], size: int | None) -> Size:
     if size is not None:
         return size, size
     own = next(iter(sizes))
-    return own if len(sizes) == 1 and max(own) <= 64 else (32, 32)
+    return own if len(sizes) == 1 and max(own) <= SMALL else (32, 32)
 
 
 def eight_bit(array: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ def find(name: str) -> Recipe:
         return recipes.build(name)
     path = Path(name)
     if path.is_dir() and (path / "recipe.toml").is_file():
-        return recipe_module.from_toml(path / "recipe.toml")
+        return recipe_module.from_toml(path / "recipe.toml", stored=True)
     if path.suffix == ".toml" or path.is_file():
         return recipe_module.from_toml(path)
     if path.is_dir():

@@ -15,7 +15,7 @@ from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.network import Network, Normalisation
 from thirtytwo.models.weights import file as weights
 from thirtytwo.models.weights.fit import fitted
-from thirtytwo.recipe import Recipe, from_values
+from thirtytwo.recipe import Recipe, from_stored
 from thirtytwo.records import Card
 from thirtytwo.runs import checkpoint
 from thirtytwo.runs.card import describe, require_fit
@@ -113,7 +113,7 @@ def recipe_beside(file: Path) -> Recipe:
             f"`thirtytwo import {file} RECIPE`"
         )
     try:
-        return from_values(card["recipe"]).override({"model": card["model"]})
+        return from_stored(card["recipe"]).override({"model": card["model"]})
     except UserError as error:
         raise UserError(f"{weights.beside(file)}: {error}") from None
 

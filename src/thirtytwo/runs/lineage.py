@@ -26,8 +26,9 @@ SCORED = ("val", "test")
 def seen_before(runs: Iterable[Run], record: SplitRecord) -> dict[str, int] | None:
     """Count the new run's val and test images that ``runs``, or the runs that these learned from, were trained on.
 
-    An image is identified by its position in the set that its source reads, and the set by the order of its labels and
-    file names (`ImageSet.order_hash`), so that another size, or grey instead of colour, hides nothing.
+    An image is identified by its content before it was resized, so that neither another size nor another folder hides
+    anything; for runs that recorded none, by its position in the set that its source reads, and the set by the order of
+    its labels and file names (`ImageSet.order_hash`).
 
     Args:
         runs: what the new run learns from.
@@ -36,12 +37,16 @@ def seen_before(runs: Iterable[Run], record: SplitRecord) -> dict[str, int] | No
     Returns the counts above 0 by split, "val" and "test"; None where they are unknown, because the source of that name
     then had other images, or another order of them, and the cut differs.
     """
+    content: set[str] = set()
     learned: set[tuple[str, int]] = set()
     changed = False
     for run in _with_ancestors(runs):
         theirs = run.split
         if theirs is None or all(theirs["sha256"][split] == record["sha256"][split] for split in SCORED):
             continue  # the same cut, so val and test were not trained on
+        if "content" in theirs:
+            content.update(_digests(theirs["content"]["train"]))
+            continue
         order = theirs.get("orders", {}).get(theirs.get("cut_from", {}).get("train", ""), "")
         if order in record["orders"].values():
             learned.update((order, position) for position in theirs["ids"]["train"])
@@ -50,9 +55,14 @@ def seen_before(runs: Iterable[Run], record: SplitRecord) -> dict[str, int] | No
     counts = {}
     for split in SCORED:
         order = record["orders"][record["cut_from"][split]]
-        counts[split] = sum((order, position) in learned for position in record["ids"][split])
+        images = zip(record["ids"][split], _digests(record["content"][split]), strict=True)
+        counts[split] = sum((order, position) in learned or digest in content for position, digest in images)
     found = {split: count for split, count in counts.items() if count}
     return None if changed and not found else found
+
+
+def _digests(content: str) -> list[str]:
+    return [content[i : i + 16] for i in range(0, len(content), 16)]
 
 
 def said(seen: Mapping[str, int] | None, sizes: Mapping[str, int]) -> str:
@@ -105,8 +115,8 @@ def learned_from(recipe: Recipe, origin: "Origin | None", teacher: Run | None, r
     seen = seen_before(runs, record)
     if seen != {}:
         log.warning(
-            "%s: trained on %s that this run is scored on: give all trainings the same data, with the same settings "
-            "(plan, val, test, split_seed, size, channels and fit decide the cut)",
+            "%s: trained on %s that this run is scored on: set data.keep_split to that run, or give all trainings the "
+            "same data and cut (plan, val, test, split_seed)",
             " and ".join(sorted({str(run.path) for run in runs})), said(seen, record["sizes"]),
         )  # fmt: skip
         found["seen_before"] = seen

@@ -1,19 +1,20 @@
 """Find and load what a recipe or a run names: components, data, a teacher, a trained model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from thirtytwo.augment import augmentations
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
-from thirtytwo.data.split import Splits, make_splits
+from thirtytwo.data.split import SPLITS, Splits, make_splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.recipe import Recipe
+from thirtytwo.records import SplitRecord
 from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
 from thirtytwo.runs.card import classifier_for, ready
 from thirtytwo.runs.checkpoint import require_like, unpack
@@ -44,23 +45,51 @@ def find_teacher(recipe: Recipe) -> Run | None:
     return run
 
 
-def load_splits(recipe: Recipe, *, source: str | None = None) -> Splits:
-    """The recipe's data, decoded and cut; read from ``source``, where a run found it before, if that still exists."""
+def load_splits(recipe: Recipe, *, source: str | None = None, record: SplitRecord | None = None) -> Splits:
+    """The recipe's data, decoded and cut.
+
+    Args:
+        recipe: which data.
+        source: where a run found it before; used if that still exists.
+        record: of the run that was cut before, if it is to be cut again.
+    """
     data = recipe.data
     where = source if source is not None and Path(source).exists() else data.source
     official = load(where, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
+    kept = _kept(data.keep_split) if record is None else record.get("kept")
     return make_splits(
-        official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit
-    )
+        official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit,
+        version=data.split_version, kept=kept,
+    )  # fmt: skip
+
+
+def _kept(keep_split: str) -> Mapping[str, str] | None:
+    """What the images of an earlier run's splits are; None for "none". Raises UserError when that is not known."""
+    if keep_split == "none":
+        return None
+    try:
+        run = Run.open(keep_split)
+        if (cut := run.split) and "content" in cut:
+            return cut["content"]
+        splits = _cut_again(run)
+        for split in SPLITS:
+            require_same_split(run, splits, split)
+        return splits.record["content"]
+    except UserError as error:
+        raise UserError(f"data.keep_split={keep_split}: {error}") from None
 
 
 def images_of(run: Run, split: str) -> ImageSet:
     """The images of a run's split, loaded again. Raises UserError when they have changed."""
-    with own_components(run):
-        splits = load_splits(run.recipe, source=run.env.get("source"))
+    splits = _cut_again(run)
     require_same_split(run, splits, split)
     images: ImageSet = getattr(splits, split)
     return images
+
+
+def _cut_again(run: Run) -> Splits:
+    with own_components(run):
+        return load_splits(run.recipe, source=run.env.get("source"), record=run.split)
 
 
 def require_same_split(run: Run, splits: Splits, split: str) -> None:

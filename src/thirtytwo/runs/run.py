@@ -138,7 +138,7 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe that the run trains. Raises UserError when the file was changed after the run began."""
         path = self.path / "recipe.toml"
-        recipe = from_toml(path)
+        recipe = from_toml(path, stored=True)
         if sha256(path.read_bytes()) != self.status.get("recipe_sha256"):
             raise UserError(f"{path}: not the recipe that this run began with: restore it, or train a new run with it")
         return recipe

@@ -15,6 +15,8 @@ from thirtytwo.errors import UserError
 from thirtytwo.evaluation.compare import Compared, Group, Scored, compare, groups_of
 from thirtytwo.files import sha256, write_atomic, write_csv
 from thirtytwo.paths import as_path
+from thirtytwo.recipe import Recipe
+from thirtytwo.recipe import from_toml as read_recipe
 from thirtytwo.records import StudyState
 from thirtytwo.runs.run import Run
 from thirtytwo.study.definition import Study, from_toml
@@ -126,6 +128,12 @@ class StudyFolder:
                 raise UserError(f"{study.base}: not the recipe that this study was begun with: restore it")
             self._study = study
         return self._study
+
+    def recipe(self, arm: str, seed: int) -> Recipe:
+        """The recipe of one run; its images are cut as those of the runs that there are."""
+        recipe = self.study.recipe(arm, seed)
+        version = read_recipe(self.path / BASE, stored=True).data.split_version
+        return recipe.override({"data.split_version": 1}) if version == 1 else recipe
 
     @property
     def definition(self) -> str:

@@ -82,7 +82,7 @@ def _train(folder: "StudyFolder", arm: str, seed: int, files: list[Path]) -> Non
     trial = folder.trial(arm, seed)
     if trial.run is None:
         shutil.rmtree(trial.path, ignore_errors=True)
-        recipe = folder.study.recipe(arm, seed)
+        recipe = folder.recipe(arm, seed)
         out, name = trial.path.parent, trial.path.name
         session = Session.new(recipe, out=out, name=name, device=folder.device, test=False, imports=files)
     else:

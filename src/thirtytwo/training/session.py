@@ -191,7 +191,7 @@ def _rebuilt(run: Run, device: str) -> Parts:
             require_same_weights(
                 run, f"its teacher {teacher.path}", "teacher_sha256", teacher.require_trained()["sha256"]
             )
-        splits = load_splits(recipe, source=env.get("source"))
+        splits = load_splits(recipe, source=env.get("source"), record=run.split)
         for split in ("train", "val", "test"):
             require_same_split(run, splits, split)
         parts = build(recipe, chosen, splits)

@@ -1,0 +1,168 @@
+"""What an image is decides where it goes: whatever size it is trained at, wherever it lies, whatever lies beside it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
+
+import thirtytwo
+from thirtytwo import recipes
+from thirtytwo.data import given
+from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.load import load
+from thirtytwo.data.split import make_splits
+from thirtytwo.errors import UserError
+from thirtytwo.files import sha256
+from thirtytwo.recipe import parse_assignments
+from thirtytwo.runs.lineage import seen_before
+from thirtytwo.runs.run import Run
+from thirtytwo.training.session import Session
+
+DIGITS = load_digits()
+PIXELS = np.rint(DIGITS.images * 255 / 16).astype(np.uint8)
+SPLITS = ("train", "val", "test")
+SMALL = ("model=cnn2(width=2)", "train.epochs=1")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THIRTYTWO_CACHE", str(tmp_path / "cache"))
+
+
+def train(out: Path, *words: str) -> Run:
+    recipe = recipes.find("digits-cnn").override(parse_assignments([*SMALL, *words]))
+    session = Session.new(recipe, out=out, device="cpu")
+    session.complete()
+    return session.run
+
+
+def tree(root: Path, numbers: range) -> Path:
+    for i in numbers:
+        path = root / f"class{DIGITS.target[i] % 3}" / f"{i:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(PIXELS[i]).save(path)
+    return root
+
+
+def photographs(root: Path) -> Path:
+    """Pieces of one photograph, of several sizes above 64 pixels, as JPEG."""
+    photo = load_sample_image("china.jpg")
+    for i in range(60):
+        path = root / ("sky", "roof")[i % 2] / f"{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo[i * 3 : i * 3 + 100 + i, i * 5 : i * 5 + 90]).save(path)
+    return root
+
+
+def names(root: Path, **settings) -> dict[str, list[str]]:
+    splits = make_splits(load(str(root), **settings))
+    return {split: [Path(path).name for path in getattr(splits, split).paths] for split in SPLITS}
+
+
+@pytest.mark.parametrize("make", [lambda root: tree(root, range(200)), photographs])
+def test_the_cut_and_the_order_are_the_same_at_every_size_in_grey_and_in_colour(make, tmp_path):
+    root = make(tmp_path / "set")
+    first = names(root)
+    for settings in ({"size": 8}, {"size": 40}, {"size": 40, "channels": 3, "fit": "crop"}, {"channels": 1}):
+        assert names(root, **settings) == first
+
+
+def test_arrays_and_datasets_too(tmp_path):
+    labels = DIGITS.target[:300]
+    arrays = ImageSet.of(torch.from_numpy(PIXELS[:300, None]), torch.from_numpy(labels), tuple("0123456789"))
+    own = make_splits(Official("x", arrays)).record["ids"]
+    pairs = [(Image.fromarray(PIXELS[i]), int(labels[i])) for i in range(300)]
+    for data in ((PIXELS[:300], labels), torch.utils.data.Subset(pairs, range(300))):
+        assert make_splits(given.read(data, "data", 16, 3, "pad")).record["ids"] == own
+
+
+def test_two_runs_at_two_sizes_are_compared(tmp_path):
+    root = tree(tmp_path / "set", range(150))
+    runs = [train(tmp_path, f"data.source={root}", f"data.size={size}") for size in (8, 12)]
+    assert len(thirtytwo.compare({"8": runs[0].path, "12": runs[1].path}, split="test")) == 2
+
+
+def test_a_run_of_the_version_before_keeps_its_cut(tmp_path):
+    """Its recipe has no split_version; the cut went by the pixels after resizing."""
+    root = tree(tmp_path / "set", range(200))
+    old = make_splits(load(str(root), size=12), version=1).record
+    new = make_splits(load(str(root), size=12)).record
+    assert old["ids"] != new["ids"]
+    assert make_splits(load(str(root)), version=1).record["ids"] == make_splits(load(str(root))).record["ids"]
+    run = train(tmp_path, f"data.source={root}", "data.size=12", "data.split_version=1")
+    assert run.split["ids"] == old["ids"]
+    recipe = run.path / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("split_version = 1\n", ""))
+    status = json.loads((run.path / "status.json").read_text())
+    (run.path / "status.json").write_text(json.dumps({**status, "recipe_sha256": sha256(recipe.read_bytes())}))
+    split = json.loads((run.path / "split.json").read_text())
+    del split["content"], split["version"]
+    (run.path / "split.json").write_text(json.dumps(split))
+    assert thirtytwo.open_run(run.path, device="cpu").test()
+    again = train(tmp_path, f"data.source={root}", "data.size=12", f"data.keep_split={run.path}")
+    assert all(sorted(again.split["ids"][split]) == sorted(old["ids"][split]) for split in SPLITS)
+
+
+def test_a_folder_that_grew_keeps_the_split_of_its_pictures(tmp_path, caplog):
+    root = tree(tmp_path / "set", range(200))
+    run = train(tmp_path, f"data.source={root}")
+    trained = _digests(run.split["content"]["train"])
+    (root / "class0" / "0000.png").rename(root / "class0" / "0999.png")  # no position stays
+    tree(root, range(200, 260))
+    words = (f"data.source={root}", f"model=run:{run.path}")
+    leaking = train(tmp_path, *words)
+    seen = leaking.env["seen_before"]
+    assert seen and "set data.keep_split to that run" in caplog.text
+    content = leaking.split["content"]
+    assert seen == {split: len(_digests(content[split]) & trained) for split in ("val", "test")}
+    caplog.clear()
+    kept = train(tmp_path, *words, f"data.keep_split={run.path}")
+    assert "seen_before" not in kept.env and "trained on" not in caplog.text
+    content = {split: _digests(kept.split["content"][split]) for split in SPLITS}
+    for split in SPLITS:
+        assert _digests(run.split["content"][split]) <= content[split]
+    sizes = kept.split["sizes"]
+    assert sizes["test"] - run.split["sizes"]["test"] == 12 and sum(sizes.values()) == 260
+    shutil.rmtree(run.path)  # it is remembered
+    assert thirtytwo.open_run(kept.path, device="cpu").test()
+
+
+def _digests(content: str) -> set[str]:
+    return {content[i : i + 16] for i in range(0, len(content), 16)}
+
+
+def test_another_folder_with_the_same_pictures_hides_nothing(tmp_path):
+    one, other = tree(tmp_path / "one", range(120)), tree(tmp_path / "other", range(60, 180))
+    run = train(tmp_path, f"data.source={one}")
+    record = make_splits(load(str(other), size=20)).record
+    trained = _digests(run.split["content"]["train"])
+    counted = {split: len(_digests(record["content"][split]) & trained) for split in ("val", "test")}
+    assert seen_before([Run.open(run.path)], record) == {key: value for key, value in counted.items() if value}
+
+
+def test_what_is_in_two_splits_or_two_classes_is_said_before_training(tmp_path, cli):
+    root = tree(tmp_path / "set" / "train", range(100)).parent
+    tree(root / "test", range(90, 130))
+    again = root / "train" / "class0"
+    shutil.copy(next((root / "train" / "class1").iterdir()), again / "copy.png")
+    done = cli("train", f"data.source={root}", "epochs=1", "model=cnn2(width=2)", "--out", tmp_path / "runs")
+    assert done.code == 0, done.err
+    assert "8 of the 40 test images are in train too, so test's scores are too good" in done.out
+    assert "1 picture is in more than one class" in done.out
+    assert done.out.index("too good") < done.out.index("epoch 1")
+    page = next((tmp_path / "runs").glob("*/report.html")).read_text(encoding="utf-8")
+    assert "8 of the 40 test images are in train too" in page and "in more than one class" in page
+
+
+def test_a_run_whose_split_cannot_be_kept_is_one_line(tmp_path, cli, run_copy):
+    (run_copy / "split.json").unlink()
+    for run in (tmp_path / "nowhere", run_copy):
+        done = cli("train", f"data.keep_split={run}", "--out", tmp_path / "runs")
+        assert done.code == 2 and done.err.count("\n") == 1 and f"data.keep_split={run}: " in done.err
+    with pytest.raises(UserError, match="not a run folder"):
+        train(tmp_path, f"data.keep_split={tmp_path}")
