@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate, wilson
-from thirtytwo.evaluation.metrics import ECE, NLL, Accuracy, MacroF1, TopK
+from thirtytwo.evaluation.metrics import ECE, NLL, Accuracy, BalancedAccuracy, MacroF1, TopK
+from thirtytwo.evaluation.per_class import per_class
 from thirtytwo.evaluation.predictions import Predictions
 
 
@@ -61,6 +62,28 @@ def test_top_1_is_accuracy_with_ties_too() -> None:
     assert TopK(1)(tied) == Accuracy()(tied)
 
 
+def test_balanced_accuracy_is_scikit_learns_and_is_left_out_where_it_is_the_accuracy(digits: Predictions) -> None:
+    found = BalancedAccuracy()(digits)
+    assert found is not None and found.low < found.value < found.high
+    assert found.value == pytest.approx(sk.balanced_accuracy_score(digits.labels, digits.predicted))
+    even = np.sort(np.concatenate([np.flatnonzero(digits.labels == k)[:20] for k in range(10)]))
+    assert BalancedAccuracy()(predictions_of(digits.logits[even], digits.labels[even])) is None
+
+
+def test_balanced_accuracys_interval_covers_the_truth_and_is_never_certain() -> None:
+    """Of 2,000 samples with classes of 6, 40 and 300 images, of which 50, 80 and 95 % are recognised."""
+    draw, sizes, shares = np.random.default_rng(0), np.array([6, 40, 300]), np.array([0.5, 0.8, 0.95])
+    labels = np.repeat([0, 1, 2], sizes)
+    covered = 0
+    for _ in range(2000):
+        right = draw.random(346) < shares[labels]
+        found = BalancedAccuracy()(predictions_of(np.eye(3)[np.where(right, labels, (labels + 1) % 3)], labels))
+        covered += found.low <= shares.mean() <= found.high
+    assert 0.93 < covered / 2000 < 0.98
+    sure = BalancedAccuracy()(predictions_of(np.eye(3)[labels], labels))
+    assert sure.value == sure.high == 1 and sure.low < 0.95
+
+
 def test_nll_is_the_mean_log_loss_with_its_normal_interval(digits: Predictions) -> None:
     losses = -np.log(digits.probabilities[np.arange(len(digits)), digits.labels])
     low, high = stats.norm.interval(0.95, losses.mean(), stats.sem(losses))
@@ -77,7 +100,7 @@ def test_nll_of_certain_but_wrong_logits_is_finite() -> None:
 def test_confusion_and_class_scores_are_scikit_learns(digits: Predictions) -> None:
     assert (metrics.confusion(digits) == sk.confusion_matrix(digits.labels, digits.predicted)).all()
     expected = sk.precision_recall_fscore_support(digits.labels, digits.predicted)
-    for scores, precision, recall, f1, support in zip(metrics.per_class(digits), *expected, strict=True):
+    for scores, precision, recall, f1, support in zip(per_class(digits), *expected, strict=True):
         assert scores.support == support
         assert (scores.precision.value, scores.recall.value, scores.f1.value) == pytest.approx((precision, recall, f1))
         assert scores.recall == wilson(round(recall * support), int(support))
@@ -139,10 +162,10 @@ def test_a_calibrated_model_shows_what_it_would_be_expected_to_show() -> None:
 
 def test_scores_come_in_a_fixed_order_and_repeat_bit_for_bit(digits: Predictions) -> None:
     first = metrics.scores(digits)
-    assert list(first) == ["accuracy", "top5", "nll", "ece", "macro_f1"]
+    assert list(first) == ["accuracy", "balanced_accuracy", "top5", "nll", "ece", "macro_f1"]
     assert first == metrics.scores(digits)
     few = predictions_of(digits.logits[:, :5], digits.labels % 5)
-    assert list(metrics.scores(few)) == ["accuracy", "nll", "ece", "macro_f1"]
+    assert list(metrics.scores(few)) == ["accuracy", "balanced_accuracy", "nll", "ece", "macro_f1"]
     assert TopK(5)(few) is None
 
 
@@ -151,7 +174,7 @@ def test_a_class_without_images_is_not_measured_and_nothing_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = predictions_of(logits, np.array([0, 1, 1, 1]))
-        classes = metrics.per_class(found)
+        classes = per_class(found)
         scores = metrics.scores(found)
     absent, only_predicted = classes[3], classes[2]
     assert math.isnan(absent.recall.value) and math.isnan(absent.precision.value) and math.isnan(absent.f1.value)

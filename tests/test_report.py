@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate, wilson
 from thirtytwo.evaluation.metrics import Accuracy
+from thirtytwo.evaluation.per_class import per_class
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.explanation import Layer, LayerMaps
 from thirtytwo.figures import canvas, pictures, scores
@@ -196,7 +197,7 @@ def test_every_score_in_the_page_is_that_of_the_predictions(make: Maker, scored:
     assert f"{100 * right / 360:.1f} % test accuracy" in text
     assert f"{right} of 360 images right" in text
     assert page.table("Class") == [
-        [c.name, f"{c.support}", shown(c.recall), shown(c.precision), shown(c.f1)] for c in metrics.per_class(test)
+        [c.name, f"{c.support}", shown(c.recall), shown(c.precision), shown(c.f1)] for c in per_class(test)
     ]
     matrix = metrics.confusion(test)
     for truth, predicted, count, share in page.table("Truth"):

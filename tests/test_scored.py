@@ -112,7 +112,7 @@ def test_a_score_that_says_nothing_is_stored_as_such_and_not_computed_again(run_
     scored.store_scores(run, type(plain)(few.logits, few.labels, few.classes, few.ids, "val"))
     (run_copy / "predictions" / "val.npz").unlink()  # what is missing would be computed from it
     assert run.scores()[0]["scores"]["top5"] is None
-    assert list(scored.stored_scores(run)[0].scores) == ["accuracy", "nll", "ece", "macro_f1"]
+    assert list(scored.stored_scores(run)[0].scores) == ["accuracy", "balanced_accuracy", "nll", "ece", "macro_f1"]
 
 
 IMPORTED = """

@@ -17,6 +17,10 @@ Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Fiel
 """A share of a set (a fraction below 1) or a number of images (a whole number)."""
 
 
+Weight = Annotated[float, Field(gt=0, le=1e6)]
+"""What a mistake costs, relative to others."""
+
+
 Moment = Annotated[float, Field(ge=0, lt=1, strict=True)]
 """The decay of a moving average."""
 
@@ -143,8 +147,12 @@ class Train(_Section):
     `lbfgs`, a linear probe solved to convergence, or `knn`, the nearest training images; val chooses its strength."""
     feature_views: Annotated[int, Field(ge=1)] = 4
     """If all but the head is frozen: the number of augmented views of each image; epochs take turns."""
-    class_weights: Literal["none", "balanced"] = "none"
-    """`balanced` weights each class by the inverse of its frequency, for imbalanced folders."""
+    class_weights: Literal["none", "balanced"] | dict[str, Weight] = "none"
+    """How much a mistake costs, by class: `{cat=3, dog=1}`, 1 for those not named, or `balanced`, the inverse of each
+    class's frequency. They are scaled to a mean of 1 over the images."""
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """Which images an epoch shows: `shuffled` is each once, `balanced` as many of each class, those of small ones
+    repeatedly."""
     teacher: Annotated[str, AfterValidator(_none_or_run)] = "none"
     """A finished run whose answers are learned alongside the labels (distillation): `run:runs/cifar10-fast-1`."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 4.0
@@ -299,7 +307,8 @@ def parse_value(key: str, text: str) -> Any:
     quoted = len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]
     wanted = _annotation(key)  # pydantic has taken the metadata off
     kinds = [type(choice) for choice in get_args(wanted)] if get_origin(wanted) is Literal else [wanted]
-    if all(kind is str for kind in kinds) and not quoted:
+    words = [each for kind in get_args(wanted) if get_origin(kind) is Literal for each in get_args(kind)]
+    if (all(kind is str for kind in kinds) and not quoted) or text in words:
         return text
     if text.lower() in ("none", "null"):
         return None
@@ -361,6 +370,8 @@ def _mistake(error: ValidationError, kind: Any) -> UserError:
     found = error.errors()
     # A key that is misspelled is often why another is missing.
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
+    # Of a key that may be of several types, the value is of the type in which the mistake lies deepest.
+    first = max((each for each in found if each["loc"][:2] == first["loc"][:2]), key=lambda each: len(each["loc"]))
     key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
     key = re.sub(r"\.(float|int)$", "", key)
     if first["type"] == "extra_forbidden":

@@ -88,8 +88,10 @@ class Overrides(TypedDict, total=False):
     train__solver: Literal["steps", "lbfgs", "knn"]
     feature_views: int
     train__feature_views: int
-    class_weights: Literal["none", "balanced"]
-    train__class_weights: Literal["none", "balanced"]
+    class_weights: Literal["none", "balanced"] | dict[str, float]
+    train__class_weights: Literal["none", "balanced"] | dict[str, float]
+    sampling: Literal["shuffled", "balanced"]
+    train__sampling: Literal["shuffled", "balanced"]
     teacher: str
     train__teacher: str
     temperature: float

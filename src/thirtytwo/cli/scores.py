@@ -8,6 +8,7 @@ from thirtytwo.cli.console import plain_table, say, say_json, show
 from thirtytwo.display import output
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import titled
+from thirtytwo.evaluation.per_class import per_class
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored, stored_scores
 
@@ -55,7 +56,7 @@ def say_run_json(run: Run) -> None:
             "run": str(run.path),
             "status": run.status,
             "scores": scores,
-            "classes": {split: [asdict(each) for each in metrics.per_class(found)] for split, found in plain.items()},
+            "classes": {split: [asdict(each) for each in per_class(found)] for split, found in plain.items()},
             "confusion": {split: metrics.confusion(found).tolist() for split, found in plain.items()},
             "looks": len(run.looks()),
         }

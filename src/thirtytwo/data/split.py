@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from thirtytwo.data.cut import Part
+from thirtytwo.data.cut import Kept, Part
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
 from thirtytwo.records import CUT_FROM_TEST, SplitRecord
@@ -85,44 +85,53 @@ def make_splits(
     }
     orders = {name: part.images.order_hash() for name, part in parts.items()}
     before = None if kept is None else {name: _unpacked(kept[name]) for name in SPLITS}
-    if plan == "val-from-test":
-        if "test" not in parts:
-            raise UserError(f"{official.name} has no official test split: plan 'val-from-test' needs one")
-        if "val" in parts:
-            notes.append("the source's own val split is unused under plan 'val-from-test'")
-        parts["test"], parts["val"] = parts["test"].cut(VAL_FROM_TEST, "val", before)
-        notes.append(CUT_FROM_TEST)
-    elif plan == "default":
-        if "test" not in parts:
-            parts["train"], parts["test"] = parts["train"].cut(test, "test", before)
-        if "val" not in parts:
-            parts["train"], parts["val"] = parts["train"].cut(val, "val", before)
-    else:
-        raise UserError(f"unknown plan '{plan}': use default or val-from-test")
+    notes += _cut(parts, official.name, plan, val, test, before)
     if limit is not None and limit < len(parts["train"].rows):
         parts["train"] = parts["train"].limited(limit)
     ordered = {name: parts[name].ordered() for name in SPLITS}
     sets = {name: part.gathered(memory_limit) for name, part in ordered.items()}
     content = {name: part.content[part.rows] for name, part in ordered.items()}
-    notes += _shared(content, sets)
+    notes += [*_absent(sets), *_shared(content, sets)]
     record: SplitRecord = {
         "name": official.name,
         "classes": list(official.train.classes),
         "version": version,
         "plan": plan,
         "split_seed": split_seed,
+        "cut_from": {name: part.origin for name, part in ordered.items()},
+        "orders": {origin: orders[origin] for origin in sorted({part.origin for part in ordered.values()})},
+        "content": {name: each.tobytes().hex() for name, each in content.items()},
+        "notes": notes,
         "sizes": {name: len(image_set) for name, image_set in sets.items()},
         "class_counts": {name: image_set.class_counts().tolist() for name, image_set in sets.items()},
         "sha256": {name: content_hash(image_set) for name, image_set in sets.items()},
-        "cut_from": {name: parts[name].origin for name in sets},
-        "orders": {origin: orders[origin] for origin in sorted({parts[name].origin for name in sets})},
         "ids": {name: image_set.ids.tolist() for name, image_set in sets.items()},
-        "content": {name: each.tobytes().hex() for name, each in content.items()},
-        "notes": notes,
     }
     if kept is not None:
         record["kept"] = dict(kept)
     return Splits(official.name, sets["train"], sets["val"], sets["test"], record, tuple(notes))
+
+
+def _cut(
+    parts: dict[str, Part], name: str, plan: str, val: float | int, test: float | int, kept: Kept | None
+) -> list[str]:
+    """Make three of a source's own parts, in place, as `make_splits` says; returns notes."""
+    notes = []
+    if plan == "val-from-test":
+        if "test" not in parts:
+            raise UserError(f"{name} has no official test split: plan 'val-from-test' needs one")
+        if "val" in parts:
+            notes.append("the source's own val split is unused under plan 'val-from-test'")
+        parts["test"], parts["val"] = parts["test"].cut(VAL_FROM_TEST, "val", kept)
+        notes.append(CUT_FROM_TEST)
+    elif plan == "default":
+        if "test" not in parts:
+            parts["train"], parts["test"] = parts["train"].cut(test, "test", kept)
+        if "val" not in parts:
+            parts["train"], parts["val"] = parts["train"].cut(val, "val", kept)
+    else:
+        raise UserError(f"unknown plan '{plan}': use default or val-from-test")
+    return notes
 
 
 def content_hash(image_set: ImageSet) -> str:
@@ -137,6 +146,18 @@ def content_hash(image_set: ImageSet) -> str:
 def _unpacked(content: str) -> np.ndarray:
     """uint64 digests from a record's content."""
     return np.frombuffer(bytes.fromhex(content), dtype="<u8")
+
+
+def _absent(sets: Mapping[str, ImageSet]) -> list[str]:
+    """A line for each of val and test that has no image of some class."""
+    lines = []
+    for split in ("val", "test"):
+        counts = sets[split].class_counts().tolist()
+        without = [f"'{name}'" for name, count in zip(sets[split].classes, counts, strict=True) if not count]
+        if without:
+            shown = ", ".join(without[:5]) + (f" and {len(without) - 5:,} more" if len(without) > 5 else "")
+            lines.append(f"{split} has no image of class {shown}, so it does not say how well that is recognised")
+    return lines
 
 
 def _shared(content: Mapping[str, np.ndarray], sets: Mapping[str, ImageSet]) -> list[str]:

@@ -10,7 +10,7 @@ They say nothing about the spread over random seeds. ``docs/metrics.md`` has the
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import nan, sqrt
 from typing import Annotated, Literal, overload
 
 import numpy as np
@@ -117,8 +117,9 @@ def scores(
 ) -> dict[str, Estimate]:
     """Every registered score, by name: of predictions, or of logits and labels from anywhere.
 
-    In this order: accuracy, top5 (with more than 5 classes), nll, ece, macro_f1, then those that users registered.
-    The first five are fractions of 1, except nll, which is in nats. The same predictions give the same intervals.
+    In this order: accuracy, balanced_accuracy (unless all classes are of one size), top5 (with more than 5 classes),
+    nll, ece, macro_f1, then those that users registered. The first six are fractions of 1, except nll, which is in
+    nats. The same predictions give the same intervals.
 
     Args:
         said: predictions; or logits, float (N, K), before softmax, an array or a tensor.
@@ -175,6 +176,34 @@ class Accuracy(ImageMetric):
     def of_images(self, predictions: Predictions) -> np.ndarray:
         """Whether each image is predicted right, bool (N,)."""
         return predictions.correct
+
+
+@metrics.register_as("balanced_accuracy")
+@dataclass(frozen=True)
+class BalancedAccuracy(Metric):
+    """The mean recall of the classes that occur: each counts the same, however few its images are.
+
+    It is not defined where every class has as many images, since it is the accuracy there. Its interval combines the
+    classes' Wilson intervals as those of independent shares (MOVER: Zou, Huang and Zhang 2009, Computational Statistics
+    and Data Analysis 53).
+    """
+
+    title = "balanced accuracy"
+    interval = "Wilson, combined"
+
+    def __call__(self, predictions: Predictions) -> Estimate | None:
+        """The score, with its interval; None where it is the accuracy."""
+        matrix = confusion(predictions)
+        support = matrix.sum(axis=1)
+        occurs = support > 0
+        if np.unique(support[occurs]).size < 2:
+            return None
+        hits = matrix.diagonal()[occurs].tolist()
+        found = [wilson(hit, n) for hit, n in zip(hits, support[occurs].tolist(), strict=True)]
+        value, k = sum(each.value for each in found) / len(found), len(found)
+        below = sqrt(sum((each.value - each.low) ** 2 for each in found)) / k
+        above = sqrt(sum((each.high - each.value) ** 2 for each in found)) / k
+        return Estimate(value, max(0.0, value - below), min(1.0, value + above), len(predictions))
 
 
 @dataclass(frozen=True)
@@ -293,18 +322,6 @@ class MacroF1(Metric):
 
 
 @dataclass(frozen=True)
-class ClassScores:
-    """One class of a split: ``support`` images belong to it, ``predicted`` images were predicted as it."""
-
-    name: str
-    support: int
-    predicted: int
-    precision: Estimate
-    recall: Estimate
-    f1: Estimate
-
-
-@dataclass(frozen=True)
 class ReliabilityBin:
     """The images whose highest probability is in (low, high]: their mean confidence, and how many were right."""
 
@@ -327,35 +344,6 @@ def recalls(matrix: np.ndarray) -> np.ndarray:
     found = np.full(len(matrix), np.nan)
     np.divide(matrix.diagonal(), support, out=found, where=support > 0)
     return found
-
-
-def per_class(predictions: Predictions) -> list[ClassScores]:
-    """Precision, recall and F1 of each class, in class order, each with a Wilson interval.
-
-    F1 = 2J / (1 + J) grows with J = TP / (TP + FP + FN), a plain share, so J's interval carries over (Lam et al. 2023,
-    the indirect Wilson method). What cannot be measured, such as the recall of a class without images, is nan.
-    """
-    matrix = confusion(predictions)
-    hits, support, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    return [
-        ClassScores(
-            name,
-            support=s,
-            predicted=p,
-            precision=wilson(hit, p),
-            recall=wilson(hit, s),
-            f1=_f1(hit, s + p - hit),
-        )
-        for name, hit, s, p in zip(
-            predictions.classes, hits.tolist(), support.tolist(), predicted.tolist(), strict=True
-        )
-    ]
-
-
-def _f1(hits: int, union: int) -> Estimate:
-    jaccard = wilson(hits, union)
-    value, low, high = (2 * j / (1 + j) for j in (jaccard.value, jaccard.low, jaccard.high))
-    return Estimate(value, low, high, union)
 
 
 def calibrated_ece(predictions: Predictions) -> Estimate:

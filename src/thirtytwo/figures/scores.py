@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirtytwo.evaluation.metrics import ClassScores, ReliabilityBin
+from thirtytwo.evaluation.metrics import ReliabilityBin
+from thirtytwo.evaluation.per_class import ClassScores
 from thirtytwo.figures import canvas
 from thirtytwo.figures.canvas import BLUE, INK, MUTED, PAPER, VERMILION
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate, wilson
-from thirtytwo.evaluation.metrics import ClassScores, ReliabilityBin
+from thirtytwo.evaluation.metrics import ReliabilityBin
+from thirtytwo.evaluation.per_class import ClassScores, per_class
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.explanation import LayerMaps
 from thirtytwo.figures.scores import Curve
@@ -184,7 +185,7 @@ def _closeup(scored: Scored, predictions: Predictions, pictures: tuple[np.ndarra
     wrong = sorted((p for p in shown if p.truth != p.predicted), key=lambda p: -p.probability)
     return Closeup(
         scored=scored,
-        classes=metrics.per_class(predictions),
+        classes=per_class(predictions),
         confusion=matrix,
         pairs=pairs(matrix, predictions.classes),
         bins=metrics.reliability(predictions),

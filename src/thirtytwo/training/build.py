@@ -11,7 +11,7 @@ from thirtytwo.augment import Chain
 from thirtytwo.data.imageset import to_float
 from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
-from thirtytwo.errors import UserError
+from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models.adapt import forget_faster
 from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.stages import Freeze, distances, heads, plan
@@ -19,7 +19,7 @@ from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.averaging import Average
 from thirtytwo.optim.optimizer import Optimizer, parameter_groups
 from thirtytwo.optim.schedule import Schedule
-from thirtytwo.recipe import Recipe
+from thirtytwo.recipe import Recipe, Train
 from thirtytwo.records import CardBody
 from thirtytwo.rng import derive
 from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
@@ -95,6 +95,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         train,
         batch_size=recipe.train.batch_size,
         augment=augment,
+        balanced=recipe.train.sampling == "balanced",
         seed=recipe.seed,
         device=target,
     )
@@ -165,7 +166,8 @@ def with_features(parts: Parts) -> Parts:
     features = compute(
         parts.model, parts.probed, parts.splits, augment=parts.augment, views=views, seed=seed, device=parts.device
     )
-    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=seed)
+    balanced = train.sampling == "balanced"
+    feed = FeatureFeed(features, batch_size=parts.feed.batch_size, seed=seed, balanced=balanced)
     return replace(parts, feed=feed, features=features)
 
 
@@ -216,15 +218,26 @@ def _initialise(model: Classifier, feed: Feed) -> None:
 
 def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:
     settings = recipe.train
-    weights = _class_weights(splits).to(device.torch) if settings.class_weights == "balanced" else None
-    labels = Labels(weights, settings.label_smoothing)
+    weights = _class_weights(settings, splits)
+    labels = Labels(None if weights is None else weights.to(device.torch), settings.label_smoothing)
     if teacher is None:
         return labels
     require_fit(teacher.require_trained(), splits.train, f"train.teacher=run:{teacher.path}: was trained")
     return Distillation(labels, load_classifier(teacher, device), device, settings.temperature, settings.teacher_weight)
 
 
-def _class_weights(splits: Splits) -> Tensor:
-    """float32 (K,): proportional to 1 / class count, of mean 1 over the training images."""
+def _class_weights(settings: Train, splits: Splits) -> Tensor | None:
+    """float32 (K,), of mean 1 over the images that are shown; None for equal weights."""
     counts = splits.train.class_counts().clamp(min=1).float()
-    return counts.sum() / (len(counts) * counts)
+    if settings.class_weights == "none":
+        return None
+    if settings.class_weights == "balanced":
+        if settings.sampling == "balanced":
+            raise UserError("train.class_weights=balanced: train.sampling=balanced balances the classes: choose one")
+        return counts.sum() / (len(counts) * counts)
+    for name in settings.class_weights:
+        if name not in splits.train.classes:
+            raise UserError(f"train.class_weights: no class '{name}'{did_you_mean(name, splits.train.classes)}")
+    weights = torch.tensor([settings.class_weights.get(name, 1.0) for name in splits.train.classes])
+    shown = torch.ones_like(counts) if settings.sampling == "balanced" else counts
+    return weights * shown.sum() / (weights * shown).sum()

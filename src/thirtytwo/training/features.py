@@ -75,9 +75,10 @@ class Features:
 class FeatureFeed(Batches):
     """Training batches of features: each epoch takes the next view, in an order that derives from the seed."""
 
-    def __init__(self, features: Features, *, batch_size: int, seed: int) -> None:
+    def __init__(self, features: Features, *, batch_size: int, seed: int, balanced: bool) -> None:
         images, targets = features.train[0]
-        super().__init__(len(images), batch_size=batch_size, seed=seed, device=targets.device)
+        labels = targets.argmax(1) if balanced else None
+        super().__init__(len(images), batch_size=batch_size, seed=seed, device=targets.device, balanced=labels)
         self.views = features.train
 
     def batch(self, step: int) -> Batch:

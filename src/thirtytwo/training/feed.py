@@ -18,6 +18,8 @@ from thirtytwo.rng import generator
 class Batches(ABC):
     """Which images make which batch: the order of each epoch is drawn from (seed, epoch).
 
+    An epoch shows each image once; or, if it is balanced, as many images, of which each class has as many.
+
     Iterating yields the batches of one epoch, iterating again those of the next; ``len`` is how many these are. The
     last, smaller batch of an epoch is left out unless it is the only one.
 
@@ -26,10 +28,14 @@ class Batches(ABC):
         batch_size: images per batch, at least 1; if there are fewer images, all of them.
         seed: determines the order.
         device: where the batches are needed.
+        balanced: the images' labels, int64 (N,), to balance by; None shows each image once.
     """
 
-    def __init__(self, images: int, *, batch_size: int, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, images: int, *, batch_size: int, seed: int, device: torch.device, balanced: Tensor | None = None
+    ) -> None:
         self.count = images
+        self.balanced = None if balanced is None else balanced.cpu()
         self.batch_size = min(batch_size, images)
         self.seed = seed
         self.device = device
@@ -53,7 +59,10 @@ class Batches(ABC):
         """The epoch of ``step`` and the numbers of its images, int64 (B,) on the device."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
-            order = torch.randperm(self.count, generator=generator(self.seed, "order", epoch))
+            draw = generator(self.seed, "order", epoch)
+            order = torch.randperm(self.count, generator=draw)
+            if self.balanced is not None:
+                order = _balanced(self.balanced, order, draw)
             self._order = epoch, order.to(self.device)
         return epoch, self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
 
@@ -68,6 +77,19 @@ class Batches(ABC):
         first = self._begun * self.steps_per_epoch
         self._begun += 1
         return map(self.batch, range(first, first + self.steps_per_epoch))
+
+
+def _balanced(labels: Tensor, order: Tensor, draw: torch.Generator) -> Tensor:
+    """As many images as ``order`` has, as many of each class (one more of some), each class's in turn and shuffled."""
+    present = labels.unique()
+    extra = set(present[torch.randperm(len(present), generator=draw)][: len(order) % len(present)].tolist())
+    rounds = []
+    for label in present.tolist():
+        own = order[labels[order] == label]
+        count = len(order) // len(present) + (label in extra)
+        rounds.append(own.repeat(-(-count // len(own)))[:count])
+    shown = torch.cat(rounds)
+    return shown[torch.randperm(len(shown), generator=draw)]
 
 
 class Feed(Batches):
@@ -89,6 +111,7 @@ class Feed(Batches):
         images: what to train on.
         batch_size: images per batch; if there are fewer images, all of them.
         augment: how each batch is changed, as in a recipe or as a callable.
+        balanced: whether an epoch shows as many images of each class, those of small classes repeatedly.
         seed: determines the order of the images and the augmentation's draws.
         device: where the images are and the batches are made, such as "cpu" or "cuda".
 
@@ -103,6 +126,7 @@ class Feed(Batches):
         *,
         batch_size: int,
         augment: Augmentation | str = "none",
+        balanced: bool = False,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -120,7 +144,8 @@ class Feed(Batches):
         if not (isinstance(augment, str) or callable(augment)):
             raise UserError(f"augment must be text such as 'flip|translate(4)', or an augmentation, not {augment!r}")
         where = Device.choose(str(device), "float32").torch
-        super().__init__(len(images), batch_size=batch_size, seed=seed, device=where)
+        labels = images.labels if balanced else None
+        super().__init__(len(images), batch_size=batch_size, seed=seed, device=where, balanced=labels)
         self.images = images.images.to(where)
         self.labels = images.labels.to(where)
         self.classes = len(images.classes)
