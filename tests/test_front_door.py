@@ -7,6 +7,7 @@ import sys
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -53,18 +54,49 @@ def weights(run: thirtytwo.TrainedRun) -> str:
     return sha256(run.run.read_weights())
 
 
+class Returns(nn.Module):
+    """A network that returns what a function makes of logits."""
+
+    def __init__(self, change) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.change = change
+
+    def forward(self, images: torch.Tensor) -> object:
+        return self.change(self.linear(images.flatten(1)))
+
+
+class Items(Dataset):
+    """A dataset of 40 items, each made by a function of its number."""
+
+    def __init__(self, item, **attributes) -> None:
+        self.item = item
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, index: int) -> object:
+        return self.item(index)
+
+
+def raises(*_: object) -> object:
+    raise LookupError("two\nlines")
+
+
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def forgetful(monkeypatch):
+def forgetful():
     """Another process, which was given nothing yet."""
 
     def forget() -> None:
-        monkeypatch.setattr(given_models, "_given", {})
-        monkeypatch.setattr(given_data, "_given", {})
+        given_models.known.clear()
+        given_data.known.clear()
 
     return forget
 
@@ -116,6 +148,16 @@ def test_arrays_and_a_dataset_train_the_same_bits_as_the_source_of_the_same_imag
         thirtytwo.train(data=(torch.from_numpy(images)[:, None] / 255, labels.tolist()), **SMALL)
     ) == weights(named)
     assert weights(thirtytwo.train(data=Digits(), **SMALL)) == weights(named)
+
+
+def test_labels_may_be_text_even_where_a_dataset_knows_its_classes_and_python_objects():
+    images, labels = digits()
+    names = ["even", "odd"]
+    texts = [names[label % 2] for label in labels]
+    run = thirtytwo.train(data=Items(lambda i: (images[i], texts[i]), classes=names), **SMALL)
+    assert run.classes == ("even", "odd")
+    for own in (np.array(texts, dtype=object), pandas.Series(texts), pandas.Series(texts, dtype="category")):
+        assert thirtytwo.train(data=(images[:200], own[:200]), **SMALL).classes == ("even", "odd")
 
 
 def test_images_may_be_given_by_split():
@@ -173,6 +215,21 @@ def test_what_was_given_is_given_again_to_resume_and_to_predict(freeze, forgetfu
         (lambda x, y: {"data": {"test": (x, y)}}, "has no train images"),
         (lambda x, y: {"model": nn.Linear(3, 2)}, "does not fit images of 8 x 8"),
         (lambda x, y: {"model": nn.Flatten()}, "it must return logits"),
+        (lambda x, y: {"model": Returns(lambda z: (z, z))}, "returns tuple, not a tensor: it must return logits"),
+        (lambda x, y: {"model": Returns(lambda z: {"out": z})}, "returns dict, not a tensor"),
+        (
+            lambda x, y: {"model": Returns(lambda z: z.argmax(1)[:, None].expand(-1, 10))},
+            "returns torch.int64: it must",
+        ),
+        (lambda x, y: {"model": Returns(lambda z: z[:1])}, "shape (1, 10) for 8 images"),
+        (lambda x, y: {"model": Returns(lambda z: z.detach())}, "does not depend on any parameter that is trained"),
+        (lambda x, y: {"model": Returns(raises)}, "failed on a black image (LookupError: two)"),
+        (lambda x, y: {"model": nn.CrossEntropyLoss()}, "failed on a black image (TypeError"),
+        (lambda x, y: {"data": ([x[0], x[0][:3]], [0, 1])}, "data, train images: not an array"),
+        (lambda x, y: {"data": (torch.zeros(4, 8, 8, dtype=torch.bfloat16), [0, 1] * 2)}, "images: not an array"),
+        (lambda x, y: {"data": Items(raises)}, "data, train: item 0 cannot be read (LookupError: two lines)"),
+        (lambda x, y: {"data": Items(lambda i: (x[i], [0] * (1 + i)))}, "the label of item 1 has shape (2,)"),
+        (lambda x, y: {"data": Items(lambda i: (x[i], int(y[i])), classes=["a"] * 10)}, "the same name, 'a'"),
         (lambda x, y: {"epochz": 3}, "did you mean 'train.epochs'"),
         (lambda x, y: {"track": ["curb"]}, "unknown tracker 'curb'"),
         (lambda x, y: {"device": "gpu"}, "device 'gpu'"),

@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import thirtytwo
 from thirtytwo.evaluation import metrics
+from thirtytwo.evaluation.estimate import Estimate
 from thirtytwo.runs import scored
 from thirtytwo.runs.run import Run
 from thirtytwo.study.definition import from_toml
@@ -153,3 +155,42 @@ def test_the_status_of_a_study_imports_neither_torch_nor_scipy(trained, tmp_path
     assert heavy == "[]"
     accuracy = thirtytwo.open_run(trained).scores("val")["accuracy"]
     assert shown.count(accuracy.quantity(fine=True)) == 3 and "waiting" in shown
+
+
+@pytest.mark.parametrize("broken", ["scores.json", "results.csv", "predictions/val.npz"])
+def test_a_file_that_cannot_be_read_is_found_before_the_look(broken, run_copy, cli):
+    if broken == "predictions/val.npz":
+        (run_copy / "scores.json").unlink()  # as the version before left it: val's scores are computed from these
+    (run_copy / broken).write_text("{\n1\n")
+    looks = len(Run.open(run_copy).looks())
+    done = cli("test", run_copy)
+    assert done.code == 2 and f"{run_copy / broken}: damaged" in done.err and done.err.count("\n") == 1
+    assert len(Run.open(run_copy).looks()) == looks
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Estimate(1, 0, 2, -5),
+        Estimate(1, 0, 2, 10**30),
+        Estimate(1e300, 0, 1e301, 5),
+        Estimate(1, 0, 2, None),
+        Estimate(1, 0, 2, 1.5),
+    ],
+)
+def test_a_score_that_no_file_can_hold_is_left_out_and_the_run_stays_whole(given, run_copy, caplog):
+    with metrics.metrics.temporary():
+
+        @metrics.metrics.register_as("odd")
+        @dataclass(frozen=True)
+        class Odd(metrics.Metric):
+            title = "odd"
+            interval = "none"
+
+            def __call__(self, predictions):
+                return given
+
+        run = Run.open(run_copy)
+        scored.store_scores(run, run.predictions("val")[0])
+    assert "metric 'odd'" in caplog.text and "is left out" in caplog.text
+    assert "odd" not in run.scores()[0]["scores"] and thirtytwo.open_run(run_copy).report().is_file()

@@ -63,11 +63,7 @@ def _require_shape(name: str, array: object, expected: str, lengths: dict[str, i
     kind, *axes = expected.split()
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is not an array")
-    if not (
-        array.dtype == np.uint8
-        if kind == "uint8"
-        else array.dtype.kind in {"float": "f", "int": "iu", "text": "U"}[kind]
-    ):
+    if not (array.dtype == np.uint8 if kind == "uint8" else array.dtype.kind in KINDS[kind]):
         raise ValueError(f"{name} holds {array.dtype}, not {kind}")
     if array.ndim != len(axes):
         raise ValueError(f"{name} has shape {array.shape}, not ({', '.join(axes)})")

@@ -57,7 +57,7 @@ def _parsed(text: bytes) -> Any:
     """The value of a JSON text. Raises ValueError for one whose brackets are nested deeper than `DEEPEST`."""
     if text.count(b"[") + text.count(b"{") > DEEPEST:
         depth = 0
-        for bracket in re.findall(rb'"(?:[^"\\\\]|\\\\.)*"|[\[{\]}]', text):
+        for bracket in re.findall(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', text):
             depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(bracket, 0)
             if depth > DEEPEST:
                 raise ValueError(f"its brackets are nested more than {DEEPEST} deep")

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from thirtytwo.errors import UserError
 from thirtytwo.files import read_json, read_json_lines
+from thirtytwo.spec import Spec
 
 Side = Annotated[int, Field(ge=1, le=1024, strict=True)]
 Count = Annotated[int, Field(ge=0, le=2**53, strict=True)]
@@ -187,7 +188,7 @@ class StudyState(TypedDict, total=False):
     threads: Required[Annotated[int, Field(ge=1, le=4096, strict=True)]]
     device: Text
     imports: Required[list[Text]]
-    closed: Required[Text | None]
+    closed: Required[Annotated[str, Field(strict=True, min_length=1)] | None]
     closed_arms: list[Text]
     grown: Count
 
@@ -227,7 +228,7 @@ T = TypeVar("T")
 
 def read(path: Path, shape: type[T]) -> T | None:
     """The value of a JSON file of that shape; None where there is no file. Raises UserError for any other value."""
-    return checked(path, read_json(path), shape) if path.is_file() else None
+    return checked(path, read_json(path), shape) if path.exists() else None
 
 
 def read_lines(path: Path, shape: type[T]) -> list[T]:
@@ -235,7 +236,7 @@ def read_lines(path: Path, shape: type[T]) -> list[T]:
 
     Raises UserError naming the file for anything else.
     """
-    return [checked(path, value, shape) for value in read_json_lines(path)] if path.is_file() else []
+    return [checked(path, value, shape) for value in read_json_lines(path)] if path.exists() else []
 
 
 def require_format(path: Path, newest: int) -> None:
@@ -282,6 +283,10 @@ def _whole_card(card: Card) -> None:
     for name in ("mean", "std"):
         if len(card[name]) != card["channels"]:
             raise ValueError(f"{name} has {len(card[name])} numbers for {card['channels']} channels")
+    try:
+        Spec.parse(card["model"])
+    except UserError as error:
+        raise ValueError(f"model: {error}") from None
     if min(card["std"]) <= 0:
         raise ValueError("std must be above 0")
     _different(card["classes"])
@@ -308,11 +313,17 @@ def _different(classes: list[str]) -> None:
 
 
 def _whole_scores(found: Scores) -> None:
+    splits = {each["split"]: {other["views"] for other in found["scorings"] if other["split"] == each["split"]}
+              for each in found["scorings"]}  # fmt: skip
+    for split, views in splits.items():
+        if 1 not in views:
+            raise ValueError(f"{split} lacks the scores of one view")
     for scoring in found["scorings"]:
         if scoring["right"] > scoring["n"]:
             raise ValueError(f"{scoring['right']} of {scoring['n']} images are right")
         for name in ("accuracy", "ece"):  # without which there is no report
-            if scoring["scores"].get(name) is None:
+            stored = scoring["scores"].get(name)
+            if stored is None or stored["value"] is None:
                 raise ValueError(f"lacks {name}")
 
 

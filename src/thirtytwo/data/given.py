@@ -42,7 +42,7 @@ class _Split:
     digests: list[hashlib.blake2b] | None = None
 
 
-_given: dict[str, GivenData] = {}
+known: dict[str, GivenData] = {}
 
 
 @sources.register_family(OWN)
@@ -51,18 +51,18 @@ class Given:
 
     def names(self) -> list[str]:
         """Their names, without the prefix."""
-        return list(_given)
+        return list(known)
 
     def get(self, name: str) -> Callable[..., Official]:
         """The source of that name. Raises UserError when nothing was registered under it."""
-        if name not in _given:
+        if name not in known:
             raise UserError(
                 f"data.source={OWN}{name}: these images came from a Python program: pass them again as data=... to "
                 "thirtytwo.open_run or thirtytwo.resume"
             )
 
         def given(size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:
-            return read(_given[name], "data", size, channels, fit)
+            return read(known[name], "data", size, channels, fit)
 
         return given
 
@@ -74,11 +74,11 @@ def register(data: GivenData, name: str | None = None) -> str:
     """
     if name is None:
         label = type(data).__name__ if isinstance(data, Dataset) else "images"
-        taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(_given) + 2))
-        name = OWN + next(each for each in taken if each not in _given or _same(_given[each], data))
+        taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(known) + 2))
+        name = OWN + next(each for each in taken if each not in known or _same(known[each], data))
     for part in _parts(data).values():
         _require_kind(part)
-    _given[name.removeprefix(OWN)] = data
+    known[name.removeprefix(OWN)] = data
     return name
 
 
@@ -140,8 +140,11 @@ def as_png(image: object, what: str) -> bytes:
     if not isinstance(image, Image.Image):
         raise UserError(f"{what}: is a {type(image).__name__}: expected a PIL image, an array or a tensor")
     buffer = io.BytesIO()
-    plain = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else image.convert("RGB")
-    plain.save(buffer, "PNG", compress_level=0)
+    try:
+        plain = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else image.convert("RGB")
+        plain.save(buffer, "PNG", compress_level=0)
+    except (ValueError, OSError, AttributeError) as error:  # a closed image, or one whose file is gone
+        raise UserError(f"{what}: cannot be read ({error})") from None
     return buffer.getvalue()
 
 
@@ -198,7 +201,7 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
     if isinstance(part, ImageSet):
         return _Split(part.images.numpy(), part.labels.numpy(), part.classes)
     if isinstance(part, tuple):
-        images, labels = (np.asarray(each.detach().cpu() if isinstance(each, Tensor) else each) for each in part)
+        images, labels = (_array(each, f"{what} {name}") for each, name in zip(part, ("images", "labels"), strict=True))
         found = as_images(images, f"{what} images"), as_labels(labels, f"{what} labels")
         if len(found[0]) != len(found[1]):
             raise UserError(f"{what}: {len(found[0])} images but {len(found[1])} labels: give one label per image")
@@ -207,8 +210,12 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
     pictures: list[Tensor] = []
     targets: list[np.ndarray] = []
     digests: list[hashlib.blake2b] = []
-    for i in counted(range(len(part)), len(part), what):
-        item = part[i]
+    for i in counted(range(_length(part, what)), _length(part, what), what):
+        try:
+            item = part[i]
+        except Exception as error:  # a dataset of the user's own may raise anything
+            said = " ".join(str(error).split())
+            raise UserError(f"{what}: item {i} cannot be read ({type(error).__name__}: {said})") from error
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise UserError(f"{what}: item {i} is not a pair (image, label)")
         file, name = as_png(item[0], f"{what}, item {i}"), f"{what}, item {i}"
@@ -219,9 +226,31 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
     if not pictures:
         raise UserError(f"{what}: is empty")
     names = getattr(part, "classes", None)
+    if odd := [i for i, each in enumerate(targets) if each.shape != targets[0].shape]:
+        raise UserError(f"{what}: the label of item {odd[0]} has shape {targets[odd[0]].shape}, item 0's has not")
+    labels = as_labels(np.array(targets), f"{what} labels")
     known = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
-    classes = tuple(names) if known and names else None
-    return _Split(pictures, as_labels(np.array(targets), f"{what} labels"), classes, digests)
+    classes = tuple(names) if known and names and labels.dtype.kind != "U" else None  # text says the class itself
+    return _Split(pictures, labels, classes, digests)
+
+
+def _length(part: Sized, what: str) -> int:
+    try:
+        return len(part)
+    except Exception as error:  # a dataset of the user's own may raise anything
+        said = " ".join(str(error).split())
+        raise UserError(f"{what}: its length cannot be read ({type(error).__name__}: {said})") from error
+
+
+def _array(values: ArrayLike | Tensor, what: str) -> np.ndarray:
+    """An array; of whole numbers or text that are Python objects, as pandas has them, an array of these."""
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+        if array.dtype == object and array.ndim == 1:
+            array = np.array(array.tolist())
+    except Exception as error:  # anything may claim to be an array
+        raise UserError(f"{what}: not an array ({' '.join(str(error).split())})") from error
+    return array
 
 
 def _stacked(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,7 @@ class ImageSet:
         digests: np.ndarray | None = None,
     ) -> "ImageSet":
         """A whole set as its source read it: ids are 0..N-1. Raises UserError if the parts do not match."""
+        _require_kinds(images, labels, classes)
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
             raise UserError(
                 f"images must be uint8 (N, 1 or 3, H, W), not {images.dtype} {tuple(images.shape)}: convert them first"
@@ -142,6 +144,17 @@ class ImageSet:
             for image, label in zip(block, labels[start : start + 4096], strict=True):
                 digests += content_digests(DIGEST(image.data), label)
         return np.frombuffer(bytes(digests), dtype="V16").reshape(-1, 2)
+
+
+def _require_kinds(images: object, labels: object, classes: object) -> None:
+    """Raise UserError unless these are tensors and class names, each its own: programs may pass anything."""
+    if not (isinstance(images, Tensor) and isinstance(labels, Tensor) and isinstance(classes, tuple | list)):
+        kinds = ", ".join(type(each).__name__ for each in (images, labels, classes))
+        raise UserError(f"an image set needs a tensor of images, a tensor of labels and class names, not {kinds}")
+    if odd := [name for name in classes if not isinstance(name, str)]:
+        raise UserError(f"class {odd[0]!r} has no name: give texts")
+    if twice := [name for name, count in Counter(classes).items() if count > 1]:
+        raise UserError(f"two classes have the same name, {twice[0]!r}: give each its own")
 
 
 def content_digests(digest: hashlib.blake2b, label: int) -> bytes:

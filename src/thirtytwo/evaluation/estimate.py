@@ -4,7 +4,8 @@ Needs neither NumPy nor SciPy, so that showing scores does not wait for them.
 """
 
 from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from math import isfinite, isnan, nan, sqrt
+from operator import index
 from typing import TYPE_CHECKING
 
 from thirtytwo.errors import UserError
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 Z = 1.959963984540054
 """The standard normal's 97.5 % point: every interval here holds 95 %."""
+LARGEST = 1e38
+"""The largest value of a score."""
+MOST = 2**53
+"""The largest n."""
 FINE = 2000
 """From this many images on, an interval is narrow enough for a second decimal of the percentage."""
 
@@ -44,14 +49,19 @@ class Estimate:
     n: int
 
     def checked(self, what: str) -> "Estimate":
-        """The same with plain numbers. Raises UserError, naming ``what``, when low <= value <= high does not hold."""
+        """The same with plain numbers. Raises UserError, naming ``what``, unless a file can hold them.
+
+        Those are numbers within float32's range, or not finite, with low <= value <= high, and a count from 0 up.
+        """
         try:
-            value, low, high = float(self.value), float(self.low), float(self.high)
-        except (TypeError, ValueError):
-            raise UserError(f"{what}: its value and interval must be numbers, not {self!r}") from None
+            value, low, high, n = float(self.value), float(self.low), float(self.high), index(self.n)
+        except (TypeError, ValueError, OverflowError):
+            raise UserError(f"{what}: its value, interval and n must be numbers, not {self!r}") from None
         if low > value or value > high:
             raise UserError(f"{what}: its interval [{low:g}, {high:g}] does not hold its value {value:g}")
-        return Estimate(value, low, high, int(self.n))
+        if any(isfinite(each) and abs(each) > LARGEST for each in (value, low, high)) or not 0 <= n <= MOST:
+            raise UserError(f"{what}: {self!r} is out of range: values up to {LARGEST:g}, n from 0 up")
+        return Estimate(value, low, high, n)
 
     def number(self, unit: str = "%", *, fine: bool | None = None, sign: str = "") -> str:
         """``98.9``, or ``0.0412`` in a unit other than percent; a dash for nan."""

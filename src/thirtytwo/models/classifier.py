@@ -64,23 +64,41 @@ def build_network(
         network = Network.of(models.build(spec, channels=channels, classes=classes, size=size, labels=labels))
         with evaluating(network.module), torch.no_grad():
             logits = network.module(torch.zeros(1, network.channels(channels), *size))
+    except UserError:
+        raise
     except (RuntimeError, ValueError, AssertionError) as error:
         if "allocate" in str(error) or isinstance(error, torch.OutOfMemoryError):
             raise UserError(f"model '{spec}' needs more memory than is available: make it smaller") from None
         remedy = "set data.size=32" if min(size) < 32 else "choose another data.size or another model"
         if Spec.parse(spec).foreign:
             remedy = "let it see larger images, such as input=224"
-        reason = str(error).partition("\n")[0].rstrip(". ")
         raise UserError(
             f"model '{spec}' does not fit images of {height} x {width} pixels with {channels} channel"
-            f"{'s' if channels > 1 else ''}: {remedy} ({reason})"
+            f"{'s' if channels > 1 else ''}: {remedy} ({_first_line(error)})"
         ) from error
-    if logits.shape != (1, classes):
+    except Exception as error:  # a network of the user's own may raise anything
         raise UserError(
-            f"model '{spec}' returns an output of shape {tuple(logits.shape)} for one image, "
-            f"not (1, {classes}): it must return logits (B, classes)"
-        )
+            f"model '{spec}' failed on a black image ({type(error).__name__}: {_first_line(error)})"
+        ) from error
+    require_logits(logits, 1, classes, f"model '{spec}'")
     return network
+
+
+def require_logits(found: object, images: int, classes: int, what: str) -> None:
+    """Raise UserError, which begins with ``what``, unless a network returned logits (B, K) for its images."""
+    if not isinstance(found, Tensor):
+        raise UserError(f"{what} returns {type(found).__name__}, not a tensor: it must return logits (B, classes)")
+    if found.shape != (images, classes):
+        raise UserError(
+            f"{what} returns an output of shape {tuple(found.shape)} for {images} image{'s' * (images > 1)}, "
+            f"not ({images}, {classes}): it must return logits (B, classes)"
+        )
+    if not found.is_floating_point():
+        raise UserError(f"{what} returns {found.dtype}: it must return logits, which are float")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0].rstrip(". ")
 
 
 @contextmanager

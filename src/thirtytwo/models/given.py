@@ -10,7 +10,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.models import models
 from thirtytwo.spec import OWN
 
-_given: dict[str, tuple["ref[nn.Module]", nn.Module]] = {}
+known: dict[str, tuple["ref[nn.Module]", nn.Module]] = {}
 """By name, the object that was passed in, and a copy of it as it was then."""
 
 
@@ -20,11 +20,11 @@ class Given:
 
     def names(self) -> list[str]:
         """Their names, without the prefix."""
-        return list(_given)
+        return list(known)
 
     def get(self, name: str) -> Callable[..., nn.Module]:
         """The factory of that name. Raises UserError if nothing was registered under it."""
-        if name not in _given:
+        if name not in known:
             raise UserError(
                 f"model '{OWN}{name}': came from a Python program: pass it again as model=... to "
                 "thirtytwo.open_run or thirtytwo.resume"
@@ -32,7 +32,7 @@ class Given:
 
         def given() -> nn.Module:
             """A network of the user's own, with the weights that it had when it was passed in."""
-            return deepcopy(_given[name][1])
+            return deepcopy(known[name][1])
 
         return given
 
@@ -47,11 +47,11 @@ def register(network: nn.Module, name: str | None = None) -> str:
         raise UserError(f"model={network!r}: is not a network: expected a torch.nn.Module")
     if name is None:
         label = type(network).__name__
-        taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(_given) + 2))
-        name = OWN + next(each for each in taken if each not in _given or _given[each][0]() is network)
+        taken = (label if i == 1 else f"{label}-{i}" for i in range(1, len(known) + 2))
+        name = OWN + next(each for each in taken if each not in known or known[each][0]() is network)
     try:
         copied = deepcopy(network)
     except Exception as error:  # a module of the user's own may raise anything
         raise UserError(f"model={type(network).__name__}: cannot be copied ({error}): register a function") from error
-    _given[name.removeprefix(OWN)] = ref(network), copied
+    known[name.removeprefix(OWN)] = ref(network), copied
     return name

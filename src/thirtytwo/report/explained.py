@@ -1,6 +1,6 @@
 """Pictures with a trained network's answers and their explanations, as figures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,11 +51,10 @@ class Explained:
         for name, title, said, truth, explanation in zip(
             self.names, titles, self.said, self.truths, self.explanations, strict=True
         ):
-            for kind, drawing in explanation.figures(heading(title, said[0], truth)).items():
-                if not isinstance(drawing, Drawing):
-                    raise UserError(f"{type(explanation).__name__}: its figure '{kind}' is not a Drawing(figure, alt)")
+            for kind, drawing in _drawings(explanation, explanation.figures(heading(title, said[0], truth))):
                 drawn[_unused(f"{Path(name).stem}-{kind}", drawn)] = drawing.figure
-        return drawn | {name: drawing.figure for name, drawing in self.explanations[0].network_figures().items()}
+        first = self.explanations[0]
+        return drawn | {name: drawing.figure for name, drawing in _drawings(first, first.network_figures())}
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write each figure as a PNG file into ``folder``, which is made if needed; returns their paths."""
@@ -72,6 +71,21 @@ class Explained:
 
     def _repr_html_(self) -> str:
         return "".join(f"{canvas.img(figure, name)}<br>" for name, figure in self.figures.items())
+
+
+def _drawings(explanation: Explanation, figures: object) -> list[tuple[str, Drawing]]:
+    """An explanation's figures by name. Raises UserError for anything else, which one of the user's own may give."""
+    from matplotlib.figure import Figure
+
+    what = type(explanation).__name__
+    if not isinstance(figures, Mapping):
+        raise UserError(f"{what}: its figures are {type(figures).__name__}, not a dictionary of name: Drawing")
+    for name, drawing in figures.items():
+        if not (isinstance(drawing, Drawing) and isinstance(drawing.figure, Figure)):
+            raise UserError(f"{what}: its figure '{name}' is not a Drawing(figure, alt)")
+        if not isinstance(name, str) or "/" in name or "\\" in name:
+            raise UserError(f"{what}: {name!r} cannot be a figure's name: it becomes part of a file's name")
+    return list(figures.items())
 
 
 def heading(name: str, said: tuple[str, float], truth: str | None) -> str:

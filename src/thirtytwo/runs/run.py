@@ -331,7 +331,7 @@ class Run:
     def results(self) -> list[dict[str, str]]:
         """The rows of results.csv, one per scoring."""
         path = self.path / "results.csv"
-        if not path.is_file():
+        if not path.exists():
             return []
         try:
             with path.open(encoding="utf-8", newline="") as file:

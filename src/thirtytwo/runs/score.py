@@ -11,7 +11,7 @@ from thirtytwo.models.classifier import Classifier
 from thirtytwo.rng import numpy_generator
 from thirtytwo.runs.loading import images_of
 from thirtytwo.runs.run import Run
-from thirtytwo.runs.scored import store_scores
+from thirtytwo.runs.scored import require_readable, store_scores
 
 PICTURES = 36
 """Pictures of each kind, right and confidently wrong, that a run keeps for its report."""
@@ -22,7 +22,7 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
 
     Scoring test is a look: it is recorded, with who asked for it (``by``: "train", "test", "study" or "import").
     """
-    run.results()  # raises where it is damaged, before anything is scored
+    require_readable(run)  # what is read again below, after the look
     plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
     if split == "test":
         accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}

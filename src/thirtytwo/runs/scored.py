@@ -62,12 +62,26 @@ def store_scores(run: Run, *scored: Predictions) -> None:
     run.write_results([_row(run, each) for each in scorings])
 
 
+def require_readable(run: Run) -> None:
+    """Raise UserError where a file is damaged that `store_scores` reads."""
+    run.results()
+    stored = run.scores()
+    for split in SPLITS:
+        if _incomplete([each for each in stored if each["split"] == split]):
+            run.predictions(split)
+
+
+def _incomplete(stored: Sequence[Scoring]) -> bool:
+    """Whether a split's scorings lack some registered metric."""
+    return not stored or any(name not in each["scores"] for each in stored for name in metrics)
+
+
 def _scorings(run: Run, splits: Sequence[str]) -> list[Scoring]:
     """The scorings of ``splits``, with every registered metric: what is not stored is computed."""
     stored, found = run.scores(), list[Scoring]()
     for split in splits:
         there = [each for each in stored if each["split"] == split]
-        if not there or any(name not in each["scores"] for each in there for name in metrics):
+        if _incomplete(there):
             predicted = [each for each in run.predictions(split) or () if each is not None]
             known = {each["views"]: each["scores"] for each in there}
             there = [_scoring(each, known.get(each.views, {})) for each in predicted]
@@ -86,7 +100,7 @@ def _scoring(predictions: Predictions, known: Mapping[str, Any] = {}) -> Scoring
             scores[name] = known[name] if name in known else _json(score(name, predictions))
         except Exception as error:  # noqa: BLE001  (the user's code may raise anything)
             said = str(error) if isinstance(error, UserError) else blamed(error) or f"{type(error).__name__}: {error}"
-            _warn_once(f"metric '{name}' failed, and is left out ({said})")
+            _warn_once(f"metric '{name}' failed, and is left out ({' '.join(said.split())})")
     return {
         "split": "val" if predictions.split == "val" else "test",
         "views": predictions.views,

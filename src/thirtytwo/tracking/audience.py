@@ -67,5 +67,6 @@ class Guarded(Listener):
             what(self.tracker)
         except Exception as error:  # noqa: BLE001  (the user's code, or another package's, may raise anything)
             name = type(self.tracker).__name__
-            log.warning("%s failed (%s: %s): the training continues without it", name, type(error).__name__, error)
+            said = " ".join(str(error).split())
+            log.warning("%s failed (%s: %s): the training continues without it", name, type(error).__name__, said)
             self.tracker = None

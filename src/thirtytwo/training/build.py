@@ -13,7 +13,7 @@ from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models.adapt import forget_faster
-from thirtytwo.models.classifier import Classifier, build_network
+from thirtytwo.models.classifier import Classifier, build_network, require_logits
 from thirtytwo.models.stages import Freeze, distances, heads, plan
 from thirtytwo.optim import averages, optimizers, schedules
 from thirtytwo.optim.averaging import Average
@@ -175,21 +175,25 @@ def try_out(parts: Parts) -> None:
     """Augment the first batch and pass a few of its images through the model in training mode; nothing is changed.
 
     Raises UserError for settings that fit the recipe's schema but not these images: a shift larger than the image,
-    batches of one image with batch norm.
+    batches of one image with batch norm; and for a network of the user's own that cannot be trained.
     """
+    what = f"model '{parts.recipe.model}'"
     before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
     images = parts.feed.batch(0).images[:8]
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), parts.device.autocast():
+        with torch.random.fork_rng(devices=[]), parts.device.autocast():
             parts.model.train()
             parts.freeze.hold(0)
-            parts.model(images)
-    except (ValueError, RuntimeError) as error:
+            logits = parts.model(images)
+    except Exception as error:  # a network of the user's own may raise anything
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"model '{parts.recipe.model}' cannot train on batches of {parts.feed.batch_size} images of "
+            f"{what} cannot train on batches of {parts.feed.batch_size} images of "
             f"{images.shape[-2]} x {images.shape[-1]} pixels ({reason})"
-        ) from None
+        ) from error
+    require_logits(logits, len(images), len(parts.splits.train.classes), what)
+    if not logits.requires_grad:
+        raise UserError(f"{what} returns an output that does not depend on any parameter that is trained")
     parts.model.load_state_dict(before)
 
 
