@@ -25,11 +25,12 @@ def export(
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.models.weights import formats
     from thirtytwo.models.weights.file import beside
+    from thirtytwo.recipes import run_name
     from thirtytwo.runs.export import export as write
     from thirtytwo.runs.run import Run
 
     found, suffix = Run.open(run), formats.build(format).suffixes[0]
-    file = file or Path(f"{found.recipe.name}{suffix}")
+    file = file or Path(f"{run_name(found.recipe)}{suffix}")
     card = write(found, file)
     if as_json:
         say_json({"file": str(file), **card})

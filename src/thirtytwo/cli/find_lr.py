@@ -41,9 +41,10 @@ def find_lr(
     from thirtytwo.cli.console import errors, say, say_json
     from thirtytwo.display import Display
     from thirtytwo.range_test import ladder, range_test, require_free
+    from thirtytwo.recipes import run_name
     from thirtytwo.training.session import prepare
 
-    file = out or Path(f"find-lr-{recipe.name}.png")
+    file = out or Path(f"find-lr-{run_name(recipe)}.png")
     require_free(file)
     rates = ladder(recipe, low, high, steps)
     silent = quiet or as_json

@@ -109,7 +109,7 @@ def run_study(
 @study.command("status")
 def show_status(path: Folder, as_json: Json = False) -> None:
     """Show every run of a study: waiting, running or finished, and its accuracy on val."""
-    from thirtytwo.cli.console import plain_table, say, say_json, show
+    from thirtytwo.cli.console import say, say_json, say_table
     from thirtytwo.evaluation.estimate import quantity
     from thirtytwo.study.folder import StudyFolder
 
@@ -129,16 +129,14 @@ def show_status(path: Folder, as_json: Json = False) -> None:
     say("study", folder.study.name, f"{finished} of {len(trials)} runs finished, {folder.split()} shown")
     split = folder.split()
     scored = {(trial.arm, trial.seed): run.accuracies().get(split) for trial, run in folder.shown(split)}
-    table = plain_table()
-    for column in ("arm", *(f"seed {seed}" for seed in folder.study.seeds)):
-        table.add_column(column, no_wrap=True)
+    rows = []
     for arm in folder.study.arms:
         cells = []
         for seed in folder.study.seeds:
             found = scored.get((arm, seed))
             cells.append(quantity(found.value, fine=True) if found else done[arm, seed].standing)
-        table.add_row(arm, *cells)
-    show(table)
+        rows.append([arm, *cells])
+    say_table(["arm", *(f"seed {seed}" for seed in folder.study.seeds)], rows)
 
 
 @study.command("report")
