@@ -106,14 +106,16 @@ class StudyDisplay(_Renewed):
         assert trial.run is not None
         found = trial.run.accuracies()["val"]
         took = clock(trial.run.status["seconds"])
-        left = "" if self._live else f"   {standing.before + len(standing.done)} of {standing.runs} runs"
+        left = "" if self._live else f"   {standing.before + len(standing.done)} of {plural(standing.runs, 'run')}"
         return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {quantity(found.value, fine=True)}   {took}{left}"
 
     def _line(self, standing: "Standing") -> Text:
         finished, took = standing.before + len(standing.done), clock(standing.seconds)
         at_work = [f"{each.trial.name} {each.share:.0%}" for each in standing.working if each.trial]
         left = took if isinf(standing.remaining) else f"{took}, {clock(standing.remaining)} left"
-        return _fitting(f"{finished}/{standing.runs} runs", standing.share, ((", ".join(at_work),), left), ((), left))
+        return _fitting(
+            f"{finished}/{plural(standing.runs, 'run')}", standing.share, ((", ".join(at_work),), left), ((), left)
+        )
 
 
 class NotebookLine:

@@ -23,6 +23,7 @@ def export(
 ) -> None:
     """Write a run's network as a state dict that plain PyTorch loads, and a JSON file that says how to use it."""
     from thirtytwo.cli.console import say, say_json
+    from thirtytwo.display import plural
     from thirtytwo.models.weights import formats
     from thirtytwo.models.weights.file import beside
     from thirtytwo.recipes import run_name
@@ -42,5 +43,5 @@ def export(
     say(
         "expects",
         f"{colour} images {height}x{width} in 0..1, minus {mean}, divided by {std}",
-        f"{len(card['classes'])} classes, listed in {beside(file)}",
+        f"{plural(len(card['classes']), 'class')}, listed in {beside(file)}",
     )

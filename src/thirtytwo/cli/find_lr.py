@@ -82,12 +82,14 @@ def find_lr(
 
 def _introduce(parts: "Parts", rates: tuple[float, ...]) -> None:
     from thirtytwo.cli.console import say
+    from thirtytwo.display import plural
 
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    computed, steps = f"{parts.device.torch}, {parts.device.precision}", plural(len(rates), "step")
     say(
         parts.recipe.name,
         f"{parts.recipe.model}, {parameters:,} parameters",
-        f"{parts.device.torch}, {parts.device.precision}, {len(rates)} steps, optim.lr {rates[0]:g} to {rates[-1]:g}",
+        f"{computed}, {steps}, optim.lr {rates[0]:g} to {rates[-1]:g}",
     )
 
 

@@ -68,7 +68,7 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
     """Show what a run trained, on what, how it went and what it scored."""
     from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
-    from thirtytwo.display import clock
+    from thirtytwo.display import clock, plural
     from thirtytwo.report.view import standing
     from thirtytwo.runs.run import Run
 
@@ -77,11 +77,15 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
         say_run_json(found)
         return
     status, split, env = found.status, found.split, found.env
-    ended = f"imported from {env['imported']}" if "imported" in env else f"finished, {status.get('step', 0):,} steps"
+    ended = (
+        f"imported from {env['imported']}"
+        if "imported" in env
+        else f"finished, {plural(status.get('step', 0), 'step')}"
+    )
     say("run", str(found.path), standing(found) or ended)
     if split:
         sizes = " · ".join(f"{name} {size:,}" for name, size in split["sizes"].items())
-        say("data", f"{split['name']}, {len(split['classes'])} classes", sizes)
+        say("data", f"{split['name']}, {plural(len(split['classes']), 'class')}", sizes)
     say("model", found.recipe.model, f"augment {found.recipe.augment}")
     if "teacher" in env:
         say(
@@ -92,7 +96,7 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
     if env:
         say(
             "computed",
-            f"{env['device']}, {env['precision']}, {env['threads']} thread{'s' if env['threads'] > 1 else ''}",
+            f"{env['device']}, {env['precision']}, {plural(env['threads'], 'thread')}",
             clock(status.get("seconds", 0)),
         )
     say_scores(found)

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from thirtytwo.cli.console import say, say_json, say_table
-from thirtytwo.display import output
+from thirtytwo.display import output, plural
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import titled
 from thirtytwo.evaluation.per_class import per_class
@@ -21,7 +21,7 @@ def say_scores(run: Run) -> None:
     split = "test" if "test" in by_split else "val"
     accuracy = by_split[split].scores["accuracy"]
     looks = len(run.looks())
-    seen = f"{accuracy.n:,} images" + (f", look {looks}" if split == "test" else ", test not looked at")
+    seen = plural(accuracy.n, "image") + (f", look {looks}" if split == "test" else ", test not looked at")
     say(split, f"{accuracy.quantity()}  {accuracy.interval()}", seen)
     output.print()
     _say_table(found)
