@@ -112,8 +112,10 @@ def _aligned(row: Sequence[str], widths: Sequence[int], flush: Sequence[bool], g
 
 
 def _say_paragraphs(header: Sequence[str], rows: Sequence[Sequence[str]], width: int, gap: int) -> None:
+    longest = max(map(_cells, header[1:]), default=0)
+    names = [name + " " * (longest - _cells(name)) for name in header[1:]]
     for first, *others in rows:
-        pieces = [f"{name} {cell}".lstrip() for name, cell in zip(header[1:], others, strict=True) if cell]
+        pieces = [f"{name} {cell}".lstrip() for name, cell in zip(names, others, strict=True) if cell]
         lines = _folded(pieces, width - 2, " " * gap)
         sys.stdout.write("".join(f"{line}\n" for line in (first, *(f"  {line}" for line in lines))))
 
