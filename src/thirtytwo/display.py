@@ -81,7 +81,9 @@ class Display(_Renewed, Listener):
         loss, left = f"loss {progress.loss:.3f}", f"{clock(progress.remaining)} left"
         val = f"val {quantity(self._accuracies[-1])}" if self._accuracies else ""
         curve, both = sparkline(self._accuracies), f"{clock(progress.seconds)}, {left}"
-        return _fitting(label, progress.share, ((loss, val, curve), both), ((loss, val), both), ((val,), left))
+        return _fitting(
+            label, progress.share, ((loss, val, curve), both), ((loss, val), both), ((val,), left), ((), left)
+        )
 
 
 class StudyDisplay(_Renewed):

@@ -378,7 +378,7 @@ def _mistake(error: ValidationError, kind: Any) -> UserError:
     if first["type"] == "extra_forbidden":
         known = kind.model_fields
         return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, known)}")
-    told = first["input"] if first["type"] != "missing" else {}
+    told = first["input"] if first["type"] not in ("missing", "too_short") else {}
     given = "" if isinstance(told, dict) else f", not {told!r}"
     if first["type"] in _SAID:
         message = _SAID[first["type"]].format(**first.get("ctx", {})) + _example(kind, first)
@@ -391,7 +391,7 @@ _SAID = {
     "tuple_type": "expected a list",
     "dict_type": "expected a table of keys",
     "model_type": "expected a table of keys",
-    "too_short": "expected at least {min_length}",
+    "too_short": "expected at least {min_length}, not {actual_length}",
     "string_type": "expected text",
     "bool_type": "expected true or false",
     "int_type": "expected a whole number",

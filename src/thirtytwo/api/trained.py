@@ -200,7 +200,12 @@ class TrainedRun:
         return np.concatenate(rows)
 
     def explain(
-        self, pictures: Picture | Iterable[Picture] | None = None, how: str = "layers", *, top: int = 3
+        self,
+        pictures: Picture | Iterable[Picture] | None = None,
+        how: str = "layers",
+        *,
+        top: int = 3,
+        invert: bool = False,
     ) -> Explained:
         """Show how the network comes to its answers: class probabilities, and an explanation of each picture.
 
@@ -209,6 +214,7 @@ class TrainedRun:
             how: the kind of explanation, with its arguments: "layers" (the first filters, and feature maps layer by
                 layer), or one of your own, such as "occlusion(patch=4)".
             top: how many classes to show.
+            invert: as in `predict`.
 
         Raises:
             UserError: for an unknown kind or wrong arguments, pictures that cannot be read, and too many of them.
@@ -216,7 +222,7 @@ class TrainedRun:
         explanations.check(how)
         if pictures is None:
             return self._explain_kept(how, top)
-        chosen = [_whole(each) for each in self._prepared(pictures)]
+        chosen = [_whole(each) for each in self._prepared(pictures, invert)]
         if not 1 <= len(chosen) <= EXPLAINED:
             raise UserError(f"{len(chosen)} pictures to explain: name between 1 and {EXPLAINED} at a time")
         said = [list(zip(each.classes, each.probabilities, strict=True)) for each in self._answer(chosen, top)]
@@ -243,9 +249,7 @@ class TrainedRun:
             raise UserError(f"explanation '{how}': gave {type(found).__name__}, not an Explanation")
         return found
 
-    def _prepared(
-        self, pictures: Picture | Iterable[Picture], invert: bool = False
-    ) -> Iterator["_Prepared | BadPicture"]:
+    def _prepared(self, pictures: Picture | Iterable[Picture], invert: bool) -> Iterator["_Prepared | BadPicture"]:
         """The pictures as the network takes them, a block at a time: ten thousand large ones exceed the memory."""
         named = [(f"picture {i + 1}", each) for i, each in enumerate([pictures] if _is_single(pictures) else pictures)]
         for split in {own["split"] for _, each in named if (own := _own(each)) and own["split"] != "test"}:

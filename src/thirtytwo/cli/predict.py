@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thirtytwo.cli.app import BadImages, DeviceName, Import, Json, RunPath, app
+from thirtytwo.cli.app import BadImages, DeviceName, Import, Invert, Json, RunPath, app
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ def predict(
         typer.Argument(help="Pictures, folders, patterns such as 'new/*.png', or val:12, which reports call val #12."),
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
-    invert: Annotated[
-        bool, typer.Option("--invert", help="Swap dark and light first: for black on white, if trained on the reverse.")
-    ] = False,
+    invert: Invert = False,
     bad_images: BadImages = None,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
