@@ -161,7 +161,7 @@ def _fitting(label: str, share: float, *forms: tuple[Sequence[str], str]) -> Tex
     """
     line = Text()
     for said, times in forms:
-        for width in (BAR, BAR // 2):
+        for width in (BAR, BAR // 2, BAR // 4):
             line = Text(f"{label:<{LABEL - 1}} ")
             done = round(share * width)
             line.append("━" * done, style="green").append("╌" * (width - done), style="dim")
