@@ -153,7 +153,7 @@ def test_the_tutorials_own_file_is_taken_in_its_order(cli, colour_digits, tmp_pa
     done = cli("import", file, *words, "--mean", "0.5", "--std", "0.5,0.5,0.5", "--out", tmp_path, "--device", "cpu")
     assert done.code == 0, done.err
     assert "conv1.weight" in caplog.text
-    run = Run.open(tmp_path / "cifar10-tutorial-1")
+    run = Run.open(tmp_path / f"{Path(colour_digits).stem}-cifar10-tutorial-1")
     assert run.card["mean"] == [0.5] * 3
     images = torch.rand(8, 3, 32, 32)
     with torch.no_grad():

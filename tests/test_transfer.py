@@ -602,7 +602,7 @@ def test_a_pattern_without_a_match_says_so(cli):
 
 
 def test_thawing_after_the_end_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"unfreeze_every=2: the training ends after 2 epochs"):
+    with pytest.raises(UserError, match=r"unfreeze_every=2: the training ends at train.epochs=2"):
         Session.new(small("train.freeze=all-but-head", "train.unfreeze_every=2", "train.epochs=2"),
                     out=tmp_path, device="cpu")  # fmt: skip
 

@@ -72,17 +72,18 @@ class Display(_Renewed, Listener):
             output.print(self._line(progress))
 
     def _passed(self, progress: Progress) -> str:
-        """Epochs with two decimals, except at the end, whole or not: ``0.30``, ``6``."""
-        return f"{progress.epoch:.4g}" if progress.step == progress.steps else f"{progress.epoch:.2f}"
+        """Epochs of those asked for, which steps only come near to: ``0.15/0.3``, at the end ``0.3/0.3``."""
+        passed = progress.share * self.epochs
+        return f"{self.epochs:.7g}" if progress.step == progress.steps else f"{passed:.2f}"
 
     def _line(self, progress: Progress) -> Text:
-        line = Text(f"{f'epoch {self._passed(progress)}/{self.epochs:.4g}':<{LABEL - 1}} ")
-        _append_bar(line, progress.share)
-        line.append(f"  loss {progress.loss:.3f}")
-        if self._accuracies:
-            line.append(f"  val {quantity(self._accuracies[-1])}  {sparkline(self._accuracies)}")
-        line.append(f"  {clock(progress.seconds)}, {clock(progress.remaining)} left", style="dim")
-        return line
+        label = f"epoch {self._passed(progress)}/{self.epochs:.7g}"
+        loss, left = f"loss {progress.loss:.3f}", f"{clock(progress.remaining)} left"
+        val = f"val {quantity(self._accuracies[-1])}" if self._accuracies else ""
+        curve, both = sparkline(self._accuracies), f"{clock(progress.seconds)}, {left}"
+        return _fitting(
+            label, progress.share, ((loss, val, curve), both), ((loss, val), both), ((val,), left), ((), left)
+        )
 
 
 class StudyDisplay(_Renewed):
@@ -107,17 +108,16 @@ class StudyDisplay(_Renewed):
         assert trial.run is not None
         found = trial.run.accuracies()["val"]
         took = clock(trial.run.status["seconds"])
-        left = "" if self._live else f"   {standing.before + len(standing.done)} of {standing.runs} runs"
+        left = "" if self._live else f"   {standing.before + len(standing.done)} of {plural(standing.runs, 'run')}"
         return f"{trial.arm:<{LABEL + 6}} seed {trial.seed}   val {quantity(found.value, fine=True)}   {took}{left}"
 
     def _line(self, standing: "Standing") -> Text:
-        finished = standing.before + len(standing.done)
-        line = Text(f"{f'{finished}/{standing.runs} runs':<{LABEL - 1}} ")
-        _append_bar(line, standing.share)
-        line.append("  " + ", ".join(f"{each.trial.name} {each.share:.0%}" for each in standing.working if each.trial))
-        left = "" if isinf(standing.remaining) else f", {clock(standing.remaining)} left"
-        line.append(f"  {clock(standing.seconds)}{left}", style="dim")
-        return line
+        finished, took = standing.before + len(standing.done), clock(standing.seconds)
+        at_work = [f"{each.trial.name} {each.share:.0%}" for each in standing.working if each.trial]
+        left = took if isinf(standing.remaining) else f"{took}, {clock(standing.remaining)} left"
+        return _fitting(
+            f"{finished}/{plural(standing.runs, 'run')}", standing.share, ((", ".join(at_work),), left), ((), left)
+        )
 
 
 class NotebookLine:
@@ -154,10 +154,27 @@ def _renewed_line() -> Live | NotebookLine | None:
     return Live(console=output, auto_refresh=False) if output.is_terminal else None
 
 
-def _append_bar(line: Text, share: float) -> None:
-    done = round(share * BAR)
-    line.append("━" * done, style="green")
-    line.append("╌" * (BAR - done), style="dim")
+def _fitting(label: str, share: float, *forms: tuple[Sequence[str], str]) -> Text:
+    """A line with a bar, in the first of ``forms`` that fits the terminal, its bar shorter before the next is tried.
+
+    A form is what follows the bar, and the times at the end. What is printed once, into a file, is the first form.
+    """
+    line = Text()
+    for said, times in forms:
+        for width in (BAR, BAR // 2, BAR // 4):
+            line = Text(f"{label:<{LABEL - 1}} ")
+            done = round(share * width)
+            line.append("━" * done, style="green").append("╌" * (width - done), style="dim")
+            line.append("".join(f"  {each}" for each in said if each)).append(f"  {times}", style="dim")
+            if not output.is_terminal or line.cell_len < output.width:
+                return line
+    return line
+
+
+def plural(number: float, noun: str) -> str:
+    """``1 epoch``, ``0.3 epochs``, ``1,293 images``, ``2 classes``."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,.10g} {noun}{ending}"
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:

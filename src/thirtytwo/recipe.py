@@ -27,6 +27,7 @@ Moment = Annotated[float, Field(ge=0, lt=1, strict=True)]
 
 if TYPE_CHECKING:  # pydantic's metaclass has no public name
     from pydantic._internal._model_construction import ModelMetaclass
+    from pydantic_core import ErrorDetails
 else:
     ModelMetaclass = type(BaseModel)
 
@@ -377,6 +378,34 @@ def _mistake(error: ValidationError, kind: Any) -> UserError:
     if first["type"] == "extra_forbidden":
         known = kind.model_fields
         return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, known)}")
-    given = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
-    message = first["msg"].removeprefix("Value error, ")
+    told = first["input"] if first["type"] not in ("missing", "too_short") else {}
+    given = "" if isinstance(told, dict) else f", not {told!r}"
+    if first["type"] in _SAID:
+        message = _SAID[first["type"]].format(**first.get("ctx", {})) + _example(kind, first)
+    else:
+        message = first["msg"].removeprefix("Value error, ")
     return UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}")
+
+
+_SAID = {
+    "tuple_type": "expected a list",
+    "dict_type": "expected a table of keys",
+    "model_type": "expected a table of keys",
+    "too_short": "expected at least {min_length}, not {actual_length}",
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "missing": "is missing",
+}
+"""What pydantic says in Python's words, in TOML's, by the type of the mistake."""
+
+
+def _example(kind: Any, mistake: "ErrorDetails") -> str:
+    """``", such as [0, 1, 2]"``, where a list is expected: the default of the field, in ``kind`` or a section of it."""
+    if mistake["type"] != "tuple_type":
+        return ""
+    *sections, last = mistake["loc"]
+    for name in sections:
+        kind = kind.model_fields[name].annotation
+    return f", such as {list(kind.model_fields[last].default)}"

@@ -70,6 +70,13 @@ class NeighboursRecord(TypedDict):
     features: Annotated[int, Field(ge=1, le=10**6, strict=True)]
 
 
+class PicturesRecord(TypedDict):
+    """In model.json, mean and standard deviation of the training pictures' means, by channel, in 0..1."""
+
+    mean: list[Share]
+    spread: list[Share]
+
+
 class Solved(TypedDict):
     """In model.json, how a head was solved for that was not trained in steps."""
 
@@ -90,6 +97,7 @@ class CardBody(TypedDict, total=False):
     std: Required[list[Number]]
     fit: Required[Literal["pad", "crop", "stretch"]]
     parameters: Required[Count]
+    pictures: PicturesRecord
     freeze: Text
     frozen: Count
     neighbours: NeighboursRecord
@@ -287,6 +295,10 @@ def _whole_card(card: Card) -> None:
         Spec.parse(card["model"])
     except UserError as error:
         raise ValueError(f"model: {error}") from None
+    if (pictures := card.get("pictures")) and not all(
+        len(pictures[key]) in (1, card["channels"]) for key in ("mean", "spread")
+    ):
+        raise ValueError(f"pictures must have numbers for {card['channels']} channels")
     if min(card["std"]) <= 0:
         raise ValueError("std must be above 0")
     _different(card["classes"])

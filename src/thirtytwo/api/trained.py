@@ -1,11 +1,14 @@
 """A trained run: score it, predict with it, look into it, report on it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import escape
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -14,8 +17,10 @@ from torch import Tensor
 from typing_extensions import TypeIs
 
 from thirtytwo.data import picture
+from thirtytwo.data.decoded import BLOCK, in_threads
 from thirtytwo.data.given import as_png
 from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.picture import BadPicture
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
@@ -28,6 +33,7 @@ from thirtytwo.records import Card, EvaluationRecord
 from thirtytwo.report.explained import Explained
 from thirtytwo.report.html import write as write_report
 from thirtytwo.report.view import explained
+from thirtytwo.runs.card import unlike_training
 from thirtytwo.runs.export import export
 from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
@@ -39,6 +45,9 @@ from thirtytwo.study.folder import StudyFolder
 if TYPE_CHECKING:
     import pandas
 
+log = logging.getLogger("thirtytwo")
+
+T = TypeVar("T")
 Picture = str | Path | np.ndarray | Tensor | Image.Image
 
 EXPLAINED = 60
@@ -151,26 +160,52 @@ class TrainedRun:
         score_test(self.run, self.model, self.device, by="test")
         return self.scores("test")
 
-    def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
+    def predict(self, pictures: Picture | Iterable[Picture], top: int = 3, *, invert: bool = False) -> list[Answer]:
         """Classify pictures: paths, PIL images, uint8 arrays (H, W) or (H, W, C), uint8 tensors (H, W) or (C, H, W).
 
         One picture, several, or a batch of arrays (N, H, W[, C]) or tensors (N[, C], H, W). Each is brought to the
         training's size and channels as the training images were. ``"val:12"`` and ``"train:3"`` are images of the run's
         own data, by their numbers in the official split that they were cut from, as in reports; ``"test:5"`` is one
         that the report shows.
-        """
-        return self._answer(self._prepare_all(pictures), top)
 
-    def predict_proba(self, pictures: Picture | Iterable[Picture]) -> np.ndarray:
+        ``invert`` swaps dark and light first: for black digits on white, where the training's are white on black. A
+        warning says when the pictures are much darker or lighter than those of the training. Raises UserError for a
+        picture that cannot be read.
+        """
+        return [_whole(each) for each in self.predict_each(pictures, top, invert=invert)]
+
+    def predict_each(
+        self, pictures: Picture | Iterable[Picture], top: int = 3, *, invert: bool = False
+    ) -> Iterator[Answer | BadPicture]:
+        """`predict`, one answer after the other, with an error in place of the answer where a picture cannot be read.
+
+        >>> import thirtytwo
+        >>> run = thirtytwo.train("digits-cnn", epochs=3, progress=False)
+        >>> [str(each) for each in run.predict_each(["none.png"])]
+        ['none.png: no such file']
+        """
+        found = self._prepared(pictures, invert)
+        while block := list(islice(found, BLOCK)):
+            answers = iter(self._answer([each for each in block if isinstance(each, _Prepared)], top))
+            yield from (next(answers) if isinstance(each, _Prepared) else each for each in block)
+
+    def predict_proba(self, pictures: Picture | Iterable[Picture], *, invert: bool = False) -> np.ndarray:
         """The probability of each class, float64 (N, K) in the order of `classes`; rows sum to 1.
 
-        ``pictures`` as in `predict`.
+        ``pictures`` and ``invert`` as in `predict`.
         """
-        prepared = self._prepare_all(pictures)
-        return self._probabilities(prepared).numpy() if prepared else np.zeros((0, len(self.classes)))
+        found, rows = map(_whole, self._prepared(pictures, invert)), [np.zeros((0, len(self.classes)))]
+        while block := list(islice(found, BLOCK)):
+            rows.append(self._probabilities(block).numpy())
+        return np.concatenate(rows)
 
     def explain(
-        self, pictures: Picture | Iterable[Picture] | None = None, how: str = "layers", *, top: int = 3
+        self,
+        pictures: Picture | Iterable[Picture] | None = None,
+        how: str = "layers",
+        *,
+        top: int = 3,
+        invert: bool = False,
     ) -> Explained:
         """Show how the network comes to its answers: class probabilities, and an explanation of each picture.
 
@@ -179,6 +214,7 @@ class TrainedRun:
             how: the kind of explanation, with its arguments: "layers" (the first filters, and feature maps layer by
                 layer), or one of your own, such as "occlusion(patch=4)".
             top: how many classes to show.
+            invert: as in `predict`.
 
         Raises:
             UserError: for an unknown kind or wrong arguments, pictures that cannot be read, and too many of them.
@@ -186,7 +222,7 @@ class TrainedRun:
         explanations.check(how)
         if pictures is None:
             return self._explain_kept(how, top)
-        chosen = self._prepare_all(pictures)
+        chosen = [_whole(each) for each in self._prepared(pictures, invert)]
         if not 1 <= len(chosen) <= EXPLAINED:
             raise UserError(f"{len(chosen)} pictures to explain: name between 1 and {EXPLAINED} at a time")
         said = [list(zip(each.classes, each.probabilities, strict=True)) for each in self._answer(chosen, top)]
@@ -213,10 +249,18 @@ class TrainedRun:
             raise UserError(f"explanation '{how}': gave {type(found).__name__}, not an Explanation")
         return found
 
-    def _prepare_all(self, pictures: Picture | Iterable[Picture]) -> list["_Prepared"]:
-        if _is_single(pictures):
-            pictures = [pictures]
-        return [self._prepare(each, f"picture {i + 1}") for i, each in enumerate(pictures)]
+    def _prepared(self, pictures: Picture | Iterable[Picture], invert: bool) -> Iterator["_Prepared | BadPicture"]:
+        """The pictures as the network takes them, a block at a time: ten thousand large ones exceed the memory."""
+        named = [(f"picture {i + 1}", each) for i, each in enumerate([pictures] if _is_single(pictures) else pictures)]
+        for split in {own["split"] for _, each in named if (own := _own(each)) and own["split"] != "test"}:
+            self._own_images(split)  # once, not in each of the threads
+        means = []
+        for each in in_threads(lambda item: self._prepare(item[1], item[0], invert), named):
+            if isinstance(each, _Prepared):
+                means.append(each.image.numpy().mean((1, 2)) / 255)
+            yield each
+        if told := unlike_training(self.card, np.array(means), inverted=invert):
+            log.warning("%s", told)
 
     def _answer(self, pictures: list["_Prepared"], top: int) -> list[Answer]:
         if not pictures:
@@ -254,17 +298,20 @@ class TrainedRun:
                 rows += f"<td>{score.number(unit)}</td><td>{score.interval(unit)}</td></tr>"
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
-    def _prepare(self, source: Picture, unnamed: str) -> "_Prepared":
-        if not isinstance(source, str | Path):
-            return _Prepared(unnamed, self._decoded(as_png(source, unnamed), unnamed), None)
-        if (own := NUMBERED.fullmatch(str(source))) and not Path(source).exists():
-            return self._own_image(own["split"], int(own["number"]))
-        return _Prepared(str(source), self._decoded(Path(source)), None)
-
-    def _decoded(self, source: Path | bytes, name: str | None = None) -> Tensor:
-        """A picture decoded with the size, channels and fit of the training."""
+    def _prepare(self, source: Picture, unnamed: str, invert: bool) -> "_Prepared":
+        if own := _own(source):
+            found = self._own_image(own["split"], int(own["number"]))
+            return replace(found, image=255 - found.image) if invert else found
+        if isinstance(source, str | Path):
+            name: str = str(source)
+            file: Path | bytes = Path(source)
+        else:
+            name, file = unnamed, as_png(source, unnamed)
         card = self.card
-        return picture.decode(source, size=card["size"], channels=card["channels"], fit=card["fit"], name=name)
+        image = picture.decode(
+            file, size=card["size"], channels=card["channels"], fit=card["fit"], name=name, invert=invert
+        )
+        return _Prepared(name, image, None)
 
     def _own_image(self, split: str, number: int) -> "_Prepared":
         """An image of the run's data; for test, one that the run keeps for its report.
@@ -277,9 +324,7 @@ class TrainedRun:
                 raise UserError(f"test:{number}: {self.path} shows no such image of test: name one from its report")
             image, label = kept[0][kept[1] == number][0], scored[0].labels[scored[0].ids == number][0]
             return self._shown(f"test-{number}", torch.from_numpy(image), self.classes[label])
-        if split not in self._images:
-            self._images[split] = images_of(self.run, split)
-        images = self._images[split]
+        images = self._own_images(split)
         places = (images.ids == number).nonzero()
         if not len(places):
             some = ", ".join(map(str, images.ids[:3].tolist()))
@@ -287,9 +332,27 @@ class TrainedRun:
         place = int(places[0])
         return self._shown(f"{split}-{number}", images.images[place], images.classes[int(images.labels[place])])
 
+    def _own_images(self, split: str) -> ImageSet:
+        if split not in self._images:
+            self._images[split] = images_of(self.run, split)
+        return self._images[split]
+
     def _shown(self, name: str, image: Tensor, truth: str) -> "_Prepared":
         """An image of the data: a network that was trained on RGB takes a grey one as three equal channels."""
         return _Prepared(name, image.expand(self.card["channels"], -1, -1), truth)
+
+
+def _own(picture: object) -> re.Match[str] | None:
+    """``val:12`` as split and number, unless it is a file."""
+    found = NUMBERED.fullmatch(str(picture)) if isinstance(picture, str | Path) else None
+    return None if found is None or Path(found.string).exists() else found
+
+
+def _whole(each: T | BadPicture) -> T:
+    """What was made of a picture; raises the error of one that cannot be read."""
+    if isinstance(each, BadPicture):
+        raise each
+    return each
 
 
 def _is_single(pictures: object) -> TypeIs[Picture]:

@@ -89,6 +89,9 @@ BadImages = Annotated[
     Literal["fail", "skip"] | None,
     typer.Option("--bad-images", help="What to do with pictures that cannot be read: stop, or leave them out."),
 ]
+Invert = Annotated[
+    bool, typer.Option("--invert", help="Swap dark and light first: for black on white, if trained on the reverse.")
+]
 Score = Annotated[
     str,
     typer.Option(

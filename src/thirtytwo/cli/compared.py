@@ -4,7 +4,7 @@ from dataclasses import asdict
 from math import isnan
 from typing import Any
 
-from thirtytwo.cli.console import one_line, plain_table, say, show
+from thirtytwo.cli.console import one_line, say, say_table
 from thirtytwo.display import output
 from thirtytwo.evaluation.compare import Compared, p_text
 from thirtytwo.evaluation.estimate import number, points, titled
@@ -16,20 +16,10 @@ def say_compared(rows: list[Compared], split: str, metric: ImageMetric) -> None:
     if not rows:
         say("compared", "nothing yet: no run is finished")
         return
-    table = plain_table(padding=2)
-    columns = (
-        "",
-        titled(f"{split} {metric.title}", metric.unit, capital=False),
-        "difference",
-        "p, Holm",
-        "",
-        "detectable",
-    )
-    for title in columns:
-        table.add_column(title, justify="left" if title == "" else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*_cells(row, metric.unit))
-    show(table)
+    scored = titled(f"{split} {metric.title}", metric.unit, capital=False)
+    numeric = (scored, "difference", "p, Holm", "detectable")
+    columns = ("", scored, "difference", "p, Holm", "", "detectable")
+    say_table(columns, [_cells(row, metric.unit) for row in rows], right=numeric, gap=2)
     tests = {row.difference.test for row in rows if row.difference}
     against = list(dict.fromkeys(row.difference.against for row in rows if row.difference))
     if against:
@@ -57,9 +47,9 @@ def as_json(rows: list[Compared], score: str) -> list[dict[str, Any]]:
 
 def _cells(row: Compared, unit: str) -> list[str]:
     mean = row.mean
-    cells = [one_line(row.name), f"{mean.number(unit, fine=True)} {mean.spread(unit, fine=True)}".rstrip()]
+    cells = [row.name, f"{mean.number(unit, fine=True)} {mean.spread(unit, fine=True)}".rstrip()]
     if row.difference is None:
-        return cells
+        return [*cells, "", "", "", ""]
     found = row.difference
     over_seeds = found.value.spread(unit, fine=True)
     return [

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thirtytwo.cli.app import BadImages, Import, Json, app
+from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from thirtytwo.data.imageset import ImageSet
 
 data = typer.Typer(help="List the data sources; describe, check or draw one.", no_args_is_help=True)
@@ -15,6 +18,8 @@ app.add_typer(data, name="data")
 
 Source = Annotated[str, typer.Argument(help="A source's name, or the path of a folder or file.", show_default=False)]
 Pictures = Annotated[str, typer.Argument(help="The path of class folders or parquet files.", show_default=False)]
+LISTED = 20
+"""Classes that a terminal shows the names of."""
 
 
 @data.command("list")
@@ -36,12 +41,20 @@ def info(
     """Describe a source: splits, classes, sizes, channel statistics, and what was done to its pictures."""
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.load import load
+    from thirtytwo.data.split import sizes
+    from thirtytwo.display import plural
+    from thirtytwo.recipe import Data
 
     official = load(source, bad_images=bad_images or "fail")
     sets = {
         name: each for name, each in vars(official).items() if name in ("train", "val", "test") and each is not None
     }
     mean, std = official.train.statistics()
+    training, notes, default = None, [*official.notes], Data()
+    try:
+        training = sizes(official, val=default.val, test=default.test)
+    except UserError as error:
+        notes.append(f"a training with the default data.val and data.test is refused: {error}")
     if as_json:
         say_json(
             {
@@ -50,21 +63,28 @@ def info(
                 "channels": official.train.channels,
                 "classes": official.train.classes,
                 "counts": {name: each.class_counts().tolist() for name, each in sets.items()},
+                "training": training,
                 "mean": mean.tolist(),
                 "std": std.tolist(),
-                "notes": official.notes,
+                "notes": notes,
             }
         )
         return
     height, width = official.train.size
-    colour = "grey" if official.train.channels == 1 else "RGB"
-    say(official.name, f"{colour} images {height}x{width}, {len(official.train.classes)} classes")
+    colour, classes = "grey" if official.train.channels == 1 else "RGB", official.train.classes
+    say(official.name, f"{colour} images {height}x{width}, {plural(len(classes), 'class')}")
     for name, each in sets.items():
-        say(name, f"{len(each):,} images", _counts(each))
+        say(name, f"{plural(len(each), 'image')}, as the source has it", _counts(each))
+    if training:
+        cut = [(name, share) for name, share in (("test", default.test), ("val", default.val)) if name not in sets]
+        of = zip(cut, ("train", "the rest"), strict=False)
+        taken = ", then ".join(f"{name} {100 * share:g} % of {whole}" for (name, share), whole in of)
+        parts = " · ".join(f"{name} {size:,}" for name, size in training.items())
+        say("a training", parts, taken)
     say("mean", "  ".join(f"{value:.4f}" for value in mean.tolist()), "channels of train, in 0..1")
     say("std", "  ".join(f"{value:.4f}" for value in std.tolist()))
-    say("classes", ", ".join(official.train.classes))
-    for note in official.notes:
+    say("classes", _listed(classes))
+    for note in notes:
         say("note", note)
 
 
@@ -78,6 +98,7 @@ def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int: 
 
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.scan import scan as look
+    from thirtytwo.display import plural
 
     found = look(source)
     code = int(bool(found.bad or found.leaks or found.conflicts))
@@ -85,9 +106,9 @@ def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int: 
         sizes = {f"{height}x{width}": count for (height, width), count in found.sizes.items()}
         say_json({**asdict(found), "sizes": sizes})
         return code
-    say(found.name, f"{found.total:,} pictures", f"{len(found.bad):,} cannot be read")
+    say(found.name, plural(found.total, "picture"), f"{len(found.bad):,} cannot be read")
     for split, counts in found.class_counts.items():
-        say(split, ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+        say(split, _listed([f"{name} {count:,}" for name, count in counts.items()]))
     shown = [f"{height}x{width} ({count:,})" for (height, width), count in found.sizes.items()]
     say("sizes", ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else ""))
     say("modes", ", ".join(f"{mode} ({count:,})" for mode, count in found.modes.items()))
@@ -113,20 +134,35 @@ def show(
     bad_images: BadImages = None,
     imports: Import = [],  # noqa: B006
 ) -> None:
-    """Draw a labelled sample of the training images with class counts and channel statistics, as a PNG file."""
+    """Draw a labelled sample of the training images with class counts and channel statistics, as a PNG file.
+
+    With a recipe, the images have the size, channels and fit that it trains with.
+    """
     from thirtytwo.augment import Chain
     from thirtytwo.cli.console import say
     from thirtytwo.data.load import load
+    from thirtytwo.recipe import Data
     from thirtytwo.recipes import find, recipes
     from thirtytwo.report.sheet import draw_sheet
 
-    text = augment
+    text, drawn = augment, Data()
     if augment is not None and (augment in recipes or Path(augment).exists()):
-        text = find(augment).augment
+        recipe = find(augment)
+        text, drawn = recipe.augment, recipe.data
     chain = None if text is None else Chain.parse(text)
-    official = load(source, bad_images=bad_images or "fail")
+    official = load(
+        source, size=drawn.size, channels=drawn.channels, fit=drawn.fit, bad_images=bad_images or drawn.bad_images
+    )
     draw_sheet(official, out, chain=chain, caption=text, seed=seed)
-    say("drawn", str(out), official.name)
+    height, width = official.train.size
+    say("drawn", str(out), f"{official.name}, images {height}x{width}")
+
+
+def _listed(classes: "Sequence[str]") -> str:
+    from thirtytwo.cli.console import terminal_width
+
+    more = 0 if terminal_width() is None else max(0, len(classes) - LISTED)
+    return ", ".join(classes[: len(classes) - more]) + (f" and {more:,} more, which --json lists" if more else "")
 
 
 def _counts(images: "ImageSet") -> str:

@@ -23,13 +23,15 @@ def export(
 ) -> None:
     """Write a run's network as a state dict that plain PyTorch loads, and a JSON file that says how to use it."""
     from thirtytwo.cli.console import say, say_json
+    from thirtytwo.display import plural
     from thirtytwo.models.weights import formats
     from thirtytwo.models.weights.file import beside
+    from thirtytwo.recipes import run_name
     from thirtytwo.runs.export import export as write
     from thirtytwo.runs.run import Run
 
     found, suffix = Run.open(run), formats.build(format).suffixes[0]
-    file = file or Path(f"{found.recipe.name}{suffix}")
+    file = file or Path(f"{run_name(found.recipe)}{suffix}")
     card = write(found, file)
     if as_json:
         say_json({"file": str(file), **card})
@@ -41,5 +43,5 @@ def export(
     say(
         "expects",
         f"{colour} images {height}x{width} in 0..1, minus {mean}, divided by {std}",
-        f"{len(card['classes'])} classes, listed in {beside(file)}",
+        f"{plural(len(card['classes']), 'class')}, listed in {beside(file)}",
     )

@@ -41,9 +41,10 @@ def find_lr(
     from thirtytwo.cli.console import errors, say, say_json
     from thirtytwo.display import Display
     from thirtytwo.range_test import ladder, range_test, require_free
+    from thirtytwo.recipes import run_name
     from thirtytwo.training.session import prepare
 
-    file = out or Path(f"find-lr-{recipe.name}.png")
+    file = out or Path(f"find-lr-{run_name(recipe)}.png")
     require_free(file)
     rates = ladder(recipe, low, high, steps)
     silent = quiet or as_json
@@ -81,12 +82,14 @@ def find_lr(
 
 def _introduce(parts: "Parts", rates: tuple[float, ...]) -> None:
     from thirtytwo.cli.console import say
+    from thirtytwo.display import plural
 
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+    computed, steps = f"{parts.device.torch}, {parts.device.precision}", plural(len(rates), "step")
     say(
         parts.recipe.name,
         f"{parts.recipe.model}, {parameters:,} parameters",
-        f"{parts.device.torch}, {parts.device.precision}, {len(rates)} steps, optim.lr {rates[0]:g} to {rates[-1]:g}",
+        f"{computed}, {steps}, optim.lr {rates[0]:g} to {rates[-1]:g}",
     )
 
 

@@ -73,7 +73,7 @@ def _show_layers(network: "Network", channels: int, size: tuple[int, int], *, as
     """The table of layers: outputs, parameters, those of them that are trained, and operations."""
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import one_line, plain_table, say_json, show
+    from thirtytwo.cli.console import say_json, say_table
     from thirtytwo.display import output
     from thirtytwo.models.summary import summarise
 
@@ -81,18 +81,14 @@ def _show_layers(network: "Network", channels: int, size: tuple[int, int], *, as
     if as_json:
         say_json(asdict(layers))
         return
-    table = plain_table()
-    for title, justify in (("layer", "left"), ("type", "left"), ("output", "left"), ("parameters", "right"),
-                           ("trained", "right"), ("MFLOP", "right")):  # fmt: skip
-        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    rows = []
     for row in layers.rows:
         output_shape = "" if row.output is None else " x ".join(map(str, row.output))
         numbers = (f"{n:,}" if n else "" for n in (row.parameters, row.trainable))
-        table.add_row(one_line(row.name), row.type, output_shape, *numbers, f"{row.mflop:.2f}" if row.mflop else "")
-    table.add_row(
-        "total", "", "", f"{layers.parameters:,}", f"{layers.trainable:,}", f"{layers.mflop:.1f}", style="bold"
-    )
-    show(table)
+        rows.append([row.name, row.type, output_shape, *numbers, f"{row.mflop:.2f}" if row.mflop else ""])
+    rows.append(["total", "", "", f"{layers.parameters:,}", f"{layers.trainable:,}", f"{layers.mflop:.1f}"])
+    numeric = ("parameters", "trained", "MFLOP")
+    say_table(("layer", "type", "output", *numeric), rows, right=numeric)
     output.print(
         f"\n{layers.parameter_bytes / 1e6:.1f} MB of weights, {layers.activation_bytes / 1e6:.2f} MB of layer outputs "
         "per image (float32); a multiplication and its addition are two operations",
@@ -104,7 +100,7 @@ def _show_stages(network: "Network", freeze: str, *, as_json: bool) -> None:
     """The table of stages: what is trained, what is frozen, and how many parameters each has."""
     from dataclasses import asdict
 
-    from thirtytwo.cli.console import plain_table, say_json, show
+    from thirtytwo.cli.console import say_json, say_table
     from thirtytwo.display import output
     from thirtytwo.models.stages import plan, sentence, table
 
@@ -112,12 +108,7 @@ def _show_stages(network: "Network", freeze: str, *, as_json: bool) -> None:
     if as_json:
         say_json([asdict(row) for row in rows])
         return
-    shown = plain_table()
-    shown.add_column("stage", no_wrap=True)
-    shown.add_column("state", no_wrap=True)
-    shown.add_column("parameters", justify="right", no_wrap=True)
-    shown.add_column("trained", justify="right", no_wrap=True)
-    for row in rows:
-        shown.add_row(row.stage, row.state, f"{row.parameters:,}", f"{row.trained:,}")
-    show(shown)
+    numeric = ("parameters", "trained")
+    cells = [[row.stage, row.state, f"{row.parameters:,}", f"{row.trained:,}"] for row in rows]
+    say_table(("stage", "state", *numeric), cells, right=numeric)
     output.print(f"\n{sentence(rows)}", style="dim")

@@ -1,45 +1,66 @@
 """``thirtytwo runs``."""
 
-import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from thirtytwo.cli.app import Import, Json, RunPath, app
 from thirtytwo.errors import UserError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from thirtytwo.cli.listed import Row
+
 runs = typer.Typer(help="List the runs in a folder, or show one.", no_args_is_help=True)
 app.add_typer(runs, name="runs")
-
-COLUMNS = ("state", "data", "model", "seed", "val", "test", "looks")
 
 
 @runs.command("list")
 def list_runs(
-    root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: Json = False
+    root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Sort by a column or recipe key: val, date, lr. -val: the best first."),
+    ] = None,
+    filters: Annotated[
+        list[str],
+        typer.Option(
+            "--filter",
+            metavar="EXPR",
+            help="Show the runs for which it holds: 'seed=1', 'augment~flip', 'accuracy>0.9' (of val). Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    as_json: Json = False,
 ) -> None:
-    """One line per run: state, data, model, seed, val and test accuracy with its interval, looks."""
-    from thirtytwo.cli.console import one_line, plain_table, say_json, show
+    """One line per run: what differs between them, when and how long it trained, val and test accuracy.
+
+    A terminal shows the columns that it has room for, the most important ones first; a file or pipe gets all of them.
+    """
+    from thirtytwo.cli.console import one_line, say_json, say_note, say_table, terminal_width
+    from thirtytwo.cli.listed import GAP, NUMERIC, columns, differing, filtered, fitted, ordered, read, title
     from thirtytwo.display import output
-    from thirtytwo.paths import natural
 
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: train something first, or name the folder that holds your runs")
-    paths = [path for path in root.iterdir() if (path / "status.json").is_file()]
-    rows = [_row(path) for path in sorted(paths, key=lambda path: natural(path.name))]
+    found = [read(path) for path in root.iterdir() if (path / "status.json").is_file()]
+    rows = ordered(filtered(found, filters), sort)
+    differ = differing(rows)
     if as_json:
-        say_json([{**row, **{k: row[k] and vars(row[k]) for k in ("val", "test")}} for row in rows])
+        say_json([_as_json(row, differ) for row in rows])
         return
     if not rows:
-        output.print(f"{one_line(str(root))} holds no runs yet")
+        none = f"none of its {len(found):,} runs is as --filter asks" if found else "holds no runs yet"
+        output.print(f"{one_line(str(root))}{':' if found else ''} {none}")
         return
-    table = plain_table()
-    for column in rows[0]:
-        table.add_column(f"{column} %" if column in ("val", "test") else column, no_wrap=column == "run")
-    # One row of long cells, which rich lays out four times faster than 200 rows.
-    table.add_row(*("\n".join(_cell(row[column]) for row in rows) for column in rows[0]))
-    show(table)
+    table, width = columns(rows, differ), terminal_width()
+    shown = table if width is None else fitted(table, width)
+    numeric = [title(column) for column in shown if column in NUMERIC]
+    say_table([*map(title, shown)], [*zip(*shown.values(), strict=True)], right=numeric, gap=GAP)
+    if left_out := [column for column in table if column not in shown and not column.endswith(" interval")]:
+        output.print()
+        say_note(f"no room for {', '.join(map(title, left_out))}: a wider terminal or --json has them")
 
 
 @runs.command("show")
@@ -47,7 +68,7 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
     """Show what a run trained, on what, how it went and what it scored."""
     from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
-    from thirtytwo.display import clock
+    from thirtytwo.display import clock, plural
     from thirtytwo.report.view import standing
     from thirtytwo.runs.run import Run
 
@@ -56,11 +77,15 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
         say_run_json(found)
         return
     status, split, env = found.status, found.split, found.env
-    ended = f"imported from {env['imported']}" if "imported" in env else f"finished, {status.get('step', 0):,} steps"
+    ended = (
+        f"imported from {env['imported']}"
+        if "imported" in env
+        else f"finished, {plural(status.get('step', 0), 'step')}"
+    )
     say("run", str(found.path), standing(found) or ended)
     if split:
         sizes = " · ".join(f"{name} {size:,}" for name, size in split["sizes"].items())
-        say("data", f"{split['name']}, {len(split['classes'])} classes", sizes)
+        say("data", f"{split['name']}, {plural(len(split['classes']), 'class')}", sizes)
     say("model", found.recipe.model, f"augment {found.recipe.augment}")
     if "teacher" in env:
         say(
@@ -71,36 +96,13 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
     if env:
         say(
             "computed",
-            f"{env['device']}, {env['precision']}, {env['threads']} thread{'s' if env['threads'] > 1 else ''}",
+            f"{env['device']}, {env['precision']}, {plural(env['threads'], 'thread')}",
             clock(status.get("seconds", 0)),
         )
     say_scores(found)
 
 
-def _row(path: Path) -> dict[str, Any]:
-    """What the list says about one run; for a run that cannot be read, what is wrong with it."""
-    from thirtytwo.runs.run import Run
-
-    row: dict[str, Any] = {"run": str(path), **dict.fromkeys(COLUMNS)}
-    try:
-        run = Run.open(path)
-        state = run.standing
-        row["state"] = "imported" if state == "finished" and "imported" in run.env else state
-        cut = run.split
-        row["data"] = cut["name"] if cut else run.recipe.data.source
-        row["model"], row["seed"] = run.recipe.model, run.recipe.seed
-        row |= run.accuracies()
-        row["looks"] = len(run.looks())
-    except UserError as error:
-        # The path is in the row already; the remedy is for those who open the run.
-        row["state"] = re.split(r" \(|, ", str(error).removeprefix(str(path)).lstrip("/\\: "))[0]
-    return row
-
-
-def _cell(value: object) -> str:
-    from thirtytwo.cli.console import one_line
-    from thirtytwo.evaluation.estimate import Estimate
-
-    if isinstance(value, Estimate):
-        return f"{value.number()} {value.interval()}"
-    return "" if value is None else one_line(str(value))
+def _as_json(row: "Row", differ: "Sequence[str]") -> dict[str, Any]:
+    """A row with its accuracies in 0..1, its size as [height, width], and the keys that differ between the runs."""
+    scores = {name: found and vars(found) for name in ("val", "test") for found in [row.values[name]]}
+    return {**row.values, **scores, "differs": {key: row.recipe.get(key) for key in differ}}

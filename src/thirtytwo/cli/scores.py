@@ -2,10 +2,8 @@
 
 from dataclasses import asdict
 
-from rich.table import Table
-
-from thirtytwo.cli.console import plain_table, say, say_json, show
-from thirtytwo.display import output
+from thirtytwo.cli.console import say, say_json, say_table
+from thirtytwo.display import output, plural
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import titled
 from thirtytwo.evaluation.per_class import per_class
@@ -23,25 +21,22 @@ def say_scores(run: Run) -> None:
     split = "test" if "test" in by_split else "val"
     accuracy = by_split[split].scores["accuracy"]
     looks = len(run.looks())
-    seen = f"{accuracy.n:,} images" + (f", look {looks}" if split == "test" else ", test not looked at")
+    seen = plural(accuracy.n, "image") + (f", look {looks}" if split == "test" else ", test not looked at")
     say(split, f"{accuracy.quantity()}  {accuracy.interval()}", seen)
     output.print()
-    show(_table(found))
+    _say_table(found)
     output.print()
 
 
-def _table(found: list[Scored]) -> Table:
+def _say_table(found: list[Scored]) -> None:
     """Scores as rows, scorings as columns."""
-    table = plain_table()
-    table.add_column("score, 95 % interval")
-    for each in found:
-        table.add_column(each.name, no_wrap=True)
+    rows = []
     for name in dict.fromkeys(name for each in found for name in each.scores):
         title, unit, _ = metrics.described(name)
         estimates = [each.scores.get(name) for each in found]
         cells = (f"{each.number(unit):>6}  {each.interval(unit)}" if each else "" for each in estimates)
-        table.add_row(titled(title, unit), *cells)
-    return table
+        rows.append([titled(title, unit), *cells])
+    say_table(["score, 95 % interval", *(each.name for each in found)], rows)
 
 
 def say_run_json(run: Run) -> None:

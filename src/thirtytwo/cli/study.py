@@ -77,7 +77,7 @@ def run_study(
 ) -> int:
     """Train every arm with every seed, score val, and write the report. A study begun before continues."""
     from thirtytwo.cli.console import errors, one_line
-    from thirtytwo.display import StudyDisplay
+    from thirtytwo.display import StudyDisplay, plural
     from thirtytwo.study.folder import StudyFolder
     from thirtytwo.study.workers import begin, train_all
 
@@ -102,14 +102,15 @@ def run_study(
     for name, message in failed.items():
         errors.print(one_line(f"{name}: {message}"))
     if failed:
-        raise UserError(f"{len(failed)} of {len(folder.trials())} runs failed; {again}")
+        raise UserError(f"{len(failed)} of {plural(len(folder.trials()), 'run')} failed; {again}")
     return 0
 
 
 @study.command("status")
 def show_status(path: Folder, as_json: Json = False) -> None:
     """Show every run of a study: waiting, running or finished, and its accuracy on val."""
-    from thirtytwo.cli.console import plain_table, say, say_json, show
+    from thirtytwo.cli.console import say, say_json, say_table
+    from thirtytwo.display import plural
     from thirtytwo.evaluation.estimate import quantity
     from thirtytwo.study.folder import StudyFolder
 
@@ -126,19 +127,17 @@ def show_status(path: Folder, as_json: Json = False) -> None:
         )
         return
     finished = sum(trial.state == "finished" for trial in trials)
-    say("study", folder.study.name, f"{finished} of {len(trials)} runs finished, {folder.split()} shown")
+    say("study", folder.study.name, f"{finished} of {plural(len(trials), 'run')} finished, {folder.split()} shown")
     split = folder.split()
     scored = {(trial.arm, trial.seed): run.accuracies().get(split) for trial, run in folder.shown(split)}
-    table = plain_table()
-    for column in ("arm", *(f"seed {seed}" for seed in folder.study.seeds)):
-        table.add_column(column, no_wrap=True)
+    rows = []
     for arm in folder.study.arms:
         cells = []
         for seed in folder.study.seeds:
             found = scored.get((arm, seed))
             cells.append(quantity(found.value, fine=True) if found else done[arm, seed].standing)
-        table.add_row(arm, *cells)
-    show(table)
+        rows.append([arm, *cells])
+    say_table(["arm", *(f"seed {seed}" for seed in folder.study.seeds)], rows)
 
 
 @study.command("report")

@@ -100,6 +100,7 @@ def wanted(words: list[str], bad_images: str | None = None) -> "Recipe":
 
 def _introduce(session: "Session") -> None:
     from thirtytwo.cli.console import say
+    from thirtytwo.display import plural
 
     parts, recipe = session.parts, session.run.recipe
     train = parts.splits.train
@@ -108,17 +109,18 @@ def _introduce(session: "Session") -> None:
     colour = "grey" if train.channels == 1 else "RGB"
     say(
         parts.splits.name,
-        f"{sum(sizes.values()):,} {colour} images {height}x{width}, {len(train.classes)} classes",
+        f"{sum(sizes.values()):,} {colour} images {height}x{width}, {plural(len(train.classes), 'class')}",
         " · ".join(f"{name} {size:,}" for name, size in sizes.items()),
     )
     for note in parts.splits.notes:
         say("", note)
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
-    solver, epochs = recipe.train.solver, f"{recipe.train.epochs:g} epochs of {parts.feed.steps_per_epoch:,} steps"
+    solver = recipe.train.solver
+    steps = f"{plural(recipe.train.epochs, 'epoch')} of {plural(parts.feed.steps_per_epoch, 'step')}"
     say(
         session.run.name,
         f"{recipe.model}, {parameters:,} parameters",
-        f"{session.device.torch}, {session.device.precision}, {epochs if solver == 'steps' else f'head by {solver}'}",
+        f"{session.device.torch}, {session.device.precision}, {steps if solver == 'steps' else f'head by {solver}'}",
     )
     if parts.teacher is not None:
         card = parts.teacher.require_trained()

@@ -55,26 +55,7 @@ class Part:
         return replace(self, rows=np.setdiff1d(self.rows, chosen)), replace(self, rows=chosen)
 
     def _anew(self, amount: float | Fraction, purpose: str) -> np.ndarray:
-        total = len(self.rows)
-        wanted = _wanted(amount, total)
-        counts = self.counts()
-        if purpose == "val":  # a class of two, one of which is in test, is trained on: it goes without
-            counts = np.where(counts == 1, 0, counts)
-        quotas = allot(wanted, counts)
-        present = int((counts > 0).sum())
-        for name, count, quota in zip(self.images.classes, counts.tolist(), quotas.tolist(), strict=True):
-            if count and quota >= count:
-                remedy = "" if count == 1 else f", or set data.{purpose} lower"
-                raise UserError(
-                    f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and {purpose} "
-                    f"would take {'it' if count == 1 else 'all'}: add pictures{remedy}"
-                )
-            if count and quota == 0:
-                raise UserError(
-                    f"{purpose} of {wanted:,} out of {total:,} images leaves class '{name}' without one: "
-                    f"set data.{purpose} to {present} or more, or add pictures"
-                )
-        return self._choose(quotas, purpose)
+        return self._choose(quotas(self.counts(), self.images.classes, amount, purpose), purpose)
 
     def _as_kept(self, amount: float | Fraction, purpose: str, kept: Kept) -> np.ndarray:
         """The rows that were in ``purpose``, and its share of those that were nowhere."""
@@ -121,6 +102,32 @@ class Part:
             order = sorted(groups, key=lambda digest: hashlib.blake2b(digest, key=key, digest_size=16).digest())
             chosen += _fill([groups[digest] for digest in order], quota)
         return np.array(sorted(chosen), dtype=np.int64)
+
+
+def quotas(counts: np.ndarray, classes: Sequence[str], amount: float | Fraction, purpose: str) -> np.ndarray:
+    """How many images of each class, of which there are ``counts``, a cut takes for ``purpose``: int64 (K,).
+
+    Raises UserError where that would be none, or all, of a class.
+    """
+    total = int(counts.sum())
+    wanted = _wanted(amount, total)
+    if purpose == "val":  # a class of two, one of which is in test, is trained on: it goes without
+        counts = np.where(counts == 1, 0, counts)
+    taken = allot(wanted, counts)
+    present = int((counts > 0).sum())
+    for name, count, quota in zip(classes, counts.tolist(), taken.tolist(), strict=True):
+        if count and quota >= count:
+            remedy = "" if count == 1 else f", or set data.{purpose} lower"
+            raise UserError(
+                f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and {purpose} "
+                f"would take {'it' if count == 1 else 'all'}: add pictures{remedy}"
+            )
+        if count and quota == 0:
+            raise UserError(
+                f"{purpose} of {wanted:,} out of {total:,} images leaves class '{name}' without one: "
+                f"set data.{purpose} to {present} or more, or add pictures"
+            )
+    return taken
 
 
 def allot(total: int, counts: np.ndarray, at_least: int = 1) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from thirtytwo.errors import UserError
@@ -99,6 +99,7 @@ def decode(
     channels: Literal[1, 3] | None = None,
     fit: Fit = "pad",
     name: str | None = None,
+    invert: bool = False,
 ) -> Tensor:
     """Read a picture as uint8 (C, H, W). The same file gives the same pixels every time.
 
@@ -108,6 +109,7 @@ def decode(
         channels: 1 is grey (ITU-R 601 luma), 3 is RGB; None is grey for grey pictures and RGB for others.
         fit: how a picture of a different shape is made to fit: black bars, cut edges, or distortion.
         name: what messages call it; the file's path by default.
+        invert: whether dark and light are swapped; the bars stay black.
 
     EXIF rotation is applied. Transparency is put on a white background. 16-bit pixels are scaled from 0..65535,
     float pixels from 0..1 or 0..255 or, failing both, from their own range. The first frame of an animation is used.
@@ -124,6 +126,8 @@ def decode(
         pixels = _eight_bit_image(image, channels)
         if upright is not None:
             pixels = pixels.transpose(upright)
+    if invert:
+        pixels = ImageOps.invert(pixels)
     if size is not None:
         pixels = _fitted(pixels, size, fit)
     return _tensor(pixels)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from thirtytwo.data.cut import Kept, Part
+from thirtytwo.data.cut import Kept, Part, quotas
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
 from thirtytwo.records import CUT_FROM_TEST, SplitRecord
@@ -132,6 +132,20 @@ def _cut(
     else:
         raise UserError(f"unknown plan '{plan}': use default or val-from-test")
     return notes
+
+
+def sizes(official: Official, *, val: float | int, test: float | int) -> dict[str, int]:
+    """How many images `make_splits` puts into each split under plan "default": counted, which takes no time.
+
+    Raises the same UserError for a class with too few images.
+    """
+    sets = {name: getattr(official, name) for name in SPLITS}
+    counts = {name: each.class_counts().numpy() for name, each in sets.items() if each is not None}
+    for purpose, amount in (("test", test), ("val", val)):
+        if purpose not in counts:
+            counts[purpose] = quotas(counts["train"], official.train.classes, amount, purpose)
+            counts["train"] = counts["train"] - counts[purpose]
+    return {name: int(counts[name].sum()) for name in SPLITS}
 
 
 def content_hash(image_set: ImageSet) -> str:

@@ -157,7 +157,7 @@ def sentence(rows: list[Row]) -> str:
     shown = ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}, {len(names)} of {len(rows)} stages"
     trained, parameters = sum(row.trained for row in rows), sum(row.parameters for row in rows)
     later = sorted({row.since for row in rows} - {inf})
-    more = f"; one stage more every {later[0]:g} epochs" if later else ""
+    more = f"; one stage more every {later[0]:g} epoch{'' if later[0] == 1 else 's'}" if later else ""
     return f"trains {shown}: {trained:,} of {parameters:,} parameters{more}"
 
 

@@ -1,5 +1,8 @@
 """The card of a run's model, which says how to use its weights: written for a model, and turned into a model again."""
 
+from math import sqrt
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,6 +16,10 @@ from thirtytwo.records import CardBody, NeighboursRecord
 
 LISTED = 10
 """Number of classes that a message names."""
+SAMPLED = 4096
+"""Training images whose brightness the card describes: the first ones, which are in random order."""
+FAR = 0.1
+"""Pictures whose mean differs by less, of a full range of 1, are never called unlike those of the training."""
 
 
 def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> CardBody:
@@ -27,6 +34,9 @@ def describe(model: Classifier, recipe: Recipe, images: ImageSet) -> CardBody:
         "fit": recipe.data.fit,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
+    means = images.images[:SAMPLED].numpy().mean((2, 3)) / 255
+    # Not the normalisation above, which in a pretrained network is that of other pictures.
+    card["pictures"] = {"mean": means.mean(0).tolist(), "spread": means.std(0).tolist()}
     if recipe.train.freeze != "none":
         card["freeze"], card["frozen"] = recipe.train.freeze, _frozen(model)
     if kept := _neighbours(model.network):
@@ -64,6 +74,28 @@ def require_fit(card: CardBody, images: ImageSet, what: str) -> None:
         raise UserError(
             f"{what} on images of {height} x {width} pixels, the data has {h} x {w}: set data.size={max(height, width)}"
         )
+
+
+def unlike_training(card: CardBody, means: np.ndarray, *, inverted: bool) -> str | None:
+    """A sentence, if pictures are much darker or lighter than the training's. ``means`` is float (N, C) in 0..1.
+
+    The median picture must be 1.5 standard deviations off for many pictures, which may all be of one class, and 5.5 for
+    one. That was silent for 0 to 100 pictures of one class or of all from the digits, MNIST and CIFAR-10, 4,000 draws
+    each, and spoke for all draws of inverted digits and MNIST. ``inverted`` says whether they were inverted already.
+    """
+    known = card.get("pictures")
+    if known is None or not len(means):
+        return None
+    usual, found = np.array(known["mean"]), np.median(means, axis=0)
+    off = np.abs(found - usual)
+    if not ((off > FAR) & (off > (1.5 + 4 / sqrt(len(means))) * np.array(known["spread"]))).any():
+        return None
+    told = f"the pictures' mean is {found.mean():.2f} of full brightness, that of the training {usual.mean():.2f}"
+    if abs(1 - found.mean() - usual.mean()) > abs(found.mean() - usual.mean()):
+        return f"{told}: the network was not trained on such pictures, and its answers may be wrong"
+    if inverted:
+        return f"{told}: leave --invert (invert=True) out"
+    return f"{told}: if dark and light are swapped, --invert (invert=True in Python) swaps them back"
 
 
 def ready(model: Classifier, device: Device) -> Classifier:

@@ -23,6 +23,7 @@ from thirtytwo.evaluation.estimate import Estimate, wilson
 from thirtytwo.files import sha256, write_atomic, write_csv
 from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe, from_toml
+from thirtytwo.recipes import run_name
 from thirtytwo.records import Card, CardBody, Env, EvaluationRecord, Look, Scores, Scoring, SplitRecord, Status
 
 if TYPE_CHECKING:
@@ -47,15 +48,16 @@ class Run:
 
     @classmethod
     def create(cls, root: Path, recipe: Recipe, name: str | None = None) -> "Run":
-        """Make a new folder ``root/<name>``, or ``root/<recipe's name>-<number>``; never one that exists."""
+        """Make a new folder ``root/<name>``, or one numbered after `recipes.run_name`; never one that exists."""
+        called = run_name(recipe)
         try:
             root.mkdir(parents=True, exist_ok=True)
-            numbered = re.compile(rf"{re.escape(recipe.name)}-(\d+)")
+            numbered = re.compile(rf"{re.escape(called)}-(\d+)")
             taken = [int(match.group(1)) for path in root.iterdir() if (match := numbered.fullmatch(path.name))]
             number = max(taken, default=0) + 1
             while True:
                 try:
-                    path = root / (name or f"{recipe.name}-{number}")
+                    path = root / (name or f"{called}-{number}")
                     path.mkdir()
                     break
                 except FileExistsError:

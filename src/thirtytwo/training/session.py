@@ -159,7 +159,7 @@ def prepare(recipe: Recipe, device: str = "auto") -> Parts:
     every, epochs = recipe.train.unfreeze_every, recipe.train.epochs
     if every is not None and every >= epochs:
         raise UserError(
-            f"train.unfreeze_every={every:g}: the training ends after {epochs:g} epochs, before any frozen stage is "
+            f"train.unfreeze_every={every:g}: the training ends at train.epochs={epochs:g}, before any frozen stage is "
             "trained: set it lower, or leave it out"
         )
     parts = build(recipe, Device.choose(device, recipe.train.precision), load_splits(recipe))
