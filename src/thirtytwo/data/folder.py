@@ -8,17 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from thirtytwo.data.decoded import Encoded, Gathered, Source
+from thirtytwo.data.layout import SPLITS, split_named
 from thirtytwo.data.picture import is_picture_name
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural
-
-SPLITS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""Names of split folders and files, in lower case, and the split that each means."""
-
-ORDER: tuple[str, ...] = ("train", "val", "test")
 
 EXPECTED = (
     "class folders (<folder>/<class>/<picture>, or the same below train, val and test), Hugging Face parquet, an .npz "
@@ -43,8 +36,8 @@ def gather(root: Path) -> Gathered:
     or a class exists only in val or test.
     """
     found = _Found()
-    folders = {SPLITS.get(folder.name.lower(), ""): folder for folder in _subfolders(root)}
-    trees = {split: _classes(folders[split], found) for split in ORDER if split in folders}
+    folders: dict[str | None, Path] = {split_named(folder.name): folder for folder in _subfolders(root)}
+    trees = {split: _classes(folders[split], found) for split in SPLITS if split in folders}
     outside = len(_subfolders(root)) - len(trees)
     if any(trees.values()) and not trees.get("train") and not outside:
         raise UserError(f"{root} holds {' and '.join(trees)}, but no train folder with pictures to learn from")
