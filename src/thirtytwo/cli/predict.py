@@ -66,12 +66,12 @@ def find_pictures(words: list[str]) -> list[str | Path]:
     """
     from glob import glob
 
-    from thirtytwo.data.picture import is_picture_name
+    from thirtytwo.data.formats import is_picture
     from thirtytwo.paths import NUMBERED, as_path
 
     def inside(path: Path) -> list[Path]:
         files = sorted(path.rglob("*")) if path.is_dir() else [path]
-        return [file for file in files if is_picture_name(file) and file.is_file()]
+        return [file for file in files if is_picture(file) and file.is_file()]
 
     found: list[str | Path] = []
     for word in words:

@@ -1,6 +1,9 @@
-"""What the names of folders and files say: which mean a split."""
+"""What the names of folders and files say: which mean a split, and which differ in what nobody sees."""
 
+import os
 import re
+import unicodedata
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 Split = Literal["train", "val", "test"]
@@ -34,3 +37,48 @@ def split_named(name: str) -> Split | None:
     words = re.split(r"[\W\d_]+", joined.lower())
     found = {split for word in words for split, spelling in _SPLIT.items() if spelling.fullmatch(word)}
     return found.pop() if len(found) == 1 else None
+
+
+def shown(name: str) -> str:
+    """A name as messages show it: bytes that are not UTF-8 as a backslash, x and two hexadecimal digits."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Names as ``a, b and c``, or ``a, b, c, d and 3 more``, each as `shown`."""
+    every = [shown(name) for name in names]
+    first, last = (every[:-1], every[-1:]) if len(every) <= most else (every[:most], [f"{len(every) - most} more"])
+    return " and ".join(filter(None, (", ".join(first), *last)))
+
+
+def _without_blanks(name: str) -> str:
+    return "".join(name.split())
+
+
+def _without_invisible(name: str) -> str:
+    return "".join(c for c in name if unicodedata.category(c) not in ("Cf", "Cc"))
+
+
+_HARDLY_SEEN: dict[str, Callable[[str], str]] = {
+    "upper and lower case": str.casefold,
+    "blanks": _without_blanks,
+    "invisible characters": _without_invisible,
+    "how Unicode writes the same (NFC, NFD)": lambda name: unicodedata.normalize("NFKC", name),
+}
+
+
+def alike(name: str) -> str:
+    """A name without what is hardly seen: names for which this is equal look the same, or nearly."""
+    for _ in range(2):  # a folded letter may have to be composed again
+        for change in _HARDLY_SEEN.values():
+            name = change(name)
+    return name
+
+
+def difference(one: str, other: str) -> str:
+    """How two names that are `alike` differ, as the end of a sentence."""
+    ways = [way for way, change in _HARDLY_SEEN.items() if change(one) == change(other)]
+    if ways[:1] == ["upper and lower case"]:
+        return f"'{shown(one)}' and '{shown(other)}' differ only in upper and lower case"
+    exact = " and ".join(ascii(name).replace(" ", "\\x20") for name in (one, other))
+    return f"{exact} differ only in {ways[0] if ways else 'case, blanks and how Unicode writes the same'}"
