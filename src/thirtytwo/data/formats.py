@@ -1,6 +1,8 @@
 """Which files are pictures: by their names, else by their first bytes; and the formats that an extra package reads."""
 
 import os
+import re
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -97,8 +99,7 @@ def of_content(source: Path | bytes) -> bool | Extra:
         return DICOM
     riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     bmp = head[:2] == b"BM" and head[6:10] == bytes(4)
-    ppm = head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace()
-    return head.startswith(_STARTS) or riff or bmp or ppm
+    return head.startswith(_STARTS) or riff or bmp or bool(re.match(rb"P[1-6]\s+[#\d]", head))
 
 
 def open_dicom(source: Path | bytes, most_pixels: int) -> Image.Image:
@@ -106,8 +107,18 @@ def open_dicom(source: Path | bytes, most_pixels: int) -> Image.Image:
 
     Stored values are rescaled, and windowed where the file has a window or a table; otherwise 8-bit values are kept and
     deeper ones scaled from the frame's own range. MONOCHROME1 is inverted. ``info["frames"]`` is their number. Raises
-    Image.DecompressionBombError above ``most_pixels``, and what pydicom raises for damaged files.
+    Image.DecompressionBombError above ``most_pixels``, and for damaged files what Pillow's readers raise.
     """
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    _silence_pydicom()
+    try:
+        return _first_frame(source, most_pixels)
+    except (BytesLengthException, InvalidDicomError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _first_frame(source: Path | bytes, most_pixels: int) -> Image.Image:
     import pydicom
     from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 
@@ -157,6 +168,12 @@ def _first(value: Any) -> float | None:
 @cache
 def _is_there(module: str) -> bool:
     return find_spec(module) is not None
+
+
+@cache
+def _silence_pydicom() -> None:
+    """It warns of every oddity of a file that it reads all the same."""
+    warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
 @cache
