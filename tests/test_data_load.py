@@ -10,6 +10,7 @@ import pickle
 import re
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -447,8 +448,73 @@ def test_arrays_of_anything_but_whole_numbers_are_refused(array: np.ndarray) -> 
 
 
 def test_five_bytes_cannot_ask_for_all_memory() -> None:
-    with pytest.raises(UserError, match="damaged"):
-        cifar.unpickle(b"\x80\x02}r\xff\xff\xff\x7f.", "batch")
+    tracemalloc.start()
+    assert cifar.unpickle(b"\x80\x02}r\xff\xff\xff\x7f.", "batch") == {}  # Python's own reader asks for 64 GB
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def doubled(times: int) -> bytes:
+    """A tuple of 2**times elements, ((...), (...)), whose halves are one object each."""
+    return b")" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(times))
+
+
+TEXT = b"X" + struct.pack("<I", 1 << 20) + b"x" * (1 << 20) + b"q\0"
+ENCODED = b"c_codecs\nencode\nh\0X\x06\0\0\0latin1\x86R"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("data", "reason"), [
+    (b"}" + doubled(60) + b"K\1s.", "a dict whose keys are not text"),
+    (b"}(" + doubled(60) + b"K\1u.", "a dict whose keys are not text"),
+    (doubled(60) + b".", "no dict"),
+    (b"}U\4data" + doubled(60) + b"s.", None),
+    (doubled(60) + b"q\x3ch\x3c\x93.", "damaged"),
+    (b"cnumpy.core.multiarray\n_reconstruct\n)R(K\1K\1\x85cnumpy\ndtype\n" + doubled(60) + b"\x85R\x89U\1xtb.",
+     "an array of something"),
+    (TEXT + b"(" + ENCODED * 200_000 + b"l.", "damaged"),
+], ids=range(7))  # fmt: skip
+def test_the_work_is_bounded_by_the_size_of_the_pickle(data: bytes, reason: str | None) -> None:
+    """Python's own reader needs 2**60 steps for the first, and most are as slow once they are compared or shown."""
+    if reason is None:
+        assert isinstance(cifar.unpickle(b"\x80\x02" + data, "batch")["data"], tuple)
+        return
+    with pytest.raises(UserError, match=reason):
+        cifar.unpickle(b"\x80\x02" + data, "batch")
+
+
+@pytest.mark.timeout(20)
+def test_slow_values_in_place_of_images_labels_and_names_are_one_line(tmp_path: Path) -> None:
+    slow = doubled(60)
+    files = cifar10_files(binary=False)
+    for name, key in (("data_batch_1", b"labels"), ("data_batch_1", b"data"), ("batches.meta", b"label_names")):
+        for value in (slow, b"](" + slow + b"e"):
+            for other, data in files.items():
+                (tmp_path / other).write_bytes(data)
+            (tmp_path / name).write_bytes(b"\x80\x02}U%c%s%ss." % (len(key), key, value))
+            assert f"{tmp_path / name}: expected" in one_line(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_pickles_of_every_protocol_that_numpy_writes(protocol: int) -> None:
+    batch = {"data": ROWS, "labels": ROW_LABELS, "names": ["a", "b", "a"], "more": (1, 2.5, None, True, -(2**70), [])}
+    read = cifar.unpickle(pickle.dumps(batch, protocol=protocol), "batch")
+    assert np.array_equal(read.pop("data"), ROWS)
+    assert read == {key: value for key, value in batch.items() if key != "data"}
+
+
+def test_a_tar_archive_that_leads_back_is_one_line(tmp_path: Path) -> None:
+    first, second = tarfile.TarInfo("data_batch_1"), tarfile.TarInfo("data_batch_2")
+    second.size = -512
+    back = first.tobuf() + second.tobuf(tarfile.GNU_FORMAT)
+    sparse = tarfile.TarInfo("data_batch_1")
+    sparse.type, sparse.size = tarfile.GNUTYPE_SPARSE, 0
+    header = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    header[386:410], header[483:495] = b"%011o\0%011o\0" % (1 << 28, 0), b"%011o\0" % (1 << 28)
+    header[148:156] = b"%06o\0 " % sum(bytes(header[:148]) + b" " * 8 + bytes(header[156:512]))
+    for blocks, said in ((back, "negative size"), (bytes(header), "no CIFAR batches")):
+        (tmp_path / "x.tar").write_bytes(blocks + bytes(1024))
+        assert said in one_line(tmp_path / "x.tar")
 
 
 def test_damaged_batches(tmp_path: Path) -> None:
