@@ -12,7 +12,9 @@ import struct
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -25,7 +27,7 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
-from thirtytwo.data import cifar, idx, parquet, sources, svhn
+from thirtytwo.data import cifar, idx, matlab, parquet, sources, svhn
 from thirtytwo.data.fetch import Remote
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
@@ -135,6 +137,52 @@ def test_svhn_calls_its_ten_a_zero(tmp_path: Path) -> None:
     savemat(tmp_path / "bad.mat", {"X": images[..., 1:], "y": labels})
     with pytest.raises(UserError, match=r"X is uint8 \(8, 8, 3, 19\), y has 20 labels"):
         svhn.read(tmp_path / "bad.mat")
+
+
+MATRICES = {
+    "bytes": np.arange(24, dtype=np.uint8).reshape(2, 3, 4), "one": np.array([[7]], dtype=np.uint8),
+    "doubles": np.array([[0.5], [-3], [np.inf]]), "small": np.array([[1.0, 2.0]]), "empty": np.zeros((0, 3)),
+    **{kind: np.array([[1, 2, 3]], dtype=kind) for kind in ("int8", "int16", "uint16", "int32", "uint64", "float32")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_files_are_read_as_scipy_writes_them(compressed: bool) -> None:
+    file = io.BytesIO()
+    others = {"text": "abc", "complex": np.array([1j]), "struct": {"a": 1}, "cells": np.array([1, "a"], dtype=object)}
+    savemat(file, others | MATRICES, do_compression=compressed)
+    read = matlab.read(file.getvalue(), [*others, *MATRICES])
+    assert read.keys() == MATRICES.keys()
+    for name, array in MATRICES.items():
+        assert read[name].dtype == array.dtype and np.array_equal(read[name], array), name
+
+
+def test_matlab_stores_whole_doubles_in_a_smaller_type() -> None:
+    """MATLAB does so and SciPy does not: SVHN's labels are doubles, stored as bytes."""
+    file = io.BytesIO()
+    savemat(file, {"y": np.array([[1.0], [2.0], [10.0]])})
+    doubles = struct.pack("<II3d", 9, 24, 1, 2, 10)
+    stored = struct.pack("<HH3Bx", 2, 3, 1, 2, 10)
+    data = file.getvalue().replace(doubles, stored)
+    data = data[:132] + struct.pack("<I", len(data) - 136) + data[136:]
+    read = matlab.read(data, ["y"])["y"]
+    assert read.dtype == np.float64 and read.tolist() == [[1], [2], [10]]
+
+
+def test_no_length_in_a_matlab_file_is_believed() -> None:
+    file = io.BytesIO()
+    savemat(file, {"X": np.zeros((4, 4), np.uint8), "y": np.ones((4, 1))})
+    whole = file.getvalue()
+    for at in range(128, len(whole) - 3):
+        for value in (0, 1, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0x000F000F, len(whole)):
+            with suppress(matlab.NotMatlab):
+                matlab.read(whole[:at] + struct.pack("<I", value) + whole[at + 4 :], ["X", "y"])
+    bomb = zlib.compress(struct.pack("<II", 14, 64) + bytes(30_000_000))
+    tracemalloc.start()
+    with pytest.raises(matlab.NotMatlab):
+        matlab.read(whole[:128] + struct.pack("<II", 15, len(bomb)) + bomb, ["X"])
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
 
 
 def test_svhn_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
