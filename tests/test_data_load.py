@@ -342,6 +342,66 @@ def test_labels_that_no_memory_could_count_to(tmp_path: Path) -> None:
         assert message in one_line(tmp_path / "x.npz")
 
 
+def test_npz_splits_are_known_in_every_spelling_and_what_is_not_used_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    parts = {"Training": TRAIN, "eval": slice(200, 250), "holdout": TEST}
+    arrays = {f"X_{split}": PIXELS[part] for split, part in parts.items()}
+    arrays |= {f"y_{split}": LABELS[part] for split, part in parts.items()}
+    np.savez(path, **arrays, x_extra=PIXELS, y_extra=LABELS, images=PIXELS, labels=LABELS, about=np.array("digits"))
+    official = load(str(path))
+    assert [len(official.train), len(official.val), len(official.test)] == [100, 50, len(LABELS[TEST])]
+    left = "about, images, labels, x_extra, y_extra"
+    assert official.notes == (f"ignored {left} in x.npz: no images with labels of train, val or test",)
+    np.savez(path, x_train=PIXELS, y_train=LABELS, x_test=PIXELS[:9])
+    assert load(str(path)).test is None and "ignored x_test in" in load(str(path)).notes[0]
+    np.savez(path, x_train=PIXELS, y_train=LABELS, train_images=PIXELS[:9], train_labels=LABELS[:9])
+    assert "holds images of train more than once (train_images, x_train): leave one of them" in one_line(path)
+
+
+def npz_with(path: Path, **members: bytes) -> None:
+    """An archive of these members beside ten images of their own and their labels."""
+    arrays = {"x_train": npy(PIXELS[:10]), "y_train": npy(LABELS[:10])} | members
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in arrays.items():
+            archive.writestr(f"{name}.npy", data)
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def npy_of(header: str, body: bytes = b"") -> bytes:
+    text = f"{header}\n".encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + body
+
+
+def npy_header(kind: str, shape: str) -> str:
+    return f"{{'descr': {kind!r}, 'fortran_order': False, 'shape': {shape}}}"
+
+
+@pytest.mark.parametrize(("labels", "message"), [
+    (b"plain bytes", "y_train is not an array"),
+    (b"", "y_train is not an array"),
+    (npy_of(npy_header("<U1", "(2,)"), struct.pack("<II", 97, 0xFFFFFFFF)), "not text"),  # no character has this number
+    (npy_of(npy_header("<U1", "(2,)"), struct.pack("<II", 97, 0xD800)), "not text"),  # half of a pair
+    (npy_of(npy_header(">U1", "(2,)"), struct.pack(">II", 97, 0x110000)), "not text"),
+    (npy_of(npy_header("<U0", "(1000000000000,)")), "values of <U0"),
+    (npy_of(npy_header("<i8", "(10, ")), "not an .npz file of plain arrays"),
+    (npy_of(npy_header("<i8", "(-1,)")), "not an .npz file of plain arrays"),
+    (npy_of("{'descr': '''"), "not an .npz file of plain arrays"),
+    (npy_of("(" * 5000), "not an .npz file of plain arrays"),
+    (npy(np.full(10, 2**64 - 1, np.uint64)), "the number 18446744073709551615"),
+    (npy(LABELS[:10].astype("M8[s]")), "values of datetime64"),
+    (npy(np.zeros(10, [("a", "i4")])), "expected whole numbers or names"),
+    (npy(np.array(3)), "have shape ()"),
+], ids=range(14))  # fmt: skip
+def test_members_of_an_npz_that_are_no_labels_are_one_line(tmp_path: Path, labels: bytes, message: str) -> None:
+    npz_with(tmp_path / "x.npz", y_train=labels)
+    assert message in (said := one_line(tmp_path / "x.npz")) and str(tmp_path / "x.npz") in said
+
+
 def test_an_npz_whose_header_asks_for_all_memory(tmp_path: Path) -> None:
     for shape in ((2**46, 28, 28), (2**62, 28, 28), (2**80, 1)):
         header = io.BytesIO()
