@@ -80,9 +80,9 @@ def test_split_folders(tmp_path: Path, names: tuple[str, str, str]) -> None:
     assert make_splits(official).record["sizes"] == {"train": 20, "val": 20, "test": 20}
 
 
-def test_train_and_test_may_also_be_classes(tmp_path: Path) -> None:
+def test_train_and_test_may_also_be_classes_below_train(tmp_path: Path) -> None:
     for name in ("train", "test", "bus"):
-        save(tmp_path / "vehicles" / name / "1.png", PIXELS[0])
+        save(tmp_path / "vehicles" / "train" / name / "1.png", PIXELS[0])
     assert load(str(tmp_path / "vehicles")).train.classes == ("bus", "test", "train")
 
 
@@ -136,7 +136,9 @@ def test_hidden_and_other_files_and_link_loops_are_left_out_and_counted(tree: Pa
     official = load(str(tree))
     assert len(official.train) == 25
     assert official.notes == (
-        "ignored 3 hidden or non-picture files", "ignored 2 folder links to a folder that has been read already",
+        "pictures in folders within a class folder count as that class: class2 (deeper)",
+        "ignored files that are no pictures: 1 .txt", "ignored 2 hidden or system files",
+        "ignored 1 hidden or system folder: .git", "ignored 2 folder links to a folder that has been read already",
     )  # fmt: skip
 
 
@@ -154,7 +156,9 @@ def test_folders_that_are_no_class_folders(tmp_path: Path) -> None:
     save(root / "train" / "cats" / "a.png", PIXELS[0])
     save(root / "train" / "dogs" / "a.png", PIXELS[0])
     save(root / "test" / "cows" / "a.png", PIXELS[0])
-    assert one_line(root) == f"{root}: class 'cows' is in test but not in train: add pictures of it to train"
+    assert one_line(root) == (
+        f"{root}: class 'cows' is in test but not in train: add pictures of it to train, or remove it from test"
+    )
 
 
 def test_a_bad_picture_stops_or_is_skipped(tree: Path) -> None:
@@ -351,7 +355,9 @@ def test_scan_names_every_bad_picture_duplicate_and_conflict(tmp_path: Path) -> 
     assert {Path(name).name for name in conflict.names} == {"wrong.png", "02.png"} and conflict.labels == ("1", "2")
     assert report.class_counts["train"]["1"] == 4 and report.class_counts["test"]["0"] == 1
     assert report.sizes == {(8, 8): 22, (100, 130): 1} and report.modes == {"L": 22, "RGB": 1}
-    assert report.notes == ("ignored 1 hidden or non-picture file",)
+    assert report.notes == (
+        "test has no pictures of 1, 2, 3, 4 and 5 more", "ignored files that are no pictures: 1 .txt",
+    )  # fmt: skip
 
 
 def test_scan_of_arrays_or_nothing_is_one_line(tmp_path: Path) -> None:

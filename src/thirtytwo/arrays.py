@@ -1,6 +1,8 @@
 """Arrays as .npz files, read with checks."""
 
 import io
+import lzma
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -12,8 +14,8 @@ import numpy as np
 from thirtytwo.errors import UserError
 
 ARRAY_ERRORS = (
-    OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, OverflowError, SyntaxError, MemoryError,
-    RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError,
+    OSError, ValueError, EOFError, LookupError, AttributeError, TypeError, OverflowError, SyntaxError, MemoryError,
+    RuntimeError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError,
 )  # fmt: skip
 """What reading a damaged .npz file raises. RuntimeError is zipfile's for an encrypted archive."""
 KINDS = {"float": "f", "int": "iu", "text": "U"}
@@ -50,6 +52,15 @@ def read_arrays(path: Path, expected: Mapping[str, str], *, optional: Collection
     return arrays
 
 
+def is_text(array: np.ndarray) -> bool:
+    """Whether each number in an array of kind U is a character that UTF-8 can write.
+
+    NumPy takes any number from a file, and fails in ways of its own, SystemError among them, where a value is used.
+    """
+    codes = np.frombuffer(array.astype(array.dtype.newbyteorder("=")).tobytes(), np.uint32)
+    return not ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any()
+
+
 def damaged(path: Path, reason: object) -> UserError:
     """The error for a run's file of arrays that cannot be used."""
     remedy = "restore it, or delete it: what it shows is then left out"
@@ -70,5 +81,7 @@ def _require_shape(name: str, array: object, expected: str, lengths: dict[str, i
     for axis, length in zip(axes, array.shape, strict=True):
         if length != (int(axis) if axis.isdigit() else lengths.setdefault(axis, length)):
             raise ValueError(f"{name} has shape {array.shape}, not ({', '.join(axes)})")
+    if kind == "text" and not is_text(array):
+        raise ValueError(f"{name} holds numbers that are no characters")
     if kind == "float" and not np.isfinite(array).all():
         raise ValueError(f"{name} holds numbers that are not finite")

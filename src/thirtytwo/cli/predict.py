@@ -122,13 +122,13 @@ def find_pictures(words: list[str]) -> list[str | Path]:
 def _inside(path: Path) -> "Iterator[Path]":
     """The pictures in a folder, links to nowhere among them, or ``path`` itself if it is one."""
     from thirtytwo.cli.console import errors, one_line
-    from thirtytwo.data.picture import is_picture_name
+    from thirtytwo.data.formats import is_picture
 
     others: Counter[str] = Counter()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if not file.is_file() and (file.exists() or not file.is_symlink()):
             continue
-        if is_picture_name(file):
+        if is_picture(file):
             yield file
         elif not file.name.startswith("."):
             others[file.suffix.lower() or "without suffix"] += 1

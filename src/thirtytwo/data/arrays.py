@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from thirtytwo.arrays import is_text
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import eight_bit
 from thirtytwo.errors import UserError
@@ -85,6 +86,12 @@ def as_labels(array: np.ndarray, what: str) -> np.ndarray:
         array = array[:, 0]
     if array.ndim != 1:
         raise UserError(f"{what} have shape {array.shape}: expected one label per image, (N,) or (N, 1)")
-    if array.dtype.kind not in "iuU" or array.size == 0:
+    if array.dtype.kind not in "iuU" or array.nbytes == 0:  # text of length 0 takes no room, however much it is
         raise UserError(f"{what} hold {array.size} values of {array.dtype}: expected whole numbers or names")
-    return array if array.dtype.kind == "U" else array.astype(np.int64)
+    if array.dtype.kind == "U":
+        if not is_text(array):
+            raise UserError(f"{what} hold names that are not text: write them again")
+        return array
+    if array.max() > np.iinfo(np.int64).max:
+        raise UserError(f"{what} hold the number {array.max()}: number the classes 0 to K-1")
+    return array.astype(np.int64)

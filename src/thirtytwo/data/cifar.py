@@ -1,13 +1,10 @@
 """CIFAR-10 and CIFAR-100: by name, or from their authors' python or binary batches, in a folder or in the .tar.gz.
 
-The python batches are pickles. They are read by an unpickler that knows only the names that a NumPy array needs,
-and builds the array itself: nothing that a file names is ever imported or called.
+The python batches are pickles, which Python's own reader would let run code: see `thirtytwo.data.pickled`.
 """
 
 import hashlib
-import io
-import pickle
-import pickletools
+import lzma
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -17,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from thirtytwo.data import decoded, parquet, sources
+from thirtytwo.data import decoded, parquet, pickled, sources
 from thirtytwo.data.fetch import Remote, fetch
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
@@ -135,76 +132,19 @@ def read(path: Path) -> Official:
     return Official(name, sets["train"], test=sets.get("test"), notes=notes)
 
 
-class _Array:
-    """Stands for the array that a pickle describes; becomes one from its bytes, if they are plain numbers."""
-
-    value: np.ndarray | None = None
-
-    def __setstate__(self, state: Any) -> None:
-        _, shape, kind, fortran, data = state
-        if not isinstance(kind, _Kind) or kind.name not in ("u1", "i4", "i8") or fortran or not isinstance(data, bytes):
-            raise pickle.UnpicklingError("holds an array of something other than plain whole numbers")
-        self.value = np.frombuffer(data, dtype=f"<{kind.name}").reshape(shape)
-
-
-class _Kind:
-    """Stands for NumPy's dtype, of which it keeps only the name."""
-
-    def __init__(self, name: Any, *_: Any) -> None:
-        self.name = name.decode("ascii") if isinstance(name, bytes) else name
-
-    def __setstate__(self, state: Any) -> None:
-        """Ignore the byte order, which is little-endian in CIFAR's files."""
-
-
-class _ArrayType:
-    """Stands for ``numpy.ndarray``, which pickles only pass on."""
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    if encoding != "latin1" or not isinstance(text, str):
-        raise pickle.UnpicklingError(f"holds text in {encoding!r}")
-    return text.encode("latin1")
-
-
-class _BatchReader(pickle.Unpickler):
-    """Reads containers, numbers, text and NumPy arrays of whole numbers. Every other name is refused, not looked up."""
-
-    _KNOWN = {  # noqa: RUF012
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy", "ndarray"): _ArrayType,
-        ("numpy", "dtype"): _Kind,
-        ("_codecs", "encode"): _encode,  # how Python 3 writes bytes in protocol 2
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._KNOWN:
-            raise pickle.UnpicklingError(f"asks for {module}.{name}, which could run code")
-        return self._KNOWN[module, name]
-
-
 def unpickle(data: bytes, name: str) -> dict[str, Any]:
     """A CIFAR python batch as a dict. Raises UserError if it is damaged or holds anything but numbers and text."""
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            # The reader allocates twice this index, so that five bytes could ask for 64 GB.
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and int(argument or 0) > len(data):
-                raise pickle.UnpicklingError("is damaged")
-        batch = _BatchReader(io.BytesIO(data), encoding="bytes").load()
-        plain = {_text(key): value.value if isinstance(value, _Array) else value for key, value in batch.items()}
-    except (pickle.UnpicklingError, ValueError, EOFError, LookupError, TypeError, AttributeError, ImportError,
-            MemoryError, OverflowError, RecursionError) as error:  # fmt: skip
-        raise UserError(f"{name}: refused, it {error or 'is damaged'}: expected a CIFAR batch") from None
-    return plain
+        batch = pickled.read(data)
+        if not isinstance(batch, dict):
+            raise pickled.NotPlain("holds no dict")
+    except pickled.NotPlain as error:
+        raise UserError(f"{name}: refused, it {error}: expected a CIFAR batch, fetch it again") from None
+    return {_text(key): pickled.array_of(value) for key, value in batch.items()}
 
 
-def _text(value: Any) -> str:
-    return value.decode("latin1") if isinstance(value, bytes) else str(value)
+def _text(value: str | bytes) -> str:
+    return value.decode("latin1") if isinstance(value, bytes) else value
 
 
 def _read_python(data: bytes, name: str) -> tuple[np.ndarray, list[int]]:
@@ -232,9 +172,9 @@ def _class_names(data: bytes, name: str) -> tuple[str, ...]:
         return tuple(data.decode("utf-8", errors="replace").split())
     meta = unpickle(data, name)
     names = meta.get("fine_label_names", meta.get("label_names"))
-    if not isinstance(names, list) or not names:
-        raise UserError(f"{name}: expected 'label_names' or 'fine_label_names'")
-    return tuple(_text(value) for value in names)
+    if not isinstance(names, list) or not names or not all(isinstance(value, str | bytes) for value in names):
+        raise UserError(f"{name}: expected 'label_names' or 'fine_label_names', a list of names: fetch it again")
+    return tuple(map(_text, names))
 
 
 def _image_set(parts: list[tuple[np.ndarray, list[int]]], classes: tuple[str, ...], what: str) -> ImageSet:
@@ -256,13 +196,18 @@ def _members(path: Path) -> Mapping[str, bytes]:
     if path.is_dir():
         return {file.name: file.read_bytes() for file in path.iterdir() if file.name in wanted and file.is_file()}
     members = {}
+    place = -1
     try:
         with tarfile.open(path) as archive:
             for member in archive:
+                if member.offset <= place:  # a negative size leads back to where the archive has been read
+                    raise tarfile.ReadError("a member has a negative size")
+                place = member.offset
                 name = member.name.rpartition("/")[2]
-                if name in wanted and member.isfile() and member.size <= _MAX_FILE:
+                # A sparse file's zeros take no room in the archive, so that a small one could hold any number of them.
+                if name in wanted and member.isfile() and not member.issparse() and member.size <= _MAX_FILE:
                     content = archive.extractfile(member)
                     members[name] = content.read() if content else b""
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError) as error:
         raise UserError(f"{path}: truncated, or not a tar archive ({error}): fetch it again") from None
     return members

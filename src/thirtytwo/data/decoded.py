@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from thirtytwo.data import cache, picture
+from thirtytwo.data.formats import EXTRAS
 from thirtytwo.data.imageset import DIGEST, ImageSet, Official, content_digests
 from thirtytwo.data.picture import BadPicture, Fit, Header, Size
 from thirtytwo.data.waiting import counted
@@ -91,6 +92,7 @@ def decode_all(
     """
     where = str(gathered.root.resolve())
     settings = [FORMAT, picture.VERSION, size, channels, fit, bad_images, where, list(gathered.files)]
+    settings += [extra.name for extra in EXTRAS if extra.installed]  # which pictures cannot be read depends on them
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
     images, description = cache.get(
         key, lambda key: _build(key, gathered, size, channels, fit, bad_images), memory_limit

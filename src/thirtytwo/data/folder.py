@@ -1,24 +1,19 @@
-"""Class folders: ``<root>/<class>/<picture>``, or ``<root>/train|val|test/<class>/<picture>``."""
+"""Class folders: ``<root>/<class>/<picture>``, or ``<root>/train|val|test/<class>/<picture>``, and their like."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from thirtytwo.data.decoded import Encoded, Gathered, Source
-from thirtytwo.data.picture import is_picture_name
+from thirtytwo.data.formats import Extra
+from thirtytwo.data.layout import alike, difference, listed, shown
+from thirtytwo.data.levels import Levels, find
+from thirtytwo.data.tree import Folder, walk
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural
-
-SPLITS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-"""Names of split folders and files, in lower case, and the split that each means."""
-
-ORDER: tuple[str, ...] = ("train", "val", "test")
 
 EXPECTED = (
     "class folders (<folder>/<class>/<picture>, or the same below train, val and test), Hugging Face parquet, an .npz "
@@ -26,109 +21,155 @@ EXPECTED = (
 )
 
 
-@dataclass
-class _Found:
-    """What a walk through the folders found."""
-
-    ignored: int = 0
-    links: int = 0
-    files: list[tuple[str, int, int]] = field(default_factory=list)
-
-
 def gather(root: Path) -> Gathered:
     """The pictures of a class-folder tree, classes in natural order (2 before 10), pictures in path order.
 
-    Pictures may be nested deeper in their class's folder. Hidden files and files without a picture's suffix are ignored
-    and counted; a folder that links lead back to is read once. Raises UserError when there are fewer than two classes,
-    or a class exists only in val or test.
+    Pictures may be nested deeper in their class's folder. What is not read is said in the notes, by name or by kind; a
+    folder that links lead back to is read once. Raises UserError for what `find` refuses, when there are fewer than two
+    classes, a class exists only in val or test, its pictures all need a package that is not installed, or its name is
+    not UTF-8.
     """
-    found = _Found()
-    folders = {SPLITS.get(folder.name.lower(), ""): folder for folder in _subfolders(root)}
-    trees = {split: _classes(folders[split], found) for split in ORDER if split in folders}
-    outside = len(_subfolders(root)) - len(trees)
-    if any(trees.values()) and not trees.get("train") and not outside:
-        raise UserError(f"{root} holds {' and '.join(trees)}, but no train folder with pictures to learn from")
-    if not trees.get("train"):
-        found, outside = _Found(), 0
-        trees = {"train": _classes(root, found)}
-    names = sorted({name for tree in trees.values() for name in tree}, key=natural)
-    _require_classes(root, trees, names)
-    splits = {split: _encoded(tree, names) for split, tree in trees.items() if tree}
-    notes = []
-    if found.ignored:
-        notes.append(f"ignored {found.ignored} hidden or non-picture file{'s' * (found.ignored > 1)}")
-    if found.links:
-        notes.append(
-            f"ignored {found.links} folder link{'s' * (found.links > 1)} to a folder that has been read already"
-        )
-    if outside:
-        notes.append(f"ignored {outside} folder{'s' * (outside > 1)} beside train, val and test")
-    return Gathered(root.resolve().name, root, tuple(names), splits, sorted(found.files), tuple(notes))
+    top = walk(root)
+    levels = find(top)
+    empty = _empty(levels)
+    names = sorted({name for tree in levels.classes.values() for name in tree}, key=natural)
+    _require_classes(levels, names, empty)
+    splits = {split: _encoded(tree, names) for split, tree in levels.classes.items()}
+    files = sorted(file for tree in levels.classes.values() for folder in tree.values() for file in folder.files)
+    notes = [*levels.notes, *_notes_on_classes(levels), *_notes_on_files(levels, empty)]
+    return Gathered(root.resolve().name, root, tuple(names), splits, files, tuple(notes))
 
 
-def _require_classes(root: Path, trees: dict[str, dict[str, list[Path]]], names: Sequence[str]) -> None:
+def _empty(levels: Levels) -> list[Folder]:
+    """Folders where classes or splits are expected that hold no pictures."""
+    places = {id(place): place for place in (*levels.bases, levels.top)}.values()
+    return [folder for place in places for folder in place.folders if not folder.count]
+
+
+def _require_classes(levels: Levels, names: Sequence[str], empty: Sequence[Folder]) -> None:
+    root, without = levels.root, "".join(f"; {_described(levels, folder)}" for folder in empty[:4])
     if not names:
-        inside = sorted(entry.name for entry in root.iterdir())
-        shown = ", ".join(inside[:4]) + (", ..." if len(inside) > 4 else "") if inside else "nothing"
-        pictures = sum(is_picture_name(Path(name)) for name in inside)
-        if pictures:
-            shown = f"{pictures} picture{'s' * (pictures > 1)}, but no class folder"
-        raise UserError(f"{root} holds {shown}. Expected {EXPECTED}")
+        inside = sorted(entry.name for entry in levels.top.path.iterdir())
+        count = len(levels.top.pictures)
+        held = f"{count} picture{'s' * (count > 1)}, but no class folder" if count else listed(inside) or "nothing"
+        raise UserError(f"{root} holds {held}{without}. Expected {EXPECTED}")
+    for name in names:
+        if shown(name) != name:
+            raise UserError(f"{root}: the name of class folder '{shown(name)}' is not UTF-8: rename it")
     if len(names) == 1:
         raise UserError(
-            f"{root} holds 1 class folder ('{names[0]}'): a classifier needs two or more. "
-            f"Expected {root.name or root}/<class>/<picture>"
+            f"{root} holds 1 class folder ('{names[0]}'){without}: a classifier needs two or more. "
+            f"Expected {levels.top.name or root}/<class>/<picture>"
         )
-    for split, tree in trees.items():
-        for name in names:
-            if name in tree and name not in trees["train"]:
-                raise UserError(f"{root}: class '{name}' is in {split} but not in train: add pictures of it to train")
+    for folder in (folder for tree in levels.classes.values() for folder in tree.values() if not folder.files):
+        ((extra, count), *_) = _unread(folder.all()).items()
+        raise UserError(
+            f"{root}: all pictures of {levels.within(folder)} are {extra.name} ({count:,}): `pip install "
+            f"{extra.package}` lets them be read; else remove the folder"
+        )
+    known = {alike(name): name for name in levels.classes["train"]}
+    for split, tree in levels.classes.items():
+        missing = sorted(tree.keys() - levels.classes["train"].keys(), key=natural)
+        for name in missing:
+            if other := known.get(alike(name)):
+                raise UserError(
+                    f"{root}: class names in {split} and train, {difference(name, other)}: give both folders one name"
+                )
+        if missing:
+            words = f"class '{missing[0]}' is" if len(missing) == 1 else f"classes {listed(missing)} are"
+            it = "it" if len(missing) == 1 else "them"
+            raise UserError(
+                f"{root}: {words} in {split} but not in train{without}: add pictures of {it} to train, or remove {it} "
+                f"from {split}"
+            )
 
 
-def _encoded(tree: dict[str, list[Path]], names: Sequence[str]) -> Encoded:
-    files = [(path, label) for label, name in enumerate(names) for path in tree.get(name, [])]
+def _encoded(tree: dict[str, Folder], names: Sequence[str]) -> Encoded:
+    files = [(path, label) for label, name in enumerate(names) if name in tree for path, _, _ in tree[name].files]
 
     def pictures() -> Iterator[Source]:
-        return ((str(path), path) for path, _ in files)
+        return ((shown(path), Path(path)) for path, _ in files)
 
     labels = np.array([label for _, label in files], dtype=np.int64)
-    return Encoded(labels, pictures, tuple(str(path) for path, _ in files))
+    return Encoded(labels, pictures, tuple(shown(path) for path, _ in files))
 
 
-def _subfolders(root: Path) -> list[Path]:
-    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _notes_on_classes(levels: Levels) -> list[str]:
+    notes = []
+    train = levels.classes["train"]
+    similar: dict[str, list[str]] = {}
+    for name in train:
+        similar.setdefault(alike(name), []).append(name)
+    for first, *others in similar.values():
+        notes += [f"two classes whose names {difference(first, other)} stay two" for other in others]
+    for split, tree in levels.classes.items():
+        if missing := sorted(train.keys() - tree.keys(), key=natural):
+            notes.append(f"{split} has no pictures of {listed(missing)}")
+    deep = dict.fromkeys(
+        f"{name} ({listed(each.name for each in folder.full)})"
+        for tree in levels.classes.values()
+        for name, folder in tree.items()
+        if folder.full
+    )
+    if deep:
+        notes.append(f"pictures in folders within a class folder count as that class: {listed(deep)}")
+    return notes
 
 
-def _classes(root: Path, found: _Found) -> dict[str, list[Path]]:
-    """Class name -> its pictures, for each subfolder that has any."""
-    found.ignored += sum(1 for entry in root.iterdir() if not entry.is_dir())
-    classes = {}
-    for folder in _subfolders(root):
-        # The root counts as read: a link back to it would make every class part of this one.
-        pictures = sorted(_pictures(folder, {_identity(root), _identity(folder)}, found))
-        if pictures:
-            classes[folder.name] = pictures
-    return classes
+def _notes_on_files(levels: Levels, empty: Sequence[Folder]) -> list[str]:
+    """What was not read, by kind, in the folders that were; then the empty ones by name."""
+    aside = {id(folder) for folder in (*levels.beside, *empty)}
+    folders = list(_all_but(levels.top, aside))
+    notes = []
+    for base in levels.bases:
+        if base.pictures:
+            names = listed((path.removeprefix(f"{levels.top.path}{os.sep}") for path, _, _ in base.pictures), most=2)
+            notes.append(f"left out {_plural(len(base.pictures), 'picture')} beside class folders: {names}")
+    for extra, count in _unread(folders).items():
+        owners = listed(
+            f"{name} {number}"
+            for tree in levels.classes.values()
+            for name, folder in tree.items()
+            if (number := _unread(folder.all())[extra])
+        )
+        notes.append(
+            f"left out {_plural(count, f'{extra.name} picture')} ({owners or 'outside classes'}): `pip install "
+            f"{extra.package}` lets them be read"
+        )
+    others = sum((folder.others for folder in folders), Counter())
+    if others:
+        notes.append(f"ignored files that are no pictures: {_kinds(others)}")
+    if hidden := sum(folder.hidden for folder in folders):
+        notes.append(f"ignored {_plural(hidden, 'hidden or system file')}")
+    if system := Counter(name for folder in folders for name in folder.system):
+        named = listed(f"{name} ({count})" if count > 1 else name for name, count in sorted(system.items()))
+        notes.append(f"ignored {_plural(system.total(), 'hidden or system folder')}: {named}")
+    if loops := sum(folder.loops for folder in folders):
+        link = "folder link" if loops == 1 else f"{loops:,} folder links"
+        notes.append(f"ignored {'1 ' * (loops == 1)}{link} to a folder that has been read already")
+    return notes + [f"{_described(levels, folder)}, so it is left out" for folder in empty]
 
 
-def _pictures(folder: Path, seen: set[tuple[int, int]], found: _Found) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.is_dir():
-                if (identity := _identity(path)) in seen:
-                    found.links += 1
-                elif not entry.name.startswith("."):
-                    seen.add(identity)
-                    yield from _pictures(path, seen, found)
-            elif not is_picture_name(path):
-                found.ignored += 1
-            elif entry.is_file() or entry.is_symlink():
-                status = entry.stat() if entry.is_file() else entry.stat(follow_symlinks=False)
-                found.files.append((entry.path, status.st_size, status.st_mtime_ns))
-                yield path
+def _all_but(folder: Folder, aside: set[int]) -> Iterator[Folder]:
+    if id(folder) not in aside:
+        yield folder
+        for each in folder.folders:
+            yield from _all_but(each, aside)
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
+def _unread(folders: Sequence[Folder] | Iterator[Folder]) -> Counter[Extra]:
+    return sum((each.unread for each in folders), Counter())
+
+
+def _described(levels: Levels, folder: Folder) -> str:
+    """``train/owl holds no pictures (20 .npy)``."""
+    kinds = sum((each.others for each in folder.all()), Counter())
+    return f"{levels.within(folder)} {f'holds no pictures ({_kinds(kinds)})' if kinds else 'is empty'}"
+
+
+def _kinds(others: Counter[str]) -> str:
+    return listed((f"{count:,} {kind}" for kind, count in others.most_common()), most=6)
+
+
+def _plural(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"

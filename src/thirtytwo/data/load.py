@@ -1,5 +1,6 @@
 """Any data source, by name or path, as image sets of one size."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -54,8 +55,7 @@ def load(
                 official = _read_arrays(path, layout)
         except OSError as error:
             raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
-    if len(official.train.classes) < 2:
-        raise UserError(f"{source} holds 1 class ('{official.train.classes[0]}'): a classifier needs two or more")
+    _require_images(official, source)
     return _fitted(official, size, channels, fit)
 
 
@@ -67,8 +67,8 @@ def recognise(path: Path) -> Layout:
         return "svhn"
     if path.is_dir():
         return "idx" if idx.find(path) else "parquet" if parquet.find(path) else "folder"
-    if path.suffix in (".npz", ".parquet"):
-        return "npz" if path.suffix == ".npz" else "parquet"
+    if (suffix := path.suffix.lower()) in (".npz", ".parquet"):
+        return "npz" if suffix == ".npz" else "parquet"
     if idx.find(path.parent) and "ubyte" in path.name:
         return "idx"
     raise UserError(f"{path} is a file of unknown layout. Expected {folder.EXPECTED}")
@@ -112,6 +112,25 @@ def _unknown(source: str, path: Path) -> UserError:
     if nearest(name, sources.names()) is None:
         hint = f": set data.source to your folder of pictures{hint}"
     return UnknownName(f"'{source}' is neither a data source nor a folder here{hint}")
+
+
+def _require_images(official: Official, source: str) -> None:
+    """Raise UserError for a split without images, and for classes that are too few or cannot be told apart."""
+    for split in ("train", "val", "test"):
+        image_set: ImageSet | None = getattr(official, split)
+        if image_set is not None and not len(image_set):
+            raise UserError(f"{source} holds no images of {split}: add some")
+    classes = official.train.classes
+    if len(classes) < 2:
+        raise UserError(f"{source} holds 1 class ('{classes[0]}'): a classifier needs two or more")
+    name, count = Counter(classes).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{source}: {count} classes are called {name!r}: give each a name of its own")
+    for name in classes:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{source}: the class name {name!a} is not UTF-8: rename it") from None
 
 
 def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:

@@ -1,19 +1,20 @@
 """NumPy's .npz archives with the key names of Keras (``x_train``) or MedMNIST (``train_images``)."""
 
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from thirtytwo.arrays import ARRAY_ERRORS
 from thirtytwo.data.arrays import as_images, as_labels, official
 from thirtytwo.data.imageset import Official
+from thirtytwo.data.layout import SPLITS, split_named
 from thirtytwo.errors import UserError
 
-_KEYS = {
-    "train": (("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("x", "y")),
-    "val": (("x_val", "y_val"), ("x_valid", "y_valid"), ("val_images", "val_labels")),
-    "test": (("x_test", "y_test"), ("test_images", "test_labels")),
-}
+Kind = Literal["images", "labels"]
+KINDS: tuple[Kind, ...] = ("images", "labels")
 
 
 def read(path: Path) -> Official:
@@ -24,19 +25,53 @@ def read(path: Path) -> Official:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            found = {
-                split: (archive[x], archive[y])
-                for split, names in _KEYS.items()
-                for x, y in names
-                if x in archive.files and y in archive.files
-            }
-            keys = ", ".join(archive.files)
+            keys = sorted(archive.files)
+            pairs = _pairs(keys, path)
+            arrays = {key: archive[key] for pair in pairs.values() for key in pair}
+            for key, array in arrays.items():
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"{key} is not an array")
     except ARRAY_ERRORS as error:
-        raise UserError(f"{path}: truncated, or not an .npz file of plain arrays ({error})") from None
-    if "train" not in found:
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{path}: truncated, or not an .npz file of plain arrays ({reason}): write it again") from None
+    images = {split: as_images(arrays[x], f"{path}: {split} images") for split, (x, _) in pairs.items()}
+    labels = {split: as_labels(arrays[y], f"{path}: {split} labels") for split, (_, y) in pairs.items()}
+    unused = [key for key in keys if key not in arrays]
+    notes = (f"ignored {_listed(unused)} in {path.name}: no images with labels of train, val or test",) * bool(unused)
+    return replace(official(path.stem, str(path), images, labels), notes=notes)
+
+
+def _pairs(keys: list[str], path: Path) -> dict[str, tuple[str, str]]:
+    """The names of the images and of the labels of each split. Raises UserError when train has none, or has two."""
+    found: dict[tuple[str | None, Kind], list[str]] = defaultdict(list)
+    for key in keys:
+        if held := _kind(key):
+            found[split_named(key), held].append(key)
+    if ("train", "images") not in found:
+        for kind in KINDS:
+            found["train", kind] = [key for key in found[None, kind] if key.lower() in ("images", "labels", "x", "y")]
+    for (split, what), several in found.items():
+        if split and len(several) > 1:
+            raise UserError(f"{path} holds {what} of {split} more than once ({_listed(several)}): leave one of them")
+    pairs = {}
+    for each in SPLITS:
+        x, y = found[each, "images"], found[each, "labels"]
+        if x and y:
+            pairs[each] = x[0], y[0]
+    if "train" not in pairs:
         raise UserError(
-            f"{path} holds {keys or 'nothing'}: expected x_train and y_train, or train_images and train_labels"
+            f"{path} holds {_listed(keys) or 'nothing'}: expected x_train and y_train, or train_images and train_labels"
         )
-    images = {split: as_images(x, f"{path}: {split} images") for split, (x, _) in found.items()}
-    labels = {split: as_labels(y, f"{path}: {split} labels") for split, (_, y) in found.items()}
-    return official(path.stem, str(path), images, labels)
+    return pairs
+
+
+def _kind(key: str) -> Kind | None:
+    """What an array of this name holds (``x_train``, ``train_labels``, ``images``, ...); None if neither."""
+    first, last = key.lower().partition("_")[0], key.lower().rpartition("_")[2]
+    if first == "x" or last == "images":
+        return "images"
+    return "labels" if first == "y" or last == "labels" else None
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(keys[:8]) + (f" and {len(keys) - 8:,} more" if len(keys) > 8 else "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from thirtytwo.data.decoded import Encoded, Gathered, Source
-from thirtytwo.data.folder import ORDER, SPLITS
+from thirtytwo.data.layout import SPLITS, split_named
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural
 
@@ -30,8 +30,8 @@ def find(root: Path) -> list[Path]:
 def gather(root: Path) -> Gathered:
     """The pictures of a parquet file or folder; nothing is decoded yet.
 
-    A file belongs to the split that its name begins with (``train-00000-of-00001.parquet``), else to the one that its
-    folder is named after, else to train. Class names come from the schema's Hugging Face metadata; without it they are
+    A file belongs to the split that its name says (``train-00000-of-00001.parquet``), else to the one that its folder
+    is named after, else to train. Class names come from the schema's Hugging Face metadata; without it they are
     the sorted labels. Raises UserError for a damaged file, for missing columns and for labels out of range.
     """
     files = find(root) if root.is_dir() else [root]
@@ -44,7 +44,7 @@ def gather(root: Path) -> Gathered:
     if len(configs) > 1:
         raise UserError(f"{root} holds several sets ({', '.join(map(str, sorted(configs)))}): name one of them")
     classes = _classes([shard for split in shards.values() for shard in split], root)
-    splits = {split: _encoded(shards[split], classes) for split in ORDER if split in shards}
+    splits = {split: _encoded(shards[split], classes) for split in SPLITS if split in shards}
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return Gathered(_name(root, classes, splits), root, classes, splits, stats)
 
@@ -54,7 +54,7 @@ class _Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.config = path.parent.parent if path.parent.name.lower() in SPLITS else path.parent
+        self.config = path.parent.parent if split_named(path.parent.name) else path.parent
         with self._open() as file:
             schema = file.schema_arrow
             described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -136,11 +136,7 @@ def _names(feature: Any) -> list[str]:
 
 
 def _split_of(path: Path) -> str:
-    for text in (path.stem, path.parent.name):
-        for word, split in SPLITS.items():
-            if text.lower() == word or text.lower().startswith((f"{word}-", f"{word}.", f"{word}_")):
-                return split
-    return "train"
+    return split_named(path.stem) or split_named(path.parent.name) or "train"
 
 
 def _classes(shards: Sequence[_Shard], root: Path) -> tuple[str, ...]:

@@ -20,20 +20,12 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from thirtytwo.data import formats
 from thirtytwo.errors import UserError
 
 Fit = Literal["pad", "crop", "stretch"]
 Size = tuple[int, int]
 """(height, width) in pixels."""
-
-SUFFIXES = frozenset({
-    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".jp2",
-})  # fmt: skip
-"""Files whose names end in one of these count as pictures."""
-
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "TGA")
-"""Pillow's readers that may open a file, whatever its name. The others are left out: that for EPS runs Ghostscript."""
 
 MAX_PIXELS = 89_478_485
 """Larger pictures are refused before they are decoded: Pillow's own threshold, a quarter of a GiB as RGB."""
@@ -146,7 +138,7 @@ def header(source: Path | bytes, *, name: str | None = None) -> Header:
             grey=_is_grey(image),
             turned=orientation in _UPRIGHT,
             transparent=image.has_transparency_data,
-            animated=bool(getattr(image, "is_animated", False)),
+            animated=bool(getattr(image, "is_animated", False)) or image.info.get("frames", 1) > 1,
         )
 
 
@@ -159,11 +151,6 @@ def content(source: Path | bytes, *, name: str | None = None) -> bytes:
     if max(header(source, name=name).size) <= SMALL:
         return decode(source, name=name).numpy().tobytes()
     return source.read_bytes() if isinstance(source, Path) else source
-
-
-def is_picture_name(path: Path) -> bool:
-    """Whether a file in a folder counts as a picture: by its suffix, and unless it is hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def resize(images: Tensor, size: Size, fit: Fit = "pad") -> Tensor:
@@ -222,15 +209,14 @@ def _opened(source: Path | bytes, name: str | None) -> Iterator[Image.Image]:
     name = name or (str(source) if isinstance(source, Path) else "picture")
     _silence_pillow()
     try:
-        with Image.open(source if isinstance(source, Path) else BytesIO(source), formats=_formats()) as image:
+        with _open(source) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
     except Image.DecompressionBombError:
         raise BadPicture(name, f"larger than {MAX_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
-        empty = (source.stat().st_size if isinstance(source, Path) else len(source)) == 0
-        raise BadPicture(name, "empty (0 bytes)" if empty else "not a picture") from None
+        raise BadPicture(name, _unidentified(source)) from None
     except FileNotFoundError:
         raise BadPicture(name, "no such file") from None
     except PermissionError:
@@ -240,11 +226,28 @@ def _opened(source: Path | bytes, name: str | None) -> Iterator[Image.Image]:
         raise BadPicture(name, "truncated" if "truncated" in text.lower() else f"damaged ({text})") from None
 
 
+def _open(source: Path | bytes) -> Image.Image:
+    try:
+        return Image.open(source if isinstance(source, Path) else BytesIO(source), formats=_formats())
+    except UnidentifiedImageError:
+        if formats.DICOM.installed and formats.of_content(source) is formats.DICOM:
+            return formats.open_dicom(source, MAX_PIXELS)
+        raise
+
+
+def _unidentified(source: Path | bytes) -> str:
+    """Why Pillow cannot tell what this is."""
+    if (source.stat().st_size if isinstance(source, Path) else len(source)) == 0:
+        return "empty (0 bytes)"
+    found = formats.of_content(source)
+    if isinstance(found, formats.Extra) and not found.installed:
+        return f"a {found.name} picture, which `pip install {found.package}` makes readable"
+    return "not a picture"
+
+
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
+    return formats.pillow_formats()
 
 
 @cache

@@ -1,12 +1,11 @@
 """Street View House Numbers, the cropped digits (Netzer et al., 2011), from their MATLAB files."""
 
-import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from thirtytwo.data import sources
+from thirtytwo.data import matlab, sources
 from thirtytwo.data.fetch import Remote, fetch
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.errors import UserError
@@ -43,16 +42,17 @@ def read_folder(root: Path) -> Official:
 
 def read(path: Path) -> ImageSet:
     """A file's ``X`` (32, 32, 3, N) and ``y`` (N, 1), where 10 stands for the digit 0. Raises UserError if damaged."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
-        content = loadmat(path, variable_names=["X", "y"])
-        images, labels = content["X"], content["y"].reshape(-1).astype(np.int64) % 10
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[2:] != (3, len(labels)):
-            raise ValueError(f"X is {images.dtype} {images.shape}, y has {len(labels)} labels")
-    except (MatReadError, OSError, ValueError, TypeError, KeyError, NotImplementedError, MemoryError,
-            zlib.error) as error:  # fmt: skip
+        content = matlab.read(path.read_bytes(), ("X", "y"))
+        if missing := {"X", "y"} - content.keys():
+            raise matlab.NotMatlab(f"it lacks {' and '.join(sorted(missing))}")
+        images, labels = content["X"], content["y"].reshape(-1)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[2:] != (3, len(labels)) or not images.size:
+            raise matlab.NotMatlab(f"X is {images.dtype} {images.shape}, y has {len(labels)} labels")
+    except matlab.NotMatlab as error:
         raise UserError(f"{path}: truncated, or not a file of X and y ({error}): fetch it again") from None
+    wrong = np.flatnonzero(~np.isin(labels, np.arange(11)))
+    if len(wrong):
+        raise UserError(f"{path}: label {labels[wrong[0]]:g} of image {wrong[0]} is out of range: expected 1 to 10")
     upright = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1)))
-    return ImageSet.of(upright, torch.from_numpy(labels), tuple("0123456789"))
+    return ImageSet.of(upright, torch.from_numpy(labels.astype(np.int64) % 10), tuple("0123456789"))

@@ -1,0 +1,190 @@
+"""Which level of a tree of folders is which: read as a careful user would, or refused with the way out."""
+
+from pathlib import Path
+
+import pytest
+
+from thirtytwo.data.decoded import Gathered
+from thirtytwo.data.folder import gather
+from thirtytwo.errors import UserError
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
+    "3a7e9b550000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
+)
+
+
+def build(root: Path, *words: str) -> Path:
+    """``train/cat 3``: three pictures in that folder; ``notes/a.txt``: that file; ``empty/``: that folder."""
+    for word in words:
+        path, _, count = word.rpartition(" ")
+        if word.endswith("/"):
+            (root / word).mkdir(parents=True, exist_ok=True)
+        elif count.isdigit():
+            (root / path).mkdir(parents=True, exist_ok=True)
+            for i in range(int(count)):
+                (root / path / f"p{i}.png").write_bytes(PNG)
+        else:
+            (root / word).parent.mkdir(parents=True, exist_ok=True)
+            (root / word).write_bytes(PNG if word.endswith(".png") else b"x")
+    return root
+
+
+def read(root: Path, *words: str) -> Gathered:
+    return gather(build(root / "set", *words))
+
+
+def counts(found: Gathered) -> dict[str, dict[str, int]]:
+    """Split -> class -> pictures."""
+    return {
+        split: {name: n for i, name in enumerate(found.classes) if (n := int((encoded.labels == i).sum()))}
+        for split, encoded in found.splits.items()
+    }
+
+
+def refused(root: Path, *words: str) -> str:
+    with pytest.raises(UserError) as error:
+        read(root, *words)
+    return str(error.value).replace(str(root / "set"), "SET")
+
+
+SPLITS_AND_NOTHING_ELSE = [
+    ("train 5", "test 3"), ("train 5", "test1 3"), ("train 5", "val 1", "test 3"), ("seg_train 2", "seg_test 2"),
+    ("Training 2", "Testing 3"), ("x_train 2", "x_test 2"), ("train 5",), ("train 5", "test 3", "bus 2"),
+    ("images/train 3", "images/val 4", "labels/train/a.txt"), ("set/train 3", "set/test 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", SPLITS_AND_NOTHING_ELSE)
+def test_splits_without_class_folders_are_no_classes(tmp_path: Path, words: tuple[str, ...]) -> None:
+    message = refused(tmp_path, *words)
+    assert "without class folders: a picture's class is the name of its folder" in message
+    assert "<class>/<picture>" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "note"),
+    [
+        (("train/a 2", "train/b 3", "test/a 1", "test/b 1"), {"train": {"a": 2, "b": 3}, "test": {"a": 1, "b": 1}}, ""),
+        (
+            ("seg_train/seg_train/a 2", "seg_train/seg_train/b 3", "seg_test/seg_test/a 1", "seg_test/seg_test/b 1"),
+            {"train": {"a": 2, "b": 3}, "test": {"a": 1, "b": 1}},
+            "read seg_train as train and seg_test as test, by their names",
+        ),
+        (
+            ("train/a 1", "train/b 1", "eval/a 1", "eval/b 1", "holdout/a 2", "holdout/b 1"),
+            {"train": {"a": 1, "b": 1}, "val": {"a": 1, "b": 1}, "test": {"a": 2, "b": 1}},
+            "read eval as val and holdout as test, by their names",
+        ),
+        (("set/set/train/a 1", "set/set/train/b 1", "notes.md"), {"train": {"a": 1, "b": 1}}, "read set/set, since"),
+        (("images/train/a 1", "images/train/b 1", "labels/a.txt"), {"train": {"a": 1, "b": 1}}, "read images, since"),
+        (("train/train/a 1", "train/train/b 1"), {"train": {"a": 1, "b": 1}}, "read train, since"),
+        (("all/a 1", "all/b 1"), {"train": {"a": 1, "b": 1}}, "read all, since"),
+        (
+            ("a/train 3", "a/test 2", "b/train 3", "b/test 1"),
+            {"train": {"a": 3, "b": 3}, "test": {"a": 2, "b": 1}},
+            "read a/test and the like as <class>/<split>",
+        ),
+        (("train 5", "bus 2", "car 3"), {"train": {"bus": 2, "car": 3, "train": 5}}, "read train (5 pictures) as a"),
+        (("a/images 3", "b/images 2"), {"train": {"a": 3, "b": 2}}, "a (images) and b (images)"),
+        (("cat/persian 3", "dog/pug 4", "dog 1"), {"train": {"cat": 3, "dog": 5}}, "cat (persian) and dog (pug)"),
+        (("train/a/x 1", "train/a/y 1", "train/b/x 1", "train/b/y 1"), {"train": {"a": 2, "b": 2}}, "a (x and y)"),
+    ],
+)  # fmt: skip
+def test_levels_are_recognised_and_what_is_unusual_is_said(
+    tmp_path: Path, words: tuple[str, ...], expected: dict[str, dict[str, int]], note: str
+) -> None:
+    found = read(tmp_path, *words)
+    assert counts(found) == expected
+    assert any(note in each for each in found.notes) if note else found.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train/a 1", "train/b 1", "val/a 2", "valid/a 3"), "val (2 pictures) and valid (3 pictures) both mean val"),
+        (("Train/a 1", "train/b 1"), "Train (1 picture) and train (1 picture) both mean train"),
+        (("train/a 1", "train/b 1", "test1/a 1", "test2/a 1", "test3/a 1"), "all mean test"),
+        (("a/train 1", "b/train 1", "a/val 1", "a/eval 1"), "both mean val of a"),
+        (("train/a 1", "train/b 1", "valid 9"), "valid (9 pictures) holds no class folders"),
+        (("train/a 1", "train/b 1", "val/images 9"), "val (9 pictures) holds no class folders"),
+        (("ok 3", "nok 3", "test 7"), "test (7 pictures) has the name of a split and lies beside nok and ok"),
+        (("valid 3", "invalid 3"), "valid (3 pictures) has the name of a split and lies beside invalid"),
+        (("train 3", "extra 3"), "train (3 pictures) has the name of a split"),
+        (("ok 3", "nok 3", "test/ok 1", "test/nok 1"), "move the class folders into SET/train"),
+        (("test/a 3", "test/b 3"), "SET holds test, but no train folder"),
+        (("2019/a 1", "2019/b 1", "2020/a 1", "2020/b 1"), "hold the same folders (a and b)"),
+        (("2019/01 1", "2019/02 1", "2019/03 1", "2020/01 1", "2020/02 1"), "hold the same folders (01 and 02)"),
+        (("A/ok 3", "A/nok 3", "B/ok 3", "B/nok 2", "C/ok 1"), "data.source=SET/A"),
+        (("cat/front 1", "cat/back 1", "dog/front 1", "dog/back 1"), "if cat and dog are the classes, move them into"),
+        (("fold1/a 1", "fold1/b 1", "fold2/a 1", "fold2/b 1"), "fold1 and fold2 are parts of one set"),
+        (("fold_1 1", "fold_2 1", "fold_3 1"), "fold_1, fold_2 and fold_3 are parts of one set"),
+        (("one/train/a 1", "one/train/b 1", "two/train/a 1", "two/test/a 1"), "name one of them, data.source=SET/one"),
+        (("images 3", "masks 3"), "images and masks are pictures and annotations"),
+        (("a/train 3", "a/test 3", "b 1"), "class a holds test (3 pictures) and train (3 pictures), by name splits"),
+        (("a 3", "a/test 2", "b 3", "b/test 1"), "class a holds test (2 pictures), by name a split"),
+        (("train/train/a 1", "train/val/a 1", "test/a 1"), "data.source=SET/train"),
+        (("train/a/x 1", "train/a/y 1", "train/b/"), "1 class folder ('a'); train/b is empty"),
+        (("train/a 1", "train/b/", "val/a 1", "val/b 1"), "class 'b' is in val but not in train; train/b is empty"),
+    ],
+)  # fmt: skip
+def test_what_is_unclear_is_refused_with_the_way_out(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    assert message in refused(tmp_path, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (("train/a 1", "train/b 1", "test 7"), "left out test (7 pictures): it holds no class folders"),
+        (("train/a 1", "train/b 1", "test/test 7"), "left out test (7 pictures): it holds no class folders"),
+        (("train/a 1", "train/b 1", "more/a 7", "old 1"), "left out more (7 pictures) and old (1 picture)"),
+        (("a 1", "b 1", "owl/"), "owl is empty, so it is left out"),
+        (("a 1", "b 1", "owl/1.npy", "owl/2.npy", "owl/x.csv"), "owl holds no pictures (2 .npy and 1 .csv)"),
+        (("train/a 1", "train/b 1", "val/"), "val is empty, so it is left out"),
+        (("train/a 1", "train/b 1", "test/a 1"), "test has no pictures of b"),
+        (("a 1", "b 1", "p.png", "q.png", "r.png"), "left out 3 pictures beside class folders: p.png"),
+        (("train/a 1", "train/b 1", "train/p.png"), "left out 1 picture beside class folders: train/p.png"),
+        (("a 1", "b 1", "a/x.svg", "a/y.svg", "z.csv"), "ignored files that are no pictures: 2 .svg and 1 .csv"),
+        (("a 1", "b 1", "a/._x.png", "a/.DS_Store", "b/Thumbs.db"), "ignored 3 hidden or system files"),
+        (
+            ("a 1", "b 1", "@eaDir/x.png", "a/@eaDir/x.png", "__MACOSX/a/y.png", ".ipynb_checkpoints/z.png",
+             "$RECYCLE.BIN/x.png", "lost+found/"),
+            "ignored 6 hidden or system folders: $RECYCLE.BIN, .ipynb_checkpoints, @eaDir (2), __MACOSX and 1 more",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_not_read_is_named_with_its_count(tmp_path: Path, words: tuple[str, ...], note: str) -> None:
+    found = read(tmp_path, *words)
+    assert found.classes == ("a", "b") and counts(found)["train"] == {"a": 1, "b": 1}
+    assert any(each.startswith(note) for each in found.notes), found.notes
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "difference"),
+    [
+        ("Cat", "cat", "'cat' and 'Cat' differ only in upper and lower case"),
+        ("caf\u00e9", "cafe\u0301", "'cafe\\u0301' and 'caf\\xe9' differ only in how Unicode writes the same"),
+        ("cat", "cat ", "'cat\\x20' and 'cat' differ only in blanks"),
+        ("a cat", "a  cat", "'a\\x20\\x20cat' and 'a\\x20cat' differ only in blanks"),
+        ("cat", "ca\u200bt", "'ca\\u200bt' and 'cat' differ only in invisible characters"),
+        (
+            "\u00c9t\u00e9",
+            "e\u0301te\u0301 ",
+            "'e\\u0301te\\u0301\\x20' and '\\xc9t\\xe9' differ only in case, blanks and how",
+        ),
+    ],
+)
+def test_names_that_hardly_differ_are_told_apart(tmp_path: Path, train: str, val: str, difference: str) -> None:
+    words = (f"train/{train}/a.png", "train/the/a.png", f"val/{val}/a.png", "val/the/a.png")
+    assert f"class names in val and train, {difference}" in refused(tmp_path / "two", *words)
+    both = read(tmp_path / "one", f"{train}/a.png", f"{val}/a.png", "the/a.png")
+    assert len(both.classes) == 3 and "stay two" in both.notes[0]
+
+
+def test_a_class_linked_from_two_splits_is_in_both(tmp_path: Path) -> None:
+    build(tmp_path, "pool/a 2", "pool/b 3")
+    for split in ("train", "val"):
+        (tmp_path / "set" / split).mkdir(parents=True)
+        for name in ("a", "b"):
+            (tmp_path / "set" / split / name).symlink_to(tmp_path / "pool" / name)
+    assert counts(gather(tmp_path / "set")) == {"train": {"a": 2, "b": 3}, "val": {"a": 2, "b": 3}}
