@@ -53,6 +53,7 @@ class Env(TypedDict, total=False):
     imports: list[Text]
     source: Text
     imported: Text
+    taken: Text
     sha256: Hash
     teacher: Text
     teacher_sha256: Hash

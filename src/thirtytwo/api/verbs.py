@@ -156,6 +156,7 @@ def import_run(
     file: str | Path,
     recipe: str | Path | Recipe | None = None,
     *,
+    key: str | None = None,
     mean: Channels = (),
     std: Channels = (),
     out: str | Path = "runs",
@@ -174,6 +175,8 @@ def import_run(
         file: the state dict of the network alone; no code in it is run.
         recipe: which network and which data the weights are for, as in `train`; None takes the recipe that `export`
             left beside the file.
+        key: which state dict is taken from a file of several, such as ``"ema.state_dict"``; None takes the only one,
+            and where an average is beside it, not the average.
         mean: the mean of each channel, in 0..1, that the network was trained with.
         std: the standard deviations, likewise.
         out: as in `train`.
@@ -183,7 +186,7 @@ def import_run(
     """
     path = Path(file)
     found = (recipe_beside(path) if recipe is None else _found(recipe)).override(assignments(overrides))
-    run = import_weights(path, found, mean=mean, std=std, out=Path(out), device=device, test=test)
+    run = import_weights(path, found, key=key, mean=mean, std=std, out=Path(out), device=device, test=test)
     return TrainedRun.open(run.path, device=device)
 
 

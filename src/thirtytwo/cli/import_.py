@@ -13,7 +13,10 @@ from thirtytwo.errors import UserError
 def import_file(
     file: Annotated[
         Path,
-        typer.Argument(help="A state dict: .pth, .safetensors or a format of your own.", show_default=False),
+        typer.Argument(
+            help="A state dict, or a checkpoint with one: .pth, .ckpt, .bin, .safetensors or a format of yours.",
+            show_default=False,
+        ),
     ],
     words: Annotated[
         list[str] | None,
@@ -23,6 +26,10 @@ def import_file(
             autocompletion=complete_words,
             show_default="the one in FILE.json",
         ),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="Which state dict is taken from a file of several.", show_default=False),
     ] = None,
     mean: Annotated[
         str,
@@ -55,6 +62,7 @@ def import_file(
     run = import_weights(
         file,
         recipe,
+        key=key,
         mean=_numbers("--mean", mean),
         std=_numbers("--std", std),
         out=out,
@@ -67,6 +75,8 @@ def import_file(
         say_run_json(run)
         return
     say(run.name, f"{recipe.model}, {run.require_trained()['parameters']:,} parameters", f"imported from {file}")
+    if taken := run.env.get("taken"):
+        say("", f"taken: {taken}")
     say_scores(run)
     say("report", str(report))
 

@@ -13,7 +13,7 @@ from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
 from thirtytwo.models.adapt import adaptable
 from thirtytwo.models.network import Network
-from thirtytwo.models.weights.fit import require_finite, require_floats
+from thirtytwo.models.weights.fit import named, require_finite, require_floats
 
 SHA256_DIGITS = 64
 
@@ -135,9 +135,9 @@ def _from_file(full: str, settings: dict[str, Any], file: Path) -> Network:
     found = pretrained.read(file)
     require_finite(found.tensors, file)
     fresh = _network(_timm().create_model(full, **settings))
-    require_floats(found.tensors, fresh.module.state_dict(), file)
-    own = pretrained.head_of(fresh)
-    overlay = {"state_dict": {**found.tensors, **own}, "num_classes": settings["num_classes"], "label_offset": 0}
+    tensors, own = named(found.tensors, fresh.module, file), pretrained.head_of(fresh)
+    require_floats(tensors, fresh.module.state_dict(), file)
+    overlay = {"state_dict": {**tensors, **own}, "num_classes": settings["num_classes"], "label_offset": 0}
     try:
         module = _timm().create_model(full, pretrained=True, pretrained_cfg_overlay=overlay, **settings)
     except (RuntimeError, KeyError, IndexError, AttributeError) as error:

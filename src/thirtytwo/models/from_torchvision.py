@@ -12,6 +12,7 @@ from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models import models, pretrained
 from thirtytwo.models.adapt import adaptable
 from thirtytwo.models.network import Network
+from thirtytwo.models.weights.fit import named
 
 SETTINGS: dict[str, dict[str, Any]] = {
     # Without auxiliary classifiers, which would make the output a tuple. The weights expect rescaled input.
@@ -84,7 +85,7 @@ def _loaded(name: str, module: nn.Module, published: Any, wanted: str) -> Networ
     transforms = entry.transforms()
     given = found.normalisation or pretrained.normalisation(transforms.mean, transforms.std)
     network = Network(module, normalisation=given, origin=found.origin)
-    pretrained.put(_named(name, found.tensors, module), network, spec, file)
+    pretrained.put(_named(name, named(found.tensors, module, file), module), network, spec, file)
     return network
 
 

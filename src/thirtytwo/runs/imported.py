@@ -35,6 +35,7 @@ def import_weights(
     file: Path,
     recipe: Recipe,
     *,
+    key: str | None = None,
     mean: Channels = (),
     std: Channels = (),
     out: Path,
@@ -47,6 +48,8 @@ def import_weights(
     Args:
         file: the state dict of the network alone.
         recipe: says which network and which data the weights are for.
+        key: which of the file's state dicts is taken, if there are several: its path, such as ``ema.state_dict``, or
+            what its tensors' names begin with.
         mean: the mean of each channel, in 0..1, that the network was trained with; three for a network that saw RGB.
             Without it the normalisation is taken from ``<file>.json``; without such a file, from the run that the
             recipe's model names, or, with a warning, from the training images.
@@ -60,7 +63,7 @@ def import_weights(
     leaves nothing, when the file cannot be read, holds more than weights, does not fit, or nothing tells its
     normalisation.
     """
-    stored = weights.read(file)
+    stored = weights.read(file, key)
     card, tensors = stored.card, stored.tensors
     asked = Spec.parse(recipe.model)
     model = without_weights(asked)
@@ -80,20 +83,15 @@ def import_weights(
         raise UserError(f"{file}: --mean and --std belong together: give both")
     given = (_channels("--mean", mean, channels), _channels("--std", std, channels)) if mean else None
     network = build_network(str(model), channels=channels, classes=len(train.classes), size=train.size)
-    named = fitted(tensors, network.module, recipe.model, file)
-    network.module.load_state_dict(named)
-    if not named.keys() & tensors.keys():
-        log.warning(
-            "%s: its tensors' names (%s, ...) are not those of %s: matched in order, in which all shapes agree",
-            file, next(iter(tensors)), recipe.model,
-        )  # fmt: skip
+    network.module.load_state_dict(fitted(tensors, network.module, recipe.model, file))
     normalisation = given or _normalisation(card, network, train, file, asked.name if pretrained else None)
     classifier = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
     run = Run.create(out, recipe)
     with run.owned():
         write_origins(
-            run, splits.record, chosen.describe(), imports, imported=str(file.resolve()), sha256=stored.sha256
-        )
+            run, splits.record, chosen.describe(), imports, imported=str(file.resolve()), sha256=stored.sha256,
+            **({"taken": stored.taken} if stored.taken else {}),
+        )  # fmt: skip
         run.write_model(checkpoint.pack(classifier.state_dict()), describe(classifier, recipe, train))
         stored_model = load_classifier(run, chosen)
         for split in ("val", "test") if test else ("val",):

@@ -5,22 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from thirtytwo import records
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.files import sha256
 from thirtytwo.models.weights import Format, formats
+from thirtytwo.models.weights.saved import state_dict_in
 from thirtytwo.records import Card
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts keep a state dict beside their optimizer's state and epoch."""
-DEPTH = 3
-"""How many such wrappers are opened, at most: a file may contain itself."""
 SUFFIX = re.compile(r"\.[a-z0-9_]+")
-PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put in front of every name."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +25,17 @@ class Stored:
         tensors: its state dict.
         card: what the card beside it says; None if there is none.
         sha256: hex digest of the file.
+        taken: where in the file the state dict was, and what else there is; empty if the file is one and nothing else.
     """
 
     tensors: dict[str, Tensor]
     card: Card | None
     sha256: str
+    taken: str
 
 
-def read(file: Path) -> Stored:
-    """Read a file of weights and the card beside it.
+def read(file: Path, key: str | None = None) -> Stored:
+    """Read a file of weights and the card beside it; ``key`` says which state dict is taken, as in `state_dict_in`.
 
     Raises UserError if it is missing, damaged, more than weights, or not the file that its card describes.
     """
@@ -55,7 +51,8 @@ def read(file: Path) -> Stored:
     card, digest = card_beside(file), sha256(data)
     if card and card["sha256"] != digest:
         raise UserError(f"{beside(file)}: does not describe {file}, whose sha256 differs: delete it, or restore both")
-    return Stored(unpacked(data, file), card, digest)
+    tensors, taken = state_dict_in(_opened(data, file), file, key)
+    return Stored(tensors, card, digest, taken)
 
 
 def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
@@ -67,28 +64,29 @@ def pack(tensors: Mapping[str, Tensor], file: Path) -> bytes:
 
 
 def unpacked(data: bytes, file: Path) -> dict[str, Tensor]:
-    """The state dict in a file's bytes, taken out of a training script's wrapping and without DataParallel's prefix.
+    """The state dict in a file's bytes. Raises UserError as `read` does, and never runs what the file contains."""
+    return state_dict_in(_opened(data, file), file, None)[0]
 
-    Raises UserError, and never runs what the file contains, if it is damaged, not a state dict, or more than weights.
-    """
-    stored_as = format_of(file)
+
+def _opened(data: bytes, file: Path) -> object:
+    """What a file's bytes hold."""
     try:
-        found = stored_as.unpack(data, file)
+        return _format_in(data, file).unpack(data, file)
     except UserError:
         raise
     except Exception as error:  # a damaged file may make the reader raise anything
         raise UserError(f"{file}: damaged, or not a {file.suffix.lower()} file ({error}): get it again") from error
-    for _ in range(DEPTH):
-        inner = [key for key in WRAPPERS if isinstance(found, Mapping) and isinstance(found.get(key), Mapping)]
-        found = found[inner[0]] if inner else found
-    if not (isinstance(found, Mapping) and found and all(_is_weight(*item) for item in found.items())):
-        raise UserError(
-            f"{file}: holds no state dict (names with their tensors): save one with torch.save(net.state_dict(), FILE)"
-        )
-    for prefix in (*PREFIXES, *PREFIXES):  # either may be the outer one
-        if all(name.startswith(prefix) for name in found):
-            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
-    return dict(found)
+
+
+def _format_in(data: bytes, file: Path) -> Format:
+    """The format that the suffix names; the two that show in the first bytes go by these, whatever the suffix."""
+    named = _by_suffix().get(file.suffix.lower())
+    if named in (None, "pth", "safetensors"):
+        if data.startswith(b"\x80") or (data.startswith(b"PK\x03\x04") and b"/data.pkl" in data[:1024]):
+            return formats.build("pth")
+        if data[8:9] == b"{":
+            return formats.build("safetensors")
+    return format_of(file)
 
 
 def beside(file: Path) -> Path:
@@ -103,19 +101,22 @@ def card_beside(file: Path) -> Card | None:
 
 def format_of(file: Path) -> Format:
     """The format that the file's suffix names. Raises UserError if there is none."""
-    known = {name: formats.build(name) for name in formats}
-    by_suffix: dict[str, str] = {}
-    for name, each in known.items():
-        for suffix in _suffixes(name, each):
-            if suffix in by_suffix:
-                raise UserError(
-                    f"format '{name}': '{suffix}' is a suffix of '{by_suffix[suffix]}' already: choose another"
-                )
-            by_suffix[suffix] = name
+    by_suffix = _by_suffix()
     if file.suffix.lower() in by_suffix:
-        return known[by_suffix[file.suffix.lower()]]
-    *most, last = sorted(each.suffixes[0] for each in known.values())
+        return formats.build(by_suffix[file.suffix.lower()])
+    *most, last = sorted(formats.build(name).suffixes[0] for name in formats)
     raise UnknownName(f"{file}: not a name for a file of weights: use the suffix {', '.join(most)} or {last}")
+
+
+def _by_suffix() -> dict[str, str]:
+    """The name of each suffix's format. Raises UserError if two have the same."""
+    found: dict[str, str] = {}
+    for name in formats:
+        for suffix in _suffixes(name, formats.build(name)):
+            if suffix in found:
+                raise UserError(f"format '{name}': '{suffix}' is a suffix of '{found[suffix]}' already: choose another")
+            found[suffix] = name
+    return found
 
 
 def _suffixes(name: str, given: Format) -> tuple[str, ...]:
@@ -126,13 +127,3 @@ def _suffixes(name: str, given: Format) -> tuple[str, ...]:
             f"format '{name}': suffixes={found!r}: give a tuple such as ('.npz',), in lower case with one dot"
         )
     return found
-
-
-def _is_weight(name: object, tensor: object) -> bool:
-    return (
-        isinstance(name, str)
-        and isinstance(tensor, Tensor)
-        and tensor.device.type == "cpu"
-        and tensor.layout == torch.strided
-        and not (tensor.is_quantized or tensor.is_complex())
-    )
