@@ -89,16 +89,20 @@ class TrainedRun:
     (1, 10)
     """
 
-    def __init__(self, run: Run, device: Device) -> None:
+    def __init__(self, run: Run, device: Device, data: str | None = None) -> None:
         self.run = run
         self.device = device
+        self.data = data
         self._images: dict[str, ImageSet] = {}
 
     @classmethod
-    def open(cls, path: str | Path, *, device: str = "auto") -> "TrainedRun":
-        """Open a run's folder. Raises UserError when there is no run, or ``device`` is not available here."""
+    def open(cls, path: str | Path, *, device: str = "auto", data: str | None = None) -> "TrainedRun":
+        """Open a run's folder; ``data`` is where its images are now, if they were moved.
+
+        Raises UserError when there is no run, or ``device`` is not available here.
+        """
         run = Run.open(path)
-        return cls(run, Device.choose(device, run.env.get("precision", "auto")))
+        return cls(run, Device.choose(device, run.env.get("precision", "auto")), data)
 
     @property
     def path(self) -> Path:
@@ -148,7 +152,7 @@ class TrainedRun:
                 f"{self.path}: belongs to a study, whose runs are scored on test together and once: "
                 f"`thirtytwo study close {study.path}`"
             )
-        score_test(self.run, self.model, self.device, by="test")
+        score_test(self.run, self.model, self.device, by="test", data=self.data)
         return self.scores("test")
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 3) -> list[Answer]:
@@ -278,7 +282,7 @@ class TrainedRun:
             image, label = kept[0][kept[1] == number][0], scored[0].labels[scored[0].ids == number][0]
             return self._shown(f"test-{number}", torch.from_numpy(image), self.classes[label])
         if split not in self._images:
-            self._images[split] = images_of(self.run, split)
+            self._images[split] = images_of(self.run, split, self.data)
         images = self._images[split]
         places = (images.ids == number).nonzero()
         if not len(places):

@@ -89,6 +89,12 @@ BadImages = Annotated[
     Literal["fail", "skip"] | None,
     typer.Option("--bad-images", help="What to do with pictures that cannot be read: stop, or leave them out."),
 ]
+Moved = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="SOURCE", help="Where the run's images are now, if they were moved: they must be the same."
+    ),
+]
 Score = Annotated[
     str,
     typer.Option(

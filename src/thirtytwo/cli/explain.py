@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thirtytwo.cli.app import DeviceName, Import, Json, RunPath, app
+from thirtytwo.cli.app import DeviceName, Import, Json, Moved, RunPath, app
 
 
 @app.command()
@@ -31,6 +31,7 @@ def explain(
         ),
     ] = "layers",
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
+    data: Moved = None,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
@@ -43,7 +44,7 @@ def explain(
 
     from thirtytwo.api.verbs import open_run
 
-    explained = open_run(run, device=device).explain(files, how, top=top)
+    explained = open_run(run, device=device, data=data).explain(files, how, top=top)
     paths = explained.save(run / "figures" / "explain" if out is None else out)
     if as_json:
         answers = [

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thirtytwo.cli.app import DeviceName, Import, Json, RunPath, app
+from thirtytwo.cli.app import DeviceName, Import, Json, Moved, RunPath, app
 from thirtytwo.errors import UserError
 
 
@@ -17,6 +17,7 @@ def predict(
         typer.Argument(help="Pictures, folders, patterns such as 'new/*.png', or val:12, which reports call val #12."),
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
+    data: Moved = None,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
@@ -27,7 +28,7 @@ def predict(
 
     from thirtytwo.api.verbs import open_run
 
-    answers = open_run(run, device=device).predict(files, top=top)
+    answers = open_run(run, device=device, data=data).predict(files, top=top)
     if as_json:
         from thirtytwo.cli.console import say_json
 

@@ -65,6 +65,7 @@ def train(parts: Parts, run: Run, *, listener: Listener, checkpoint_every: float
                 if asked:
                     run.set_status("interrupted", step=meter.step, seconds=clock.seconds)
                     raise Interrupted(asked)
+        checkpoints.save(clock.seconds)  # for `--continue`: the weights that are kept are averaged, or the best ones
         _finish(parts, run, meter.step, clock.seconds, stopping)
 
 
