@@ -16,6 +16,7 @@ from typing_extensions import TypeIs
 from thirtytwo.data import picture
 from thirtytwo.data.given import as_png
 from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.waiting import busy
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
@@ -234,12 +235,15 @@ class TrainedRun:
     def _probabilities(self, pictures: list["_Prepared"]) -> Tensor:
         """float64 (N, K), with the recipe's test-time augmentation."""
         images = torch.stack([each.image for each in pictures])
-        plain, averaged = logits(self.model, images, self.device, views=self.run.recipe.evaluate.views)
+        plain, averaged = logits(
+            self.model, images, self.device, views=self.run.recipe.evaluate.views, shown="predicting"
+        )
         return (plain if averaged is None else averaged).double().softmax(1)
 
     def report(self) -> Path:
         """Write report.html and figures/ again from the files in the run's folder."""
-        return write_report(self.run)
+        with busy("drawing the report"):
+            return write_report(self.run)
 
     def export(self, file: str | Path) -> Path:
         """Write the network's state dict as ``.pth`` or ``.safetensors``, and a JSON file that says how to use it."""

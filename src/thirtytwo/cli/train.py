@@ -61,6 +61,7 @@ def train(
         recipe = wanted(words, bad_images)
 
     from thirtytwo.cli.console import errors, one_line, say
+    from thirtytwo.data.waiting import busy
     from thirtytwo.display import Display
     from thirtytwo.interrupt import Interrupted
     from thirtytwo.recipe import parse_assignments
@@ -90,7 +91,8 @@ def train(
         from thirtytwo.cli.scores import say_run_json, say_scores
         from thirtytwo.report.html import write as write_report
 
-        report = write_report(session.run)
+        with busy("drawing the report"):
+            report = write_report(session.run)
     except Interrupted as interrupted:
         saved = f": saved at step {session.run.status['step']}" if session.run.recipe.train.solver == "steps" else ""
         errors.print(f"interrupted{saved}; {remedy}")
