@@ -9,7 +9,9 @@ from thirtytwo.cli.app import BadImages, DeviceName, Import, Json, Moved, Quiet,
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
+    from thirtytwo.data.split import Splits
     from thirtytwo.recipe import Recipe
+    from thirtytwo.tracking import Listener
     from thirtytwo.training.session import Session
 
 RUNS = Path("runs")
@@ -60,29 +62,41 @@ def train(
     else:
         recipe = wanted(words, bad_images)
 
-    from thirtytwo.cli.console import errors, one_line, say
-    from thirtytwo.data.waiting import busy
-    from thirtytwo.display import Display
-    from thirtytwo.interrupt import Interrupted
+    from thirtytwo.cli.console import errors
     from thirtytwo.recipe import parse_assignments
     from thirtytwo.tracking import trackers
     from thirtytwo.training.session import Session
 
     silent, heard_by = quiet or as_json, [trackers.build(name) for name in track]
+    loaded = None if silent else _say_data
     try:
         if resume:
-            session = Session.resume(resume, device=device, data=data)
+            session = Session.resume(resume, device=device, data=data, loaded=loaded)
         elif goes_on:
             changes = parse_assignments(words)
-            session = Session.go_on(goes_on, changes, out=out or RUNS, device=device, test=test, data=data)
+            session = Session.go_on(
+                goes_on, changes, out=out or RUNS, device=device, test=test, data=data, loaded=loaded
+            )
         else:
             assert recipe is not None
-            session = Session.new(recipe, out=out or RUNS, device=device, test=test, imports=imports)
+            session = Session.new(recipe, out=out or RUNS, device=device, test=test, imports=imports, loaded=loaded)
     except (KeyboardInterrupt, SystemExit):
         errors.print("interrupted: nothing had begun")
         raise
     if not silent:
         _introduce(session, words)
+    return _complete(session, heard_by, checkpoint_every, silent=silent, as_json=as_json)
+
+
+def _complete(
+    session: "Session", heard_by: "list[Listener]", checkpoint_every: float, *, silent: bool, as_json: bool
+) -> int:
+    """Train to the end, score, report and print; the exit code."""
+    from thirtytwo.cli.console import errors, one_line, say
+    from thirtytwo.data.waiting import busy
+    from thirtytwo.display import Display
+    from thirtytwo.interrupt import Interrupted
+
     remedy = f"`thirtytwo train --resume {one_line(str(session.run.path))}` continues"
     try:
         with Display(session.run.recipe.train.epochs, silent=silent) as display:
@@ -136,21 +150,26 @@ def wanted(words: list[str], bad_images: str | None = None) -> "Recipe":
     return recipes.find(name).override(assignments)
 
 
+def _say_data(splits: "Splits") -> None:
+    from thirtytwo.cli.console import say
+
+    train = splits.train
+    sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
+    height, width = train.size
+    colour = "grey" if train.channels == 1 else "RGB"
+    say(
+        splits.name,
+        f"{sum(sizes.values()):,} {colour} images {height}x{width}, {len(train.classes)} classes",
+        " · ".join(f"{name} {size:,}" for name, size in sizes.items()),
+    )
+    for note in splits.notes:
+        say("", note)
+
+
 def _introduce(session: "Session", words: list[str]) -> None:
     from thirtytwo.cli.console import say
 
     parts, recipe = session.parts, session.run.recipe
-    train = parts.splits.train
-    sizes = {name: len(getattr(parts.splits, name)) for name in ("train", "val", "test")}
-    height, width = train.size
-    colour = "grey" if train.channels == 1 else "RGB"
-    say(
-        parts.splits.name,
-        f"{sum(sizes.values()):,} {colour} images {height}x{width}, {len(train.classes)} classes",
-        " · ".join(f"{name} {size:,}" for name, size in sizes.items()),
-    )
-    for note in parts.splits.notes:
-        say("", note)
     if (begun := session.run.env.get("continued")) and session.run.status["state"] == "created":
         before, rate = parts.feed.epoch(begun["step"]), f"{recipe.schedule} over all {recipe.train.epochs:g} epochs"
         say("continues", f"{begun['run']}, {before:.4g} epochs", f"{rate}: the rate is {begun['rate']:.2g} of its peak")

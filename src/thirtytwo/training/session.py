@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from thirtytwo.augment import Chain
+from thirtytwo.data.split import Splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.interrupt import Interrupted
@@ -37,6 +38,10 @@ from thirtytwo.version import __version__
 log = logging.getLogger("thirtytwo")
 
 
+Loaded = Callable[[Splits], object]
+"""Hears of the data as soon as they are there, which may be seconds before all else is ready."""
+
+
 @dataclass(eq=False)
 class Session:
     """A run folder that this process owns, with the parts to train it."""
@@ -59,14 +64,15 @@ class Session:
         device: str = "auto",
         test: bool = True,
         imports: Sequence[Path] = (),
+        loaded: Loaded | None = None,
     ) -> "Session":
         """Check the recipe, load its data, build and try its parts, then make the folder: mistakes leave no trace.
 
         The folder is ``out/<name>``, or numbered without a ``name``. ``test`` says whether the test split is scored at
         the end. ``imports`` are the user's files that registered components, which the run names if they are missing
-        later.
+        later. ``loaded`` is told of the data.
         """
-        parts = prepare(recipe, device)
+        parts = prepare(recipe, device, loaded)
         learned = learned_from(recipe, parts.model.described.origin, parts.teacher, parts.splits.record)
         found = place(recipe.data.source)
         with _made(out, recipe, name) as run:
@@ -75,19 +81,26 @@ class Session:
         return cls(run, parts)
 
     @classmethod
-    def resume(cls, path: Path, *, device: str = "auto", data: str | None = None) -> "Session":
+    def resume(
+        cls,
+        path: Path,
+        *,
+        device: str = "auto",
+        data: str | None = None,
+        loaded: Loaded | None = None,
+    ) -> "Session":
         """Resume a run from its newest valid checkpoint, with the precision and threads that it began with.
 
-        ``data`` is where its images are now, if they were moved, which the run remembers. Raises UserError if it is
-        owned by another process, was imported, its images, its teacher or the weights that it started from have
-        changed, or no checkpoint is valid.
+        ``data`` is where its images are now, if they were moved, which the run remembers; ``loaded`` is as in `new`.
+        Raises UserError if it is owned by another process, was imported, its images, its teacher or the weights that it
+        started from have changed, or no checkpoint is valid.
         """
         run = Run.open(path)
         require_begun(run)
         run.lock()
         try:
             recipe = _untaught(run) if run.card else run.recipe
-            session = cls(run, _rebuilt(run, recipe, device, data))
+            session = cls(run, _rebuilt(run, recipe, device, data, loaded))
             if data is not None:
                 run.write_env({**run.env, **place(data)})
             return session
@@ -105,6 +118,7 @@ class Session:
         device: str = "auto",
         test: bool = True,
         data: str | None = None,
+        loaded: Loaded | None = None,
     ) -> "Session":
         """A new run that goes on where the one at ``path`` ended: its weights, optimizer, average and splits.
 
@@ -116,6 +130,7 @@ class Session:
             device: as in `new`.
             test: as in `new`; what was withheld from the old run stays withheld.
             data: as in `resume`.
+            loaded: as in `new`.
 
         Raises UserError, and leaves nothing, for what `resume` does, and when there is no step left to train.
         """
@@ -123,7 +138,7 @@ class Session:
         require_begun(old)
         recipe = recipe_of(old, changes)
         with old.owned():
-            parts = _rebuilt(old, recipe, device, data)
+            parts = _rebuilt(old, recipe, device, data, loaded)
             try_out(parts)
             handed = HandedOver.of(old, parts)
             env = {**old.env, **parts.device.describe(), "thirtytwo": __version__, **place(data)}
@@ -200,8 +215,11 @@ def _made(out: Path, recipe: Recipe, name: str | None = None) -> Iterator[Run]:
         raise
 
 
-def prepare(recipe: Recipe, device: str = "auto") -> Parts:
-    """Check the recipe, load its data, build its parts and try them. Raises UserError for the first mistake."""
+def prepare(recipe: Recipe, device: str = "auto", loaded: Loaded | None = None) -> Parts:
+    """Check the recipe, load its data, build its parts and try them. Raises UserError for the first mistake.
+
+    ``loaded`` is told of the data.
+    """
     check(recipe)
     every, epochs = recipe.train.unfreeze_every, recipe.train.epochs
     if every is not None and every >= epochs:
@@ -209,7 +227,10 @@ def prepare(recipe: Recipe, device: str = "auto") -> Parts:
             f"train.unfreeze_every={every:g}: the training ends after {epochs:g} epochs, before any frozen stage is "
             "trained: set it lower, or leave it out"
         )
-    parts = build(recipe, Device.choose(device, recipe.train.precision), load_splits(recipe))
+    chosen, splits = Device.choose(device, recipe.train.precision), load_splits(recipe)
+    if loaded:
+        loaded(splits)
+    parts = build(recipe, chosen, splits)
     try_out(parts)
     train = parts.splits.train
     if told := starvation(recipe.model, parts.model.described, train.channels, train.size):
@@ -217,7 +238,7 @@ def prepare(recipe: Recipe, device: str = "auto") -> Parts:
     return parts
 
 
-def _rebuilt(run: Run, recipe: Recipe, device: str, data: str | None) -> Parts:
+def _rebuilt(run: Run, recipe: Recipe, device: str, data: str | None, loaded: Loaded | None) -> Parts:
     """The parts of ``recipe``, which is the run's or close to it, at step 0.
 
     They are on the images, with the precision, threads, weights and teacher that the run began with.
@@ -238,7 +259,10 @@ def _rebuilt(run: Run, recipe: Recipe, device: str, data: str | None) -> Parts:
             require_same_weights(
                 run, f"its teacher {teacher.path}", "teacher_sha256", teacher.require_trained()["sha256"]
             )
-        parts = build(recipe, chosen, load_again(run, data))
+        splits = load_again(run, data)
+        if loaded:
+            loaded(splits)
+        parts = build(recipe, chosen, splits)
     if origin := parts.model.described.origin:
         require_same_weights(run, origin.weights, "weights_sha256", origin.weights_sha256)
     return parts
