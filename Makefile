@@ -27,14 +27,29 @@ format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The sizes are of a .venv on Linux x86-64, where PyPI's torch brings the libraries of NVIDIA GPUs.
+define ABOUT
+thirtytwo and all that it needs are installed into $(VENV), then a small network is trained on digits.
+On Linux this fills about 6 GB, 4 GB of which are libraries for NVIDIA GPUs, and takes a few minutes.
+Without those 4 GB: stop this (Ctrl-C), install torch's build for CPUs first, and come back:
+    $(PYTHON) -m venv $(VENV)
+    $(BIN)/pip install --constraint constraints.txt torch torchvision --index-url ADDRESS   (pytorch.org has it, under CPU)
+    make demo
+
+endef
+export ABOUT
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "thirtytwo needs Python 3.11 or later: make PYTHON=python3.12 ...")'
+	@echo "$$ABOUT"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+# This pip shows how far it has unpacked; that of Python 3.11 was mute for 110 s.
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/.tools: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:

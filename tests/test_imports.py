@@ -21,3 +21,20 @@ for registry in (augment.augmentations, data.sources, models.models, optim.avera
 def test_registries_and_functions_keep_their_names_when_every_module_is_imported():
     done = subprocess.run([sys.executable, "-c", EVERY_MODULE], capture_output=True, text=True)
     assert done.stdout.split("\n")[:-1] == ["True", *[f"{Registry.__name__} True"] * 7], done.stderr
+
+
+UNTIL_THE_FIRST_WORD = """
+import sys
+from thirtytwo import recipes
+from thirtytwo.cli.console import say
+from thirtytwo.training.session import Session
+def loaded(splits):
+    say(splits.name, str({"sklearn", "scipy", "pandas", "matplotlib", "triton", "torch._dynamo"} & {*sys.modules}))
+    sys.exit()
+Session.new(recipes.find("digits-cnn"), out=None, loaded=loaded)
+"""
+
+
+def test_until_a_training_says_its_first_word_nothing_is_imported_that_takes_long():
+    done = subprocess.run([sys.executable, "-c", UNTIL_THE_FIRST_WORD], capture_output=True, text=True)
+    assert done.stdout.split(maxsplit=1) == ["digits", "set()\n"], done.stderr

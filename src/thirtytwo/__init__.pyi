@@ -8,6 +8,7 @@ from .api.catalogue import list_sources as list_sources
 from .api.catalogue import list_studies as list_studies
 from .api.catalogue import list_trackers as list_trackers
 from .api.comparison import compare as compare
+from .api.overrides import Changes as Changes
 from .api.overrides import Overrides as Overrides
 from .api.study_result import StudyResult as StudyResult
 from .api.trained import Answer as Answer

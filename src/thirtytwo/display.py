@@ -28,21 +28,33 @@ PLAIN_SECONDS = 5.0
 
 
 class _Renewed:
-    """A line that updates itself within this context; none where ``silent`` or where the output cannot do that."""
+    """A line that updates itself within this context; none where ``silent`` or where the output cannot do that.
+
+    It begins with the first update: what is prepared before that shows bars of its own on the same terminal.
+    """
 
     def __init__(self, *, silent: bool) -> None:
         self.silent = silent
         self._live = None if silent else _renewed_line()
+        self._begun = False
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
         return self
+
+    def _update(self, line: Text) -> None:
+        if self._live and not self._begun:
+            self._live.start()
+            self._begun = True
+        if self._live:
+            self._live.update(line, refresh=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._live and self._begun:
             self._live.stop()
 
 
@@ -54,6 +66,7 @@ class Display(_Renewed, Listener):
         self.epochs = epochs
         self._accuracies: list[float] = []
         self._shown = time.monotonic()
+        self._last: Progress | None = None
 
     def began(self, run: Run) -> None:
         """Start from the curve before the resume."""
@@ -65,22 +78,32 @@ class Display(_Renewed, Listener):
 
     def progressed(self, progress: Progress) -> None:
         """Show how far the training is."""
+        self._last = progress
         if self._live:
-            self._live.update(self._line(progress), refresh=True)
-        elif not self.silent and (time.monotonic() - self._shown > PLAIN_SECONDS or progress.step == progress.steps):
+            self._update(self._line(progress))
+        elif not self.silent and time.monotonic() - self._shown > PLAIN_SECONDS:
             self._shown = time.monotonic()
             output.print(self._line(progress))
+
+    def trained(self, run: Run) -> None:
+        """Show the last line, which stays; the scoring that follows shows a bar of its own."""
+        if self._last and self._live:
+            self._update(self._line(self._last, over=True))
+            self._stop()
+        elif self._last and not self.silent:
+            output.print(self._line(self._last, over=True))
 
     def _passed(self, progress: Progress) -> str:
         """Epochs of those asked for, which steps only come near to: ``0.15/0.3``, at the end ``0.3/0.3``."""
         passed = progress.share * self.epochs
         return f"{self.epochs:.7g}" if progress.step == progress.steps else f"{passed:.2f}"
 
-    def _line(self, progress: Progress) -> Text:
+    def _line(self, progress: Progress, *, over: bool = False) -> Text:
         label = f"epoch {self._passed(progress)}/{self.epochs:.7g}"
         loss, left = f"loss {progress.loss:.3f}", f"{clock(progress.remaining)} left"
         val = f"val {quantity(self._accuracies[-1])}" if self._accuracies else ""
-        curve, both = sparkline(self._accuracies), f"{clock(progress.seconds)}, {left}"
+        curve, spent = sparkline(self._accuracies), clock(progress.seconds)
+        both, left = (spent, spent) if over else (f"{spent}, {left}", left)
         return _fitting(
             label, progress.share, ((loss, val, curve), both), ((loss, val), both), ((val,), left), ((), left)
         )
@@ -102,7 +125,7 @@ class StudyDisplay(_Renewed):
             output.print(self._finished(trial, standing))
         self._told = len(standing.done)
         if self._live:
-            self._live.update(self._line(standing), refresh=True)
+            self._update(self._line(standing))
 
     def _finished(self, trial: "Trial", standing: "Standing") -> str:
         assert trial.run is not None

@@ -40,6 +40,20 @@ class Status(TypedDict, total=False):
     message: Text
 
 
+class Continued(TypedDict):
+    """In env.json, what a run goes on from: another run, after how many steps, by which checkpoint.
+
+    ``rate`` is the learning rate there, as the new schedule has it, as a multiple of its peak; ``looks`` are those at
+    test before that, of all the runs that it goes on from.
+    """
+
+    run: Text
+    step: Count
+    sha256: Hash
+    rate: Number
+    looks: Count
+
+
 class Env(TypedDict, total=False):
     """env.json: what a run runs on and what it comes from. Empty before training began."""
 
@@ -60,6 +74,7 @@ class Env(TypedDict, total=False):
     weights: Text
     weights_sha256: Hash
     seen_before: dict[str, Count] | None
+    continued: Continued
 
 
 class NeighboursRecord(TypedDict):

@@ -12,7 +12,44 @@ from thirtytwo.models import given as given_models
 from thirtytwo.recipe import resolve_key
 
 
-class Overrides(TypedDict, total=False):
+class Changes(TypedDict, total=False):
+    """The keys that may change while a training goes on, for `thirtytwo.resume`.
+
+    >>> import thirtytwo
+    >>> more: thirtytwo.Changes = {"epochs": 2, "optim__lr": 0.001}
+    >>> run = thirtytwo.train("digits-cnn", model="cnn2(width=2)", epochs=1, progress=False)
+    >>> thirtytwo.resume(run.path, **more, progress=False).run.recipe.train.epochs
+    2.0
+    """
+
+    name: str
+    augment: str
+    schedule: str
+    lr: float
+    optim__lr: float
+    weight_decay: float
+    optim__weight_decay: float
+    bias_lr: float | None
+    optim__bias_lr: float | None
+    head_lr: float | None
+    optim__head_lr: float | None
+    clip: float | None
+    optim__clip: float | None
+    epochs: float
+    train__epochs: float
+    label_smoothing: float
+    train__label_smoothing: float
+    class_weights: Literal["none", "balanced"] | dict[str, float]
+    train__class_weights: Literal["none", "balanced"] | dict[str, float]
+    patience: int | None
+    train__patience: int | None
+    eval_every: float
+    train__eval_every: float
+    views: Literal["none", "flip", "flip+shift"]
+    evaluate__views: Literal["none", "flip", "flip+shift"]
+
+
+class Overrides(Changes, total=False):
     """Every key of a recipe, so that an editor completes them; `thirtytwo recipes keys` says what each means.
 
     A key of a section is written with two underscores for its dot, ``optim__lr``, or alone, ``lr``, where no other
@@ -26,10 +63,7 @@ class Overrides(TypedDict, total=False):
     """
 
     data: GivenData
-    name: str
     model: str | nn.Module
-    augment: str
-    schedule: str
     average: str
     seed: int
     source: str | os.PathLike[str]
@@ -56,30 +90,16 @@ class Overrides(TypedDict, total=False):
     bad_images: Literal["fail", "skip"]
     data__bad_images: Literal["fail", "skip"]
     optim__name: str
-    lr: float
-    optim__lr: float
     momentum: float
     optim__momentum: float
     nesterov: bool
     optim__nesterov: bool
     betas: tuple[float, float]
     optim__betas: tuple[float, float]
-    weight_decay: float
-    optim__weight_decay: float
-    bias_lr: float | None
-    optim__bias_lr: float | None
-    head_lr: float | None
-    optim__head_lr: float | None
     layer_decay: float
     optim__layer_decay: float
-    clip: float | None
-    optim__clip: float | None
-    epochs: float
-    train__epochs: float
     batch_size: int
     train__batch_size: int
-    label_smoothing: float
-    train__label_smoothing: float
     freeze: str
     train__freeze: str
     unfreeze_every: float | None
@@ -88,8 +108,6 @@ class Overrides(TypedDict, total=False):
     train__solver: Literal["steps", "lbfgs", "knn"]
     feature_views: int
     train__feature_views: int
-    class_weights: Literal["none", "balanced"] | dict[str, float]
-    train__class_weights: Literal["none", "balanced"] | dict[str, float]
     sampling: Literal["shuffled", "balanced"]
     train__sampling: Literal["shuffled", "balanced"]
     teacher: str
@@ -98,16 +116,10 @@ class Overrides(TypedDict, total=False):
     train__temperature: float
     teacher_weight: float
     train__teacher_weight: float
-    patience: int | None
-    train__patience: int | None
-    eval_every: float
-    train__eval_every: float
     precision: Literal["auto", "bf16", "float32"]
     train__precision: Literal["auto", "bf16", "float32"]
     compile: bool
     train__compile: bool
-    views: Literal["none", "flip", "flip+shift"]
-    evaluate__views: Literal["none", "flip", "flip+shift"]
 
 
 def assignments(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from thirtytwo.data.decoded import BLOCK, in_threads
 from thirtytwo.data.given import as_png
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.picture import BadPicture
+from thirtytwo.data.waiting import busy
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
@@ -98,16 +99,20 @@ class TrainedRun:
     (1, 10)
     """
 
-    def __init__(self, run: Run, device: Device) -> None:
+    def __init__(self, run: Run, device: Device, data: str | None = None) -> None:
         self.run = run
         self.device = device
+        self.data = data
         self._images: dict[str, ImageSet] = {}
 
     @classmethod
-    def open(cls, path: str | Path, *, device: str = "auto") -> "TrainedRun":
-        """Open a run's folder. Raises UserError when there is no run, or ``device`` is not available here."""
+    def open(cls, path: str | Path, *, device: str = "auto", data: str | None = None) -> "TrainedRun":
+        """Open a run's folder; ``data`` is where its images are now, if they were moved.
+
+        Raises UserError when there is no run, or ``device`` is not available here.
+        """
         run = Run.open(path)
-        return cls(run, Device.choose(device, run.env.get("precision", "auto")))
+        return cls(run, Device.choose(device, run.env.get("precision", "auto")), data)
 
     @property
     def path(self) -> Path:
@@ -157,7 +162,7 @@ class TrainedRun:
                 f"{self.path}: belongs to a study, whose runs are scored on test together and once: "
                 f"`thirtytwo study close {study.path}`"
             )
-        score_test(self.run, self.model, self.device, by="test")
+        score_test(self.run, self.model, self.device, by="test", data=self.data)
         return self.scores("test")
 
     def predict(self, pictures: Picture | Iterable[Picture], top: int = 3, *, invert: bool = False) -> list[Answer]:
@@ -274,12 +279,15 @@ class TrainedRun:
     def _probabilities(self, pictures: list["_Prepared"]) -> Tensor:
         """float64 (N, K), with the recipe's test-time augmentation."""
         images = torch.stack([each.image for each in pictures])
-        plain, averaged = logits(self.model, images, self.device, views=self.run.recipe.evaluate.views)
+        plain, averaged = logits(
+            self.model, images, self.device, views=self.run.recipe.evaluate.views, shown="predicting"
+        )
         return (plain if averaged is None else averaged).double().softmax(1)
 
     def report(self) -> Path:
         """Write report.html and figures/ again from the files in the run's folder."""
-        return write_report(self.run)
+        with busy("drawing the report"):
+            return write_report(self.run)
 
     def export(self, file: str | Path) -> Path:
         """Write the network's state dict as ``.pth`` or ``.safetensors``, and a JSON file that says how to use it."""
@@ -334,7 +342,7 @@ class TrainedRun:
 
     def _own_images(self, split: str) -> ImageSet:
         if split not in self._images:
-            self._images[split] = images_of(self.run, split)
+            self._images[split] = images_of(self.run, split, self.data)
         return self._images[split]
 
     def _shown(self, name: str, image: Tensor, truth: str) -> "_Prepared":

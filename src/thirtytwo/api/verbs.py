@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from thirtytwo import recipes, studies
-from thirtytwo.api.overrides import Overrides, assignments
+from thirtytwo.api.overrides import Changes, Overrides, assignments
 from thirtytwo.api.study_result import StudyResult
 from thirtytwo.api.trained import TrainedRun
 from thirtytwo.data import given as given_data
@@ -67,36 +67,52 @@ def train(
 def resume(
     path: str | Path,
     *,
+    out: str | Path = "runs",
     device: str = "auto",
     progress: bool = True,
     track: str | Listener | Sequence[str | Listener] = (),
     model: nn.Module | None = None,
-    data: GivenData | None = None,
+    data: str | Path | GivenData | None = None,
+    **changes: Unpack[Changes],
 ) -> TrainedRun:
-    """Continue a run exactly where it stopped, score it and write its report. A finished run stays as it is.
+    """Continue a run exactly where it stopped, or go on from it in a new run, with more epochs; score it and report.
 
     >>> from thirtytwo import resume, train
     >>> run = train(epochs=2, model="cnn2(width=2)", progress=False)
     >>> resume(run.path).path == run.path
     True
+    >>> longer = resume(run.path, epochs=3, progress=False)
+    >>> longer.path == run.path, len(longer.run.metrics())
+    (False, 3)
 
     Args:
         path: the run's folder.
+        out: where the folder of a new run is made.
         device: as in `train`.
         progress: as in `train`.
         track: as in `train`.
         model: the network again, where `train` was given it as an object.
-        data: the images again, where `train` was given them as objects.
+        data: the images again, where `train` was given them as objects, or where they are now, if they were moved.
+        changes: with any, a new run goes on from the weights, the optimizer and the average of this one, which stays as
+            it is. ``epochs`` is the new total, and the schedule is that of the whole new training, from the step where
+            the old one ended. Without, a finished run stays as it is.
 
     Raises UserError when there is nothing to continue, or the images or the first weights have changed.
     """
-    _given_again(path, model, data)
-    heard_by = _listeners(track)
-    return _completed(Session.resume(Path(path), device=device), progress, heard_by)
+    source, heard_by = _given_again(path, model, data), _listeners(track)
+    if changes:
+        session = Session.go_on(Path(path), assignments(changes), out=Path(out), device=device, data=source)
+    else:
+        session = Session.resume(Path(path), device=device, data=source)
+    return _completed(session, progress, heard_by)
 
 
 def open_run(
-    path: str | Path, *, device: str = "auto", model: nn.Module | None = None, data: GivenData | None = None
+    path: str | Path,
+    *,
+    device: str = "auto",
+    model: nn.Module | None = None,
+    data: str | Path | GivenData | None = None,
 ) -> TrainedRun:
     """Open a run, to predict with it or to report on it.
 
@@ -109,12 +125,11 @@ def open_run(
         path: the run's folder.
         device: where it predicts.
         model: the network again, where `train` was given it as an object.
-        data: the images again, where `train` was given them as objects.
+        data: the images again, where `train` was given them as objects, or where they are now, if they were moved.
 
     Raises UserError when there is no run; predicting needs one that is trained.
     """
-    _given_again(path, model, data)
-    return TrainedRun.open(path, device=device)
+    return TrainedRun.open(path, device=device, data=_given_again(path, model, data))
 
 
 def find_lr(
@@ -278,18 +293,20 @@ def _completed(session: Session, progress: bool, heard_by: Sequence[Listener]) -
     return trained
 
 
-def _given_again(path: str | Path, model: nn.Module | None, data: GivenData | None) -> None:
-    """Bind the objects to the names that the run's recipe has for them."""
-    if model is None and data is None:
-        return
-    recipe = Run.open(path).recipe
-    for key, named, given in (("model", recipe.model, model), ("data", recipe.data.source, data)):
-        if given is not None and Spec(named).prefix != OWN:
-            raise UserError(f"{path}: was trained with {key} '{named}', which needs no object: leave {key}= out")
+def _given_again(path: str | Path, model: nn.Module | None, data: str | Path | GivenData | None) -> str | None:
+    """Bind the objects to the names that the run's recipe has for them, and say where its images are if that is given.
+
+    Images may also be those of a run that was trained on a named source: their hashes decide.
+    """
     if model is not None:
-        given_models.register(model, Spec.parse(recipe.model).name)
-    if data is not None:
-        given_data.register(data, recipe.data.source)
+        named = Run.open(path).recipe.model
+        if Spec(named).prefix != OWN:
+            raise UserError(f"{path}: was trained with model '{named}', which needs no object: leave model= out")
+        given_models.register(model, Spec.parse(named).name)
+    if data is None or isinstance(data, str | Path):
+        return None if data is None else str(data)
+    named = Run.open(path).recipe.data.source
+    return given_data.register(data, named if Spec(named).prefix == OWN else None)
 
 
 def _silent(progress: bool) -> bool:

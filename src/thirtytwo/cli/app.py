@@ -92,6 +92,12 @@ BadImages = Annotated[
 Invert = Annotated[
     bool, typer.Option("--invert", help="Swap dark and light first: for black on white, if trained on the reverse.")
 ]
+Moved = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="SOURCE", help="Where the run's images are now, if they were moved: they must be the same."
+    ),
+]
 Score = Annotated[
     str,
     typer.Option(

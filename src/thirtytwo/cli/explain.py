@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thirtytwo.cli.app import DeviceName, Import, Invert, Json, RunPath, app
+from thirtytwo.cli.app import DeviceName, Import, Invert, Json, Moved, RunPath, app
 
 
 @app.command()
@@ -32,6 +32,7 @@ def explain(
     ] = "layers",
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
     invert: Invert = False,
+    data: Moved = None,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
@@ -44,7 +45,7 @@ def explain(
 
     from thirtytwo.api.verbs import open_run
 
-    explained = open_run(run, device=device).explain(files, how, top=top, invert=invert)
+    explained = open_run(run, device=device, data=data).explain(files, how, top=top, invert=invert)
     paths = explained.save(run / "figures" / "explain" if out is None else out)
     if as_json:
         answers = [

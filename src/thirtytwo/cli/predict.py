@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from thirtytwo.cli.app import BadImages, DeviceName, Import, Invert, Json, RunPath, app
+from thirtytwo.cli.app import BadImages, DeviceName, Import, Invert, Json, Moved, RunPath, app
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def predict(
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 3,
     invert: Invert = False,
     bad_images: BadImages = None,
+    data: Moved = None,
     device: DeviceName = "auto",
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
@@ -42,7 +43,7 @@ def predict(
     from thirtytwo.api.verbs import open_run
     from thirtytwo.data.waiting import counted
 
-    trained = open_run(run, device=device)
+    trained = open_run(run, device=device, data=data)
     found = list(counted(trained.predict_each(files, top=top, invert=invert), len(files), "predicting"))
     _say([each for each in found if isinstance(each, Answer)], as_json=as_json, as_csv=as_csv)
     bad = [each for each in found if not isinstance(each, Answer)]

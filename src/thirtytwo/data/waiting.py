@@ -1,6 +1,7 @@
-"""Progress of what takes long before a training starts: on stderr if it is a terminal, and cleared when done."""
+"""Progress of what takes long besides a training's steps: on stderr if it is a terminal, and cleared when done."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ def bar(*columns: "ProgressColumn") -> "Progress":
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Within this context a sign of life says ``what`` is being done, where nothing can be counted."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 def counted(items: Iterable[T], total: int, what: str) -> Iterator[T]:

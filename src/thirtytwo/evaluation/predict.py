@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from thirtytwo.data.imageset import ImageSet, to_float
+from thirtytwo.data.waiting import counted
 from thirtytwo.device import Device
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.models.classifier import Classifier
@@ -22,7 +23,7 @@ def predict(
     model: Classifier, images: ImageSet, device: Device, *, split: str, views: str = "none"
 ) -> tuple[Predictions, Predictions | None]:
     """Score an image set: the plain predictions, and those averaged over ``views`` unless that is "none"."""
-    plain, averaged = logits(model, images.images, device, views=views)
+    plain, averaged = logits(model, images.images, device, views=views, shown=f"scoring {split}")
     labels, ids = images.labels.numpy(), images.ids.numpy()
     predictions = Predictions(plain.numpy(), labels, images.classes, ids, split)
     if averaged is None:
@@ -31,8 +32,12 @@ def predict(
 
 
 @torch.inference_mode()
-def logits(model: nn.Module, images: Tensor, device: Device, *, views: str = "none") -> tuple[Tensor, Tensor | None]:
+def logits(
+    model: nn.Module, images: Tensor, device: Device, *, views: str = "none", shown: str | None = None
+) -> tuple[Tensor, Tensor | None]:
     """Logits of uint8 images (N, C, H, W): float32 (N, K) on the CPU, plain and averaged over ``views``.
+
+    While it takes long, a bar says how far it is, under the name ``shown``; None shows none.
 
     "flip" averages an image with its mirror image; "flip+shift" gives that half the weight, and a quarter each to the
     mirrored pairs of the image shifted by one pixel to the upper left and to the lower right (arXiv 2404.00498).
@@ -45,7 +50,8 @@ def logits(model: nn.Module, images: Tensor, device: Device, *, views: str = "no
         return scores.float()
 
     plain, averaged = [], []
-    for block in torch.split(images, BATCH if device.torch.type == "cpu" else GPU_BATCH):
+    blocks = torch.split(images, BATCH if device.torch.type == "cpu" else GPU_BATCH)
+    for block in counted(blocks, len(blocks), shown) if shown and len(blocks) > 1 else blocks:
         batch = to_float(block, device.torch)
         straight = forward(batch)
         plain.append(straight)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from thirtytwo.models.classifier import evaluating
 from thirtytwo.models.network import Network
@@ -61,6 +60,8 @@ def summarise(network: Network, channels: int, size: tuple[int, int]) -> Summary
     whole = network.module
     modules = {name: module for name, module in whole.named_modules() if _is_layer(module)}
     names = {module: name for name, module in modules.items()}
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, which takes 0.4 s
+
     outputs: dict[str, tuple[int, ...]] = {}
 
     def note(module: nn.Module, _: tuple[object, ...], output: object) -> None:

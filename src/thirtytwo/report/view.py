@@ -254,6 +254,11 @@ def _caveats(
     sentences = [f"This run {state}."] if state else []
     if "imported" in run.env:
         sentences.append(f"The weights were imported from {run.env['imported']}, not trained here.")
+    if begun := run.env.get("continued"):
+        seen = f", whose test score had been looked at {begun['looks']} times" if begun["looks"] else ""
+        sentences.append(
+            f"It goes on from step {begun['step']:,} of {begun['run']}{seen}: its recipe alone does not train it again."
+        )
     if cut and "seen_before" in run.env:
         seen = said(run.env["seen_before"], cut["sizes"])
         sentences.append(
@@ -313,8 +318,8 @@ def standing(run: Run) -> str:
 
 
 def _commands(run: Run) -> list[str]:
-    """How to train it again; nothing for weights that were trained elsewhere."""
-    if "imported" in run.env:
+    """How to train it again; nothing for weights that were trained elsewhere, or on from another run's."""
+    if run.env.keys() & {"imported", "continued"}:
         return []
     # The local part of a version (2.15.0+cu132) names a build that the package index lacks.
     env = run.env

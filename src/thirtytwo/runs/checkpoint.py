@@ -115,6 +115,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], CheckpointState]:
     return unpack(files["tensors.safetensors"], path), state
 
 
+def digest(folder: Path, step: int) -> str:
+    """The sha256 of the tensors of a checkpoint, as its manifest has it."""
+    path = at(folder, step) / "MANIFEST.json"
+    return records.checked(path, read_json(path), Manifest)["sha256"]["tensors.safetensors"]
+
+
 def newest(folder: Path) -> tuple[dict[str, Tensor], CheckpointState, list[str]] | None:
     """The newest valid checkpoint with a line about each damaged newer one; None where there is no checkpoint.
 

@@ -20,7 +20,7 @@ from thirtytwo.records import Card
 from thirtytwo.runs import checkpoint
 from thirtytwo.runs.card import describe, require_fit
 from thirtytwo.runs.lineage import write_origins
-from thirtytwo.runs.loading import check, load_classifier, load_splits
+from thirtytwo.runs.loading import check, load_classifier, load_splits, place
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score
 from thirtytwo.spec import Spec
@@ -88,10 +88,9 @@ def import_weights(
     classifier = Classifier(network, *normalisation).to(memory_format=torch.channels_last)
     run = Run.create(out, recipe)
     with run.owned():
-        write_origins(
-            run, splits.record, chosen.describe(), imports, imported=str(file.resolve()), sha256=stored.sha256,
-            **({"taken": stored.taken} if stored.taken else {}),
-        )  # fmt: skip
+        found = {**place(recipe.data.source), "imported": str(file.resolve()), "sha256": stored.sha256}
+        found |= {"taken": stored.taken} if stored.taken else {}
+        write_origins(run, splits.record, chosen.describe(), imports, **found)
         run.write_model(checkpoint.pack(classifier.state_dict()), describe(classifier, recipe, train))
         stored_model = load_classifier(run, chosen)
         for split in ("val", "test") if test else ("val",):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from thirtytwo.errors import UserError
-from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe
 from thirtytwo.records import Env, SplitRecord
 from thirtytwo.runs.run import Run
@@ -136,10 +135,8 @@ def write_origins(
         **more: further entries of env.json.
     """
     run.write_split(record)
-    path = as_path(run.recipe.data.source)
-    source = {"source": str(path.resolve())} if path.exists() else {}
     own = {"imports": [str(file.resolve()) for file in imports]} if imports else {}
-    run.write_env({"thirtytwo": __version__, **machine, **source, **own, **more})
+    run.write_env({"thirtytwo": __version__, **machine, **own, **more})
 
 
 def require_same_weights(run: Run, what: str, key: Literal["teacher_sha256", "weights_sha256"], now: str) -> None:

@@ -1,18 +1,18 @@
 """Find and load what a recipe or a run names: components, data, a teacher, a trained model."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from thirtytwo.augment import augmentations
 from thirtytwo.data.imageset import ImageSet
-from thirtytwo.data.load import load
+from thirtytwo.data.load import is_name, load
 from thirtytwo.data.split import SPLITS, Splits, make_splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.models import models
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.optim import averages, optimizers, schedules
+from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe
 from thirtytwo.records import SplitRecord
 from thirtytwo.runs import reuse  # noqa: F401  (makes models called run:PATH known)
@@ -45,17 +45,10 @@ def find_teacher(recipe: Recipe) -> Run | None:
     return run
 
 
-def load_splits(recipe: Recipe, *, source: str | None = None, record: SplitRecord | None = None) -> Splits:
-    """The recipe's data, decoded and cut.
-
-    Args:
-        recipe: which data.
-        source: where a run found it before; used if that still exists.
-        record: of the run that was cut before, if it is to be cut again.
-    """
+def load_splits(recipe: Recipe, *, record: SplitRecord | None = None) -> Splits:
+    """The recipe's data, decoded and cut; ``record`` is of the run that was cut before, if it is to be cut again."""
     data = recipe.data
-    where = source if source is not None and Path(source).exists() else data.source
-    official = load(where, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
+    official = load(data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
     kept = _kept(data.keep_split) if record is None else record.get("kept")
     return make_splits(
         official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit,
@@ -71,38 +64,58 @@ def _kept(keep_split: str) -> Mapping[str, str] | None:
         run = Run.open(keep_split)
         if (cut := run.split) and "content" in cut:
             return cut["content"]
-        splits = _cut_again(run)
-        for split in SPLITS:
-            require_same_split(run, splits, split)
-        return splits.record["content"]
+        return load_again(run).record["content"]
     except UserError as error:
         raise UserError(f"data.keep_split={keep_split}: {error}") from None
 
 
-def images_of(run: Run, split: str) -> ImageSet:
-    """The images of a run's split, loaded again. Raises UserError when they have changed."""
-    splits = _cut_again(run)
-    require_same_split(run, splits, split)
-    images: ImageSet = getattr(splits, split)
+def load_again(run: Run, data: str | None = None, *, need: Sequence[str] = SPLITS) -> Splits:
+    """The images of a run: from ``data`` if that is given, else from where they were when it began.
+
+    Wherever they come from, the hashes of the splits that are in ``need`` decide whether they are the same images.
+    Raises UserError when they are gone, or have changed.
+    """
+    if data is not None and not is_name(data) and not as_path(data).exists():
+        raise UserError(f"{data}: no such file or folder, so the images of {run.path} cannot be there")
+    cut, source = run.split, data or _place(run)
+    if cut is None:
+        raise UserError(f"{run.path}/split.json: missing, so it is not known which images the run has: restore it")
+    with own_components(run):
+        splits = load_splits(run.recipe.override({"data.source": source}), record=cut)
+    for split in need:
+        then, now = cut["sha256"][split], splits.record["sha256"][split]
+        if then != now:
+            raise UserError(
+                f"{run.path}: the {split} images of '{source}' are not those that this run was made with (sha256 "
+                f"{now[:12]}, not {then[:12]}): restore them, say where they are ({_SAY_WHERE}), or train again"
+            )
+    return splits
+
+
+def images_of(run: Run, split: str, data: str | None = None) -> ImageSet:
+    """The images of one of a run's splits, as `load_again` finds them."""
+    images: ImageSet = getattr(load_again(run, data, need=[split]), split)
     return images
 
 
-def _cut_again(run: Run) -> Splits:
-    with own_components(run):
-        return load_splits(run.recipe, source=run.env.get("source"), record=run.split)
+def place(source: str | None) -> dict[str, str]:
+    """Where the files of a source are, as env.json has it; nothing for None and for one that is found by its name."""
+    if source is None or is_name(source) or not as_path(source).exists():
+        return {}
+    return {"source": str(as_path(source).resolve())}
 
 
-def require_same_split(run: Run, splits: Splits, split: str) -> None:
-    """Raise UserError when the images of ``split`` are not those that the run was made with."""
-    cut = run.split
-    if cut is None:
-        raise UserError(f"{run.path}/split.json: missing, so it is not known which images the run has: restore it")
-    then, now = cut["sha256"][split], splits.record["sha256"][split]
-    if then != now:
-        raise UserError(
-            f"{run.path}: the {split} images of '{run.recipe.data.source}' are not those that this run was made with "
-            f"(sha256 {now[:12]}, not {then[:12]}): restore the data, or train again"
-        )
+def _place(run: Run) -> str:
+    """Where a run's images were when it began, or, if they are not there any more, where its recipe says."""
+    named, then = run.recipe.data.source, run.env.get("source")
+    if then is None or (not as_path(then).exists() and as_path(named).exists()):
+        return named
+    if not as_path(then).exists():
+        raise UserError(f"{run.path}: its images were in {then}, which is gone: say where they are now ({_SAY_WHERE})")
+    return then
+
+
+_SAY_WHERE = "--data NEW, or data= from Python"
 
 
 def load_classifier(run: Run, device: Device) -> Classifier:

@@ -191,9 +191,9 @@ class Run:
         """One record per evaluation, in order of steps."""
         return records.read_lines(self.path / "metrics.jsonl", EvaluationRecord)
 
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Append a record to metrics.jsonl."""
-        self._append("metrics.jsonl", record)
+    def log(self, *evaluations: Mapping[str, Any]) -> None:
+        """Append records to metrics.jsonl."""
+        self._append("metrics.jsonl", *evaluations)
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps after ``step``, which the resumed training will write again."""
@@ -374,15 +374,15 @@ class Run:
         (self.path / "predictions").mkdir(exist_ok=True)
         write_atomic(self.path / "predictions" / f"{name}.npz", data)
 
-    def _append(self, name: str, record: Mapping[str, Any]) -> None:
-        """Append a line and sync it. An unfinished line that a kill left is removed first."""
+    def _append(self, name: str, *lines: Mapping[str, Any]) -> None:
+        """Append lines and sync them. An unfinished line that a kill left is removed first."""
         path = self.path / name
         try:
             whole = path.read_bytes() if path.is_file() else b""
             if not whole.endswith(b"\n") and whole:
                 write_atomic(path, whole[: whole.rfind(b"\n") + 1])
             with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record, allow_nan=False) + "\n")
+                file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in lines)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

@@ -36,9 +36,12 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
     store_scores(run, *(each for each in (plain, averaged) if each is not None))
 
 
-def score_test(run: Run, model: Classifier, device: Device, *, by: str) -> None:
-    """Load a finished run's data again and score its test split. Raises UserError when the images have changed."""
-    images = images_of(run, "test")
+def score_test(run: Run, model: Classifier, device: Device, *, by: str, data: str | None = None) -> None:
+    """Load a finished run's data again, from ``data`` if it was moved, and score its test split.
+
+    Raises UserError when the images have changed.
+    """
+    images = images_of(run, "test", data)
     with run.owned():
         score(run, model, images, device, "test", by=by)
 

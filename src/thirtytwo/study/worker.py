@@ -1,7 +1,7 @@
 """A process that trains runs of a study, one after the other, at the request of the process that started it.
 
-It reads ``ARM<tab>SEED`` lines and answers with lines: a share in 0..1 now and then, and at a run's end ``done``, or
-``failed`` and what went wrong. It ends at the end of its input.
+It reads ``ARM<tab>SEED`` lines and answers with lines: the share of a run's time in 0..1 now and then, and at a run's
+end ``done``, or ``failed`` and what went wrong. It ends at the end of its input.
 """
 
 import os
@@ -77,7 +77,7 @@ def _train(folder: "StudyFolder", arm: str, seed: int, files: list[Path]) -> Non
 
     class Answers(Listener):
         def progressed(self, progress: Progress) -> None:
-            _answer(f"{progress.share:.4f}")
+            _answer(f"{progress.seconds / (progress.seconds + progress.remaining):.4f}")
 
     trial = folder.trial(arm, seed)
     if trial.run is None:

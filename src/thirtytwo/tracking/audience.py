@@ -33,6 +33,11 @@ class Audience(Listener):
             each.evaluated(evaluation)
 
     @override
+    def trained(self, run: Run) -> None:
+        for each in self.listeners:
+            each.trained(run)
+
+    @override
     def ended(self, run: Run) -> None:
         for each in self.listeners:
             each.ended(run)
@@ -55,6 +60,10 @@ class Guarded(Listener):
     @override
     def evaluated(self, evaluation: Evaluation) -> None:
         self._tell(lambda tracker: tracker.evaluated(evaluation))
+
+    @override
+    def trained(self, run: Run) -> None:
+        self._tell(lambda tracker: tracker.trained(run))
 
     @override
     def ended(self, run: Run) -> None:

@@ -16,7 +16,7 @@ class Progress:
         epoch: passes over the training images, including the fraction of the current one.
         loss: the last step's.
         seconds: spent so far, including earlier sittings of a resumed run.
-        remaining: expected seconds until the last step.
+        remaining: expected seconds until the run is trained and scored.
 
     >>> from thirtytwo import Progress
     >>> Progress(step=20, steps=80, epoch=1.0, loss=0.7, seconds=0.5, remaining=1.5).share
@@ -96,6 +96,9 @@ class Listener:
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Called after each evaluation."""
+
+    def trained(self, run: Run) -> None:
+        """Called once after the last step, before the run is scored."""
 
     def ended(self, run: Run) -> None:
         """Called once at the end, however the training ended: ``run.status`` says what, and the run has the scores."""

@@ -72,6 +72,11 @@ class Checkpointing:
         """
         found = checkpoint.newest(self.run.checkpoints)
         if found is None:
+            if origin := self.run.env.get("continued"):
+                raise UserError(
+                    f"{self.run.path}: the checkpoint that it goes on from is gone: `thirtytwo train --continue "
+                    f"{origin['run']}` begins it again"
+                )
             if before := self.run.status.get("step", 0):
                 log.warning("%s: has no checkpoint of its %d steps: starting again", self.run.path, before)
             self.run.forget_after(0)

@@ -67,6 +67,11 @@ class Features:
     val: Tensor
     seconds: float
 
+    @property
+    def per_image(self) -> float:
+        """Seconds per image and view."""
+        return self.seconds / (sum(len(features) for features, _ in self.train) + len(self.val))
+
     def head_of(self, model: nn.Module) -> Head:
         """The last layer of a classifier, which takes features."""
         return Head(model.get_submodule(f"network.{self.head}"))

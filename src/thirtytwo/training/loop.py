@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from thirtytwo.augment import Batch
 from thirtytwo.errors import UserError
-from thirtytwo.evaluation.predict import logits
+from thirtytwo.evaluation.predict import VIEWS, logits
 from thirtytwo.interrupt import Interrupted, Interruption
 from thirtytwo.rng import derive
 from thirtytwo.runs import checkpoint
@@ -40,7 +40,9 @@ def train(parts: Parts, run: Run, *, listener: Listener, checkpoint_every: float
     """
     forward, meter, stopping = parts.forward, Meter(), EarlyStopping(parts.recipe.train.patience)
     checkpoints = Checkpointing(run, parts, meter, stopping, checkpoint_every)
-    clock = Clock(parts.prepared + checkpoints.restore(), meter.step)
+    clock = Clock(parts.prepared + checkpoints.restore(), meter.step, _to_score(parts, run))
+    if parts.features is not None:
+        clock.per_image = parts.features.per_image
     run.set_status("running", step=meter.step, steps=parts.steps, seconds=clock.before)
     listener.began(run)
     with _finite(run, parts):
@@ -53,19 +55,24 @@ def train(parts: Parts, run: Run, *, listener: Listener, checkpoint_every: float
 
                 meter.record(loss, outputs, batch)
                 if parts.evaluation_due(meter.step):
+                    began = time.monotonic()
                     evaluation = evaluate(parts, meter, clock.seconds)
+                    if parts.features is None:
+                        clock.per_image = (time.monotonic() - began) / len(parts.splits.val)
                     parts.schedule.observe(evaluation.val_loss)
                     stopping.observe(evaluation.val_loss, parts.average.model)
                     listener.evaluated(evaluation)
                 asked = interruption.requested
                 if asked or checkpoints.due:
                     checkpoints.save(clock.seconds)
-                if clock.ticked or meter.step == parts.steps:
+                if clock.ticked or meter.step == parts.steps or stopping.due:
                     listener.progressed(clock.progress(parts, meter))
                 if asked:
                     run.set_status("interrupted", step=meter.step, seconds=clock.seconds)
                     raise Interrupted(asked)
+        checkpoints.save(clock.seconds)  # for `--continue`: the weights that are kept are averaged, or the best ones
         _finish(parts, run, meter.step, clock.seconds, stopping)
+    listener.trained(run)
 
 
 def advance(
@@ -126,10 +133,15 @@ class Clock:
     Args:
         before: seconds of earlier sittings, and of preparation.
         step: steps taken before this sitting.
+        to_score: how many images pass through the network after the last step, each view counted.
+
+    Set ``per_image`` to the seconds of one of these, once they are measured. Until then, a third of a step is taken for
+    its forward pass.
     """
 
-    def __init__(self, before: float, step: int) -> None:
-        self.before, self._first = before, step
+    def __init__(self, before: float, step: int, to_score: int) -> None:
+        self.before, self._first, self._to_score = before, step, to_score
+        self.per_image: float | None = None
         self._began = self._ticked = time.monotonic()
 
     @property
@@ -147,8 +159,15 @@ class Clock:
         self._ticked = time.monotonic()
         meter.require_finite()
         rate = (time.monotonic() - self._began) / max(1, meter.step - self._first)
-        left = rate * (parts.steps - meter.step)
+        one = rate / parts.feed.batch_size / 3 if self.per_image is None else self.per_image
+        left = rate * (parts.steps - meter.step) + one * self._to_score
         return Progress(meter.step, parts.steps, parts.feed.epoch(meter.step), meter.last_loss, self.seconds, left)
+
+
+def _to_score(parts: Parts, run: Run) -> int:
+    """Images to pass through the network after the training: val's, and test's unless it is withheld, in all views."""
+    images = len(parts.splits.val) + (len(parts.splits.test) if run.status.get("test", True) else 0)
+    return images * VIEWS[parts.recipe.evaluate.views]
 
 
 @contextmanager
