@@ -1,17 +1,18 @@
 """A recipe: everything that determines a training, as one typed value. Never imports torch."""
 
-import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
-from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.errors import UserError
 from thirtytwo.spec import Spec, parse_chain
+from thirtytwo.values import Values
 
 Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Field(ge=1, strict=True)]
 """A share of a set (a fraction below 1) or a number of images (a whole number)."""
@@ -23,27 +24,6 @@ Weight = Annotated[float, Field(gt=0, le=1e6)]
 
 Moment = Annotated[float, Field(ge=0, lt=1, strict=True)]
 """The decay of a moving average."""
-
-
-if TYPE_CHECKING:  # pydantic's metaclass has no public name
-    from pydantic._internal._model_construction import ModelMetaclass
-    from pydantic_core import ErrorDetails
-else:
-    ModelMetaclass = type(BaseModel)
-
-
-class _OneLine(ModelMetaclass):
-    """Of classes whose constructor raises a UserError of one line on the first mistake in its arguments."""
-
-    def __call__(cls, **values: Any) -> Any:
-        try:
-            return super().__call__(**values)
-        except ValidationError as error:
-            raise _mistake(error, cls) from None
-
-
-class Values(BaseModel, metaclass=_OneLine):
-    """Typed values. Their constructor raises a UserError of one line on the first mistake."""
 
 
 class _Section(Values):
@@ -212,6 +192,11 @@ class Recipe(_Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
 
+    @classmethod
+    @override
+    def unknown(cls, key: str) -> UserError:
+        return _unknown(key)
+
     @field_validator("model", "schedule", "average")
     @classmethod
     def _is_spec(cls, text: str) -> str:
@@ -363,49 +348,3 @@ def from_stored(values: dict[str, Any]) -> Recipe:
 def from_values(values: dict[str, Any]) -> Recipe:
     """Validate nested values as a recipe. Raises UserError with one line on the first mistake."""
     return Recipe(**values)
-
-
-def _mistake(error: ValidationError, kind: Any) -> UserError:
-    """The first mistake in the values of ``kind``, a class with fields."""
-    # A union field reports each of its types; the last message is about the most general one.
-    found = error.errors()
-    # A key that is misspelled is often why another is missing.
-    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
-    # Of a key that may be of several types, the value is of the type in which the mistake lies deepest.
-    first = max((each for each in found if each["loc"][:2] == first["loc"][:2]), key=lambda each: len(each["loc"]))
-    key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
-    key = re.sub(r"\.(float|int)$", "", key)
-    if first["type"] == "extra_forbidden":
-        known = kind.model_fields
-        return _unknown(key) if kind is Recipe else UserError(f"unknown key '{key}'{did_you_mean(key, known)}")
-    told = first["input"] if first["type"] not in ("missing", "too_short") else {}
-    given = "" if isinstance(told, dict) else f", not {told!r}"
-    if first["type"] in _SAID:
-        message = _SAID[first["type"]].format(**first.get("ctx", {})) + _example(kind, first)
-    else:
-        message = first["msg"].removeprefix("Value error, ")
-    return UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}")
-
-
-_SAID = {
-    "tuple_type": "expected a list",
-    "dict_type": "expected a table of keys",
-    "model_type": "expected a table of keys",
-    "too_short": "expected at least {min_length}, not {actual_length}",
-    "string_type": "expected text",
-    "bool_type": "expected true or false",
-    "int_type": "expected a whole number",
-    "float_type": "expected a number",
-    "missing": "is missing",
-}
-"""What pydantic says in Python's words, in TOML's, by the type of the mistake."""
-
-
-def _example(kind: Any, mistake: "ErrorDetails") -> str:
-    """``", such as [0, 1, 2]"``, where a list is expected: the default of the field, in ``kind`` or a section of it."""
-    if mistake["type"] != "tuple_type":
-        return ""
-    *sections, last = mistake["loc"]
-    for name in sections:
-        kind = kind.model_fields[name].annotation
-    return f", such as {list(kind.model_fields[last].default)}"

@@ -14,9 +14,10 @@ from thirtytwo.display import clock
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.evaluation.estimate import Estimate
 from thirtytwo.paths import natural
-from thirtytwo.recipe import Recipe, Values, keys, resolve_key
+from thirtytwo.recipe import Recipe, keys, resolve_key
 from thirtytwo.recipes import data_name, recipes
 from thirtytwo.runs.run import Run
+from thirtytwo.values import Values
 
 COLUMNS = (
     "run", "state", "date", "data", "model", "seed", "epochs", "size", "parameters", "seconds", "val", "test", "looks",

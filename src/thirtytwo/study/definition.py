@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, field_validator
 
 from thirtytwo import recipes
 from thirtytwo.errors import UserError
-from thirtytwo.recipe import Recipe, Values, parse_value, read_toml, resolve_key
+from thirtytwo.recipe import Recipe, parse_value, read_toml, resolve_key
+from thirtytwo.values import Values
 
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 

@@ -1,0 +1,79 @@
+"""Typed values whose mistakes are one line: what recipes and studies are made of. Never imports torch."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from thirtytwo.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:  # pydantic's metaclass has no public name
+    from pydantic._internal._model_construction import ModelMetaclass
+    from pydantic_core import ErrorDetails
+else:
+    ModelMetaclass = type(BaseModel)
+
+
+class _OneLine(ModelMetaclass):
+    """Of classes whose constructor raises a UserError of one line on the first mistake in its arguments."""
+
+    def __call__(cls, **values: Any) -> Any:
+        try:
+            return super().__call__(**values)
+        except ValidationError as error:
+            raise _mistake(error, cls) from None
+
+
+class Values(BaseModel, metaclass=_OneLine):
+    """Typed values. Their constructor raises a UserError of one line on the first mistake."""
+
+    @classmethod
+    def unknown(cls, key: str) -> UserError:
+        """The error for a key that is none of the fields."""
+        return UserError(f"unknown key '{key}'{did_you_mean(key, cls.model_fields)}")
+
+
+def _mistake(error: ValidationError, kind: Any) -> UserError:
+    """The first mistake in the values of ``kind``, a class with fields."""
+    # A union field reports each of its types; the last message is about the most general one.
+    found = error.errors()
+    # A key that is misspelled is often why another is missing.
+    first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
+    # Of a key that may be of several types, the value is of the type in which the mistake lies deepest.
+    first = max((each for each in found if each["loc"][:2] == first["loc"][:2]), key=lambda each: len(each["loc"]))
+    key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
+    key = re.sub(r"\.(float|int)$", "", key)
+    if first["type"] == "extra_forbidden":
+        unknown: UserError = kind.unknown(key)
+        return unknown
+    told = first["input"] if first["type"] not in ("missing", "too_short") else {}
+    given = "" if isinstance(told, dict) else f", not {told!r}"
+    if first["type"] in _SAID:
+        message = _SAID[first["type"]].format(**first.get("ctx", {})) + _example(kind, first)
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+    return UserError(f"key '{key}': {message[0].lower()}{message[1:]}{given}")
+
+
+_SAID = {
+    "tuple_type": "expected a list",
+    "dict_type": "expected a table of keys",
+    "model_type": "expected a table of keys",
+    "too_short": "expected at least {min_length}, not {actual_length}",
+    "string_type": "expected text",
+    "bool_type": "expected true or false",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "missing": "is missing",
+}
+"""What pydantic says in Python's words, in TOML's, by the type of the mistake."""
+
+
+def _example(kind: Any, mistake: "ErrorDetails") -> str:
+    """``", such as [0, 1, 2]"``, where a list is expected: the default of the field, in ``kind`` or a section of it."""
+    if mistake["type"] != "tuple_type":
+        return ""
+    *sections, last = mistake["loc"]
+    for name in sections:
+        kind = kind.model_fields[name].annotation
+    return f", such as {list(kind.model_fields[last].default)}"
