@@ -29,12 +29,11 @@ format: $(VENV)/.tools
 
 # The sizes are of a .venv on Linux x86-64, where PyPI's torch brings the libraries of NVIDIA GPUs.
 define ABOUT
-thirtytwo and all that it needs are installed into $(VENV), then a small network is trained on digits.
-On Linux this fills about 6 GB, 4 GB of which are libraries for NVIDIA GPUs, and takes a few minutes.
-Without those 4 GB: stop this (Ctrl-C), install torch's build for CPUs first, and come back:
+thirtytwo and all that it needs are installed into $(VENV), which takes a few minutes, once.
+On Linux it fills about 6 GB, 4 GB of which are libraries for NVIDIA GPUs.
+Without those 4 GB: stop this (Ctrl-C), install torch's build for CPUs, and begin again:
     $(PYTHON) -m venv $(VENV)
     $(BIN)/pip install --constraint constraints.txt torch torchvision --index-url ADDRESS   (pytorch.org has it, under CPU)
-    make demo
 
 endef
 export ABOUT

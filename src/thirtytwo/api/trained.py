@@ -279,9 +279,7 @@ class TrainedRun:
     def _probabilities(self, pictures: list["_Prepared"]) -> Tensor:
         """float64 (N, K), with the recipe's test-time augmentation."""
         images = torch.stack([each.image for each in pictures])
-        plain, averaged = logits(
-            self.model, images, self.device, views=self.run.recipe.evaluate.views, shown="predicting"
-        )
+        plain, averaged = logits(self.model, images, self.device, views=self.run.recipe.evaluate.views)
         return (plain if averaged is None else averaged).double().softmax(1)
 
     def report(self) -> Path:
