@@ -55,6 +55,10 @@ class Overrides(TypedDict, total=False):
     data__fit: Literal["pad", "crop", "stretch"]
     bad_images: Literal["fail", "skip"]
     data__bad_images: Literal["fail", "skip"]
+    image_column: str | None
+    data__image_column: str | None
+    label_column: str | None
+    data__label_column: str | None
     optim__name: str
     lr: float
     optim__lr: float

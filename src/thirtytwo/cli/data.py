@@ -15,6 +15,8 @@ app.add_typer(data, name="data")
 
 Source = Annotated[str, typer.Argument(help="A source's name, or the path of a folder or file.", show_default=False)]
 Pictures = Annotated[str, typer.Argument(help="The path of class folders or parquet files.", show_default=False)]
+ImageColumn = Annotated[str | None, typer.Option("--image-column", help="Of parquet files: the column of pictures.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Of parquet files: the column of labels.")]
 
 
 @data.command("list")
@@ -30,6 +32,8 @@ def list_sources(imports: Import = [], as_json: Json = False) -> None:  # noqa: 
 def info(
     source: Source,
     bad_images: BadImages = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
@@ -37,7 +41,7 @@ def info(
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.load import load
 
-    official = load(source, bad_images=bad_images or "fail")
+    official = load(source, bad_images=bad_images or "fail", image_column=image_column, label_column=label_column)
     sets = {
         name: each for name, each in vars(official).items() if name in ("train", "val", "test") and each is not None
     }
@@ -69,7 +73,13 @@ def info(
 
 
 @data.command("scan")
-def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int:  # noqa: B006
+def scan(
+    source: Pictures,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+) -> int:
     """Check every picture: which cannot be read, which are duplicates, and their sizes and modes.
 
     Exits with 1 when a picture cannot be read, or is in two splits or classes.
@@ -79,7 +89,7 @@ def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int: 
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.scan import scan as look
 
-    found = look(source)
+    found = look(source, image_column, label_column)
     code = int(bool(found.bad or found.leaks or found.conflicts))
     if as_json:
         sizes = {f"{height}x{width}": count for (height, width), count in found.sizes.items()}
@@ -111,6 +121,8 @@ def show(
     out: Annotated[Path, typer.Option("--out", help="The PNG file to make.")] = Path("data.png"),
     seed: Annotated[int, typer.Option("--seed", help="Which pictures, and which draws of the augmentation.")] = 0,
     bad_images: BadImages = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     imports: Import = [],  # noqa: B006
 ) -> None:
     """Draw a labelled sample of the training images with class counts and channel statistics, as a PNG file."""
@@ -124,7 +136,7 @@ def show(
     if augment is not None and (augment in recipes or Path(augment).exists()):
         text = find(augment).augment
     chain = None if text is None else Chain.parse(text)
-    official = load(source, bad_images=bad_images or "fail")
+    official = load(source, bad_images=bad_images or "fail", image_column=image_column, label_column=label_column)
     draw_sheet(official, out, chain=chain, caption=text, seed=seed)
     say("drawn", str(out), official.name)
 

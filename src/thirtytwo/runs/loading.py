@@ -55,7 +55,10 @@ def load_splits(recipe: Recipe, *, source: str | None = None, record: SplitRecor
     """
     data = recipe.data
     where = source if source is not None and Path(source).exists() else data.source
-    official = load(where, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
+    official = load(
+        where, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images,
+        image_column=data.image_column, label_column=data.label_column,
+    )  # fmt: skip
     kept = _kept(data.keep_split) if record is None else record.get("kept")
     return make_splits(
         official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit,
