@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import io
-import json
 import math
 import os
 import pickle
@@ -19,15 +18,12 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
-from thirtytwo.data import cifar, idx, matlab, parquet, sources, svhn
+from thirtytwo.data import cifar, idx, matlab, sources, svhn
 from thirtytwo.data.fetch import Remote
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
@@ -347,15 +343,15 @@ def test_npz_splits_are_known_in_every_spelling_and_what_is_not_used_is_named(tm
     parts = {"Training": TRAIN, "eval": slice(200, 250), "holdout": TEST}
     arrays = {f"X_{split}": PIXELS[part] for split, part in parts.items()}
     arrays |= {f"y_{split}": LABELS[part] for split, part in parts.items()}
-    np.savez(path, **arrays, x_extra=PIXELS, y_extra=LABELS, images=PIXELS, labels=LABELS, about=np.array("digits"))
+    np.savez(path, **arrays, x_extra=PIXELS, images=PIXELS, labels=LABELS, about=np.array("digits"))
     official = load(str(path))
     assert [len(official.train), len(official.val), len(official.test)] == [100, 50, len(LABELS[TEST])]
-    left = "about, images, labels, x_extra, y_extra"
+    left = "about, images, labels and x_extra"
     assert official.notes == (f"ignored {left} in x.npz: no images with labels of train, val or test",)
     np.savez(path, x_train=PIXELS, y_train=LABELS, x_test=PIXELS[:9])
     assert load(str(path)).test is None and "ignored x_test in" in load(str(path)).notes[0]
     np.savez(path, x_train=PIXELS, y_train=LABELS, train_images=PIXELS[:9], train_labels=LABELS[:9])
-    assert "holds images of train more than once (train_images, x_train): leave one of them" in one_line(path)
+    assert "holds images of train more than once (train_images and x_train): leave one of them" in one_line(path)
 
 
 def npz_with(path: Path, **members: bytes) -> None:
@@ -658,107 +654,6 @@ def test_a_missing_batch_is_noted(tmp_path: Path) -> None:
     for name, data in cifar10_files(binary=False).items():
         (tmp_path / name).write_bytes(data)
     assert load(str(tmp_path)).notes == (f"data_batch_3, data_batch_4, data_batch_5 missing from {tmp_path}",)
-
-
-# --- parquet ---------------------------------------------------------------------------------------------------------
-
-
-def png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def write_parquet(
-    path: Path, part: slice, labels: object = None, names: list[str] | None = None, key: str = "label"
-) -> None:
-    images = [{"bytes": png(image), "path": None} for image in PIXELS[part]]
-    labels = LABELS[part] if labels is None else labels
-    table = pa.table({"image": images, key: labels})
-    if names:
-        features = {"image": {"_type": "Image"}, key: {"_type": "ClassLabel", "names": names}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, path, row_group_size=30)
-
-
-WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-
-
-@pytest.mark.parametrize("layout", [
-    ("train-00000-of-00001.parquet", "test-00000-of-00001.parquet"), ("data/train-0.parquet", "data/test-0.parquet"),
-    ("default/train/0000.parquet", "default/test/0000.parquet"),
-])  # fmt: skip
-def test_hugging_face_folders(tmp_path: Path, layout: tuple[str, str]) -> None:
-    write_parquet(tmp_path / "mine" / layout[0], TRAIN, names=WORDS)
-    write_parquet(tmp_path / "mine" / layout[1], TEST, names=WORDS)
-    official = load(str(tmp_path / "mine"))
-    assert official.name == "mine" and official.train.classes == tuple(WORDS)
-    check(official.train, TRAIN)
-    check(official.test, TEST)
-
-
-def test_shards_are_joined_in_order_and_one_file_is_a_train_split(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "train-00000-of-00002.parquet", slice(0, 60), names=WORDS)
-    write_parquet(tmp_path / "train-00001-of-00002.parquet", slice(60, 100), names=WORDS)
-    check(load(str(tmp_path)).train, TRAIN)
-    write_parquet(tmp_path / "one" / "mine.parquet", TRAIN)
-    official = load(str(tmp_path / "one" / "mine.parquet"))
-    check(official.train, TRAIN)
-    assert official.name == "mine" and official.train.classes == tuple("0123456789")
-
-
-def test_text_labels_and_fine_labels(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "a" / "x.parquet", TRAIN, [WORDS[label] for label in LABELS[TRAIN]])
-    official = load(str(tmp_path / "a"))
-    assert official.train.classes == tuple(sorted(WORDS))
-    assert [official.train.classes[label] for label in official.train.labels] == [WORDS[i] for i in LABELS[TRAIN]]
-    write_parquet(tmp_path / "b" / "x.parquet", TRAIN, names=WORDS, key="fine_label")
-    check(load(str(tmp_path / "b")).train, TRAIN)
-
-
-def test_parquet_mistakes(tmp_path: Path) -> None:
-    path = tmp_path / "train.parquet"
-    write_parquet(path, TRAIN, names=WORDS[:5])
-    assert "label 5 of row 5 is out of range: 5 classes need labels 0 to 4" in one_line(path)
-    write_parquet(path, TRAIN, [None, *LABELS[1:100].tolist()], names=WORDS)
-    assert "1 rows of 'label' have no label" in one_line(path)
-    write_parquet(path, TRAIN, key="answer")
-    assert "no column of labels" in one_line(path)
-    pq.write_table(pa.table({"label": [1, 2]}), path)
-    assert "no column of pictures" in one_line(path)
-    write_parquet(path, TRAIN, names=WORDS)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    assert f"{path}: truncated, or not a parquet file" in one_line(path)
-    path.write_bytes(whole[:100] + bytes(len(whole) - 1200) + whole[-1100:])
-    assert f"{path}" in one_line(path)
-    path.rename(tmp_path / "test.parquet")
-    (tmp_path / "test.parquet").write_bytes(whole)
-    assert "expected train-*.parquet" in one_line(tmp_path)
-
-
-def test_several_sets_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "cropped" / "train-0.parquet", TRAIN, names=WORDS)
-    write_parquet(tmp_path / "full" / "train-0.parquet", TRAIN, names=WORDS)
-    assert "holds several sets" in one_line(tmp_path)
-
-
-def test_the_jpeg_cifar10_is_called_what_it_is(shared_data: Path) -> None:
-    gathered = parquet.gather(shared_data / "cifar10-jpeg")
-    assert gathered.name == "CIFAR-10 (JPEG)" and gathered.classes == parquet.CIFAR10
-    assert {split: len(part.labels) for split, part in gathered.splits.items()} == {"train": 50_000, "test": 10_000}
-    assert all(np.bincount(part.labels).tolist() == [len(part.labels) // 10] * 10 for part in gathered.splits.values())
-
-
-def test_a_part_of_the_jpeg_cifar10_loads_and_is_called_after_its_folder(shared_data: Path, tmp_path: Path) -> None:
-    source = next((shared_data / "cifar10-jpeg").rglob("test-*.parquet"))
-    rows = pq.ParquetFile(source).read_row_group(0).slice(0, 200)
-    pq.write_table(rows, tmp_path / "train-0.parquet")
-    official = load(str(tmp_path))
-    assert official.name == tmp_path.name and official.train.images.shape == (200, 3, 32, 32)
-    first = Image.open(io.BytesIO(rows["img"][0]["bytes"].as_py()))
-    assert np.array_equal(official.train.images[0].permute(1, 2, 0).numpy(), np.asarray(first))
 
 
 # --- what is none of these -------------------------------------------------------------------------------------------

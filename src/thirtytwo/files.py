@@ -53,7 +53,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _parsed(text: bytes) -> Any:
+def parse_json(text: bytes) -> Any:
     """The value of a JSON text. Raises ValueError for one whose brackets are nested deeper than `DEEPEST`."""
     if text.count(b"[") + text.count(b"{") > DEEPEST:
         depth = 0
@@ -67,7 +67,7 @@ def _parsed(text: bytes) -> Any:
 def read_json(path: Path) -> Any:
     """The value in a JSON file. Raises UserError naming the file when it cannot be read as one."""
     try:
-        return _parsed(path.read_bytes())
+        return parse_json(path.read_bytes())
     except JSON_ERRORS as error:
         raise UserError(f"{path}: damaged, cannot be read as JSON ({_one_line(error)}): restore it") from None
 
@@ -79,7 +79,7 @@ def read_json_lines(path: Path) -> list[Any]:
     """
     try:
         *whole, _cut = path.read_bytes().split(b"\n")
-        return [_parsed(line) for line in whole if line]
+        return [parse_json(line) for line in whole if line]
     except JSON_ERRORS as error:
         raise UserError(f"{path}: damaged, cannot be read as JSON lines ({_one_line(error)}): restore it") from None
 

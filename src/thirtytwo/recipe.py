@@ -65,6 +65,10 @@ class Data(_Section):
     """How a picture that is not square becomes square: bars, cut edges or distortion."""
     bad_images: Literal["fail", "skip"] = "fail"
     """What to do when a picture cannot be read: stop, or leave it out and report it."""
+    image_column: Annotated[str, Field(min_length=1)] | None = None
+    """The column of pictures in parquet files. Unset: found by its name and type, and said."""
+    label_column: Annotated[str, Field(min_length=1)] | None = None
+    """The column of labels in parquet files. Unset: found by its name and type, and said."""
 
 
 def _none_or_run(text: str) -> str:

@@ -89,6 +89,10 @@ class Overrides(Changes, total=False):
     data__fit: Literal["pad", "crop", "stretch"]
     bad_images: Literal["fail", "skip"]
     data__bad_images: Literal["fail", "skip"]
+    image_column: str | None
+    data__image_column: str | None
+    label_column: str | None
+    data__label_column: str | None
     optim__name: str
     momentum: float
     optim__momentum: float

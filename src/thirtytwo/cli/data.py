@@ -20,6 +20,8 @@ Source = Annotated[str, typer.Argument(help="A source's name, or the path of a f
 Pictures = Annotated[str, typer.Argument(help="The path of class folders or parquet files.", show_default=False)]
 LISTED = 20
 """Classes that a terminal shows the names of."""
+ImageColumn = Annotated[str | None, typer.Option("--image-column", help="Of parquet files: the column of pictures.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Of parquet files: the column of labels.")]
 
 
 @data.command("list")
@@ -35,6 +37,8 @@ def list_sources(imports: Import = [], as_json: Json = False) -> None:  # noqa: 
 def info(
     source: Source,
     bad_images: BadImages = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
@@ -45,7 +49,7 @@ def info(
     from thirtytwo.display import plural
     from thirtytwo.recipe import Data
 
-    official = load(source, bad_images=bad_images or "fail")
+    official = load(source, bad_images=bad_images or "fail", image_column=image_column, label_column=label_column)
     sets = {
         name: each for name, each in vars(official).items() if name in ("train", "val", "test") and each is not None
     }
@@ -89,7 +93,13 @@ def info(
 
 
 @data.command("scan")
-def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int:  # noqa: B006
+def scan(
+    source: Pictures,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    imports: Import = [],  # noqa: B006
+    as_json: Json = False,
+) -> int:
     """Check every picture: which cannot be read, which are duplicates, and their sizes and modes.
 
     Exits with 1 when a picture cannot be read, or is in two splits or classes.
@@ -100,7 +110,7 @@ def scan(source: Pictures, imports: Import = [], as_json: Json = False) -> int: 
     from thirtytwo.data.scan import scan as look
     from thirtytwo.display import plural
 
-    found = look(source)
+    found = look(source, image_column, label_column)
     code = int(bool(found.bad or found.leaks or found.conflicts))
     if as_json:
         sizes = {f"{height}x{width}": count for (height, width), count in found.sizes.items()}
@@ -132,6 +142,8 @@ def show(
     out: Annotated[Path, typer.Option("--out", help="The PNG file to make.")] = Path("data.png"),
     seed: Annotated[int, typer.Option("--seed", help="Which pictures, and which draws of the augmentation.")] = 0,
     bad_images: BadImages = None,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
     imports: Import = [],  # noqa: B006
 ) -> None:
     """Draw a labelled sample of the training images with class counts and channel statistics, as a PNG file.
@@ -151,8 +163,9 @@ def show(
         text, drawn = recipe.augment, recipe.data
     chain = None if text is None else Chain.parse(text)
     official = load(
-        source, size=drawn.size, channels=drawn.channels, fit=drawn.fit, bad_images=bad_images or drawn.bad_images
-    )
+        source, size=drawn.size, channels=drawn.channels, fit=drawn.fit, bad_images=bad_images or drawn.bad_images,
+        image_column=image_column or drawn.image_column, label_column=label_column or drawn.label_column,
+    )  # fmt: skip
     draw_sheet(official, out, chain=chain, caption=text, seed=seed)
     height, width = official.train.size
     say("drawn", str(out), f"{official.name}, images {height}x{width}")

@@ -27,8 +27,8 @@ P = TypeVar("P")
 Source = tuple[str, Path | bytes]
 """What messages call a picture, and where its bytes are."""
 
-FORMAT = 2
-"""Increased whenever more is kept beside the pixels, so that no older cache is used."""
+FORMAT = 3
+"""Increased whenever more is kept beside the pixels, or files go to other splits, so that no older cache is used."""
 BLOCK = 256
 """Pictures that are in memory at a time: at 224 x 224 RGB, 37 MiB of pixels."""
 
@@ -59,6 +59,7 @@ class Gathered:
         splits: "train", and "val" and "test" where they exist.
         files: (path, size in bytes, modification time in ns) of each file, from which the cache key is derived.
         notes: one line each on what was ignored.
+        columns: what else the cache key is derived from: the columns that are read of each file.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Gathered:
     splits: Mapping[str, Encoded]
     files: Sequence[tuple[str, int, int]]
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return sum(len(split.labels) for split in self.splits.values())
@@ -91,7 +93,7 @@ def decode_all(
     is left with no picture to train on, and when val or test is left with none at all.
     """
     where = str(gathered.root.resolve())
-    settings = [FORMAT, picture.VERSION, size, channels, fit, bad_images, where, list(gathered.files)]
+    settings = [FORMAT, picture.VERSION, size, channels, fit, bad_images, where, list(gathered.files), gathered.columns]
     settings += [extra.name for extra in EXTRAS if extra.installed]  # which pictures cannot be read depends on them
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
     images, description = cache.get(

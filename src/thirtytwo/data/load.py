@@ -24,6 +24,8 @@ def load(
     fit: Fit = "pad",
     bad_images: Literal["fail", "skip"] = "fail",
     memory_limit: int | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> Official:
     """Load a source in its own official splits.
 
@@ -34,11 +36,14 @@ def load(
         fit: how a picture that is not square becomes square.
         bad_images: whether a picture that cannot be read raises UserError, or is left out with a note.
         memory_limit: bytes of decoded pictures above which they are memory-mapped; None is a quarter of what is free.
+        image_column: which column of parquet files has the pictures; None finds it.
+        label_column: which column of parquet files has the labels; None finds it.
 
     Raises UserError, in one line, for an unknown name, a path of unknown layout, and damaged files.
     """
     path = as_path(source)
     if is_name(source):
+        _require_parquet(source, source, image_column, label_column)
         settings = {"size": size, "channels": channels, "fit": fit, "bad_images": bad_images}
         official = sources.build(source, **settings)
     elif not path.exists():
@@ -47,11 +52,13 @@ def load(
         try:
             layout = recognise(path)
             if layout in ("folder", "parquet"):
+                gathered = gather(path, layout, image_column, label_column)
                 official = decoded.decode_all(
-                    gather(path, layout), size=size, channels=channels, fit=fit, bad_images=bad_images,
+                    gathered, size=size, channels=channels, fit=fit, bad_images=bad_images,
                     memory_limit=memory_limit,
                 )  # fmt: skip
             else:
+                _require_parquet(source, layout, image_column, label_column)
                 official = _read_arrays(path, layout)
         except OSError as error:
             raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
@@ -74,14 +81,24 @@ def recognise(path: Path) -> Layout:
     raise UserError(f"{path} is a file of unknown layout. Expected {folder.EXPECTED}")
 
 
-def gather(path: Path, layout: Layout | None = None) -> Gathered:
+def gather(
+    path: Path, layout: Layout | None = None, image_column: str | None = None, label_column: str | None = None
+) -> Gathered:
     """The pictures of class folders or parquet files, not decoded yet. Raises UserError for sources of arrays."""
     layout = layout or recognise(path)
     if layout == "parquet":
-        return parquet.gather(path)
+        return parquet.gather(path, image_column, label_column)
+    _require_parquet(str(path), layout, image_column, label_column)
     if layout == "folder":
         return folder.gather(path)
     raise UserError(f"{path} holds arrays ({layout}), not pictures: nothing to scan")
+
+
+def _require_parquet(source: str, what: str, image_column: str | None, label_column: str | None) -> None:
+    """Raise UserError if columns are named where there are none."""
+    for key, column in (("image_column", image_column), ("label_column", label_column)):
+        if column is not None:
+            raise UserError(f"data.{key}={column} is for parquet files, which {source} is not ({what}): leave it out")
 
 
 def _read_arrays(path: Path, layout: Layout) -> Official:

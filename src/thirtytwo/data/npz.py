@@ -10,7 +10,7 @@ import numpy as np
 from thirtytwo.arrays import ARRAY_ERRORS
 from thirtytwo.data.arrays import as_images, as_labels, official
 from thirtytwo.data.imageset import Official
-from thirtytwo.data.layout import SPLITS, split_named
+from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.errors import UserError
 
 Kind = Literal["images", "labels"]
@@ -37,7 +37,7 @@ def read(path: Path) -> Official:
     images = {split: as_images(arrays[x], f"{path}: {split} images") for split, (x, _) in pairs.items()}
     labels = {split: as_labels(arrays[y], f"{path}: {split} labels") for split, (_, y) in pairs.items()}
     unused = [key for key in keys if key not in arrays]
-    notes = (f"ignored {_listed(unused)} in {path.name}: no images with labels of train, val or test",) * bool(unused)
+    notes = (f"ignored {listed(unused)} in {path.name}: no images with labels of train, val or test",) * bool(unused)
     return replace(official(path.stem, str(path), images, labels), notes=notes)
 
 
@@ -52,7 +52,7 @@ def _pairs(keys: list[str], path: Path) -> dict[str, tuple[str, str]]:
             found["train", kind] = [key for key in found[None, kind] if key.lower() in ("images", "labels", "x", "y")]
     for (split, what), several in found.items():
         if split and len(several) > 1:
-            raise UserError(f"{path} holds {what} of {split} more than once ({_listed(several)}): leave one of them")
+            raise UserError(f"{path} holds {what} of {split} more than once ({listed(several)}): leave one of them")
     pairs = {}
     for each in SPLITS:
         x, y = found[each, "images"], found[each, "labels"]
@@ -60,7 +60,7 @@ def _pairs(keys: list[str], path: Path) -> dict[str, tuple[str, str]]:
             pairs[each] = x[0], y[0]
     if "train" not in pairs:
         raise UserError(
-            f"{path} holds {_listed(keys) or 'nothing'}: expected x_train and y_train, or train_images and train_labels"
+            f"{path} holds {listed(keys) or 'nothing'}: expected x_train and y_train, or train_images and train_labels"
         )
     return pairs
 
@@ -71,7 +71,3 @@ def _kind(key: str) -> Kind | None:
     if first == "x" or last == "images":
         return "images"
     return "labels" if first == "y" or last == "labels" else None
-
-
-def _listed(keys: list[str]) -> str:
-    return ", ".join(keys[:8]) + (f" and {len(keys) - 8:,} more" if len(keys) > 8 else "")

@@ -1,107 +1,165 @@
 """Hugging Face's parquet layout: an image column of ``{bytes, path}``, a label column, class names in the schema."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from thirtytwo.data.columns import choose, is_text
 from thirtytwo.data.decoded import Encoded, Gathered, Source
-from thirtytwo.data.layout import SPLITS, split_named
+from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural
 
 if TYPE_CHECKING:
+    import pyarrow
     import pyarrow.parquet
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_LABELS = ("label", "labels", "fine_label", "target", "class")
 
 
 def find(root: Path) -> list[Path]:
-    """The parquet files of a folder, or of its subfolders down to the second level, sorted."""
-    for pattern in ("*.parquet", "*/*.parquet", "*/*/*.parquet"):
-        if files := sorted(path for path in root.glob(pattern) if not path.name.startswith(".")):
-            return files
-    return []
+    """The parquet files of a folder and of its subfolders down to the second level, sorted; no hidden ones."""
+    found = (path for pattern in ("*.parquet", "*/*.parquet", "*/*/*.parquet") for path in root.glob(pattern))
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts))
 
 
-def gather(root: Path) -> Gathered:
+def gather(root: Path, image: str | None = None, label: str | None = None) -> Gathered:
     """The pictures of a parquet file or folder; nothing is decoded yet.
 
     A file belongs to the split that its name says (``train-00000-of-00001.parquet``), else to the one that its folder
-    is named after, else to train. Class names come from the schema's Hugging Face metadata; without it they are
-    the sorted labels. Raises UserError for a damaged file, for missing columns and for labels out of range.
+    in ``root`` is named after. Files that say none are train if no file says train, else they are left out, with a
+    note. Class names come from the schema's Hugging Face metadata; without it they are the sorted labels.
+
+    Args:
+        root: a folder, or one file, which is train whatever its name.
+        image: the column of pictures; None finds it, see `thirtytwo.data.columns`.
+        label: the column of labels; None finds it.
+
+    Raises UserError for a damaged file, for columns that are missing or of another type, and for labels that are
+    missing, out of range, or in val or test alone.
     """
-    files = find(root) if root.is_dir() else [root]
-    shards: dict[str, list[_Shard]] = {}
-    for path in files:
-        shards.setdefault(_split_of(path), []).append(_Shard(path))
-    if "train" not in shards:
-        raise UserError(f"{root} holds parquet files for {' and '.join(shards)} only: expected train-*.parquet")
-    configs = {shard.config for split in shards.values() for shard in split}
-    if len(configs) > 1:
-        raise UserError(f"{root} holds several sets ({', '.join(map(str, sorted(configs)))}): name one of them")
-    classes = _classes([shard for split in shards.values() for shard in split], root)
-    splits = {split: _encoded(shards[split], classes) for split in SPLITS if split in shards}
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return Gathered(_name(root, classes, splits), root, classes, splits, stats)
+    files, notes = _by_split(root)
+    shards = {split: [_Shard(path, image, label) for path in paths] for split, paths in files.items()}
+    everything = [shard for split in SPLITS for shard in shards.get(split, [])]
+    notes += dict.fromkeys(str(shard.columns) for shard in everything)
+    classes = _classes(everything, root)
+    labels = {split: np.concatenate([_numbers(shard, classes) for shard in part]) for split, part in shards.items()}
+    present = np.flatnonzero(np.bincount(np.concatenate([*labels.values()]), minlength=len(classes)))
+    if absent := [classes[i] for i in np.setdiff1d(np.arange(len(classes)), present)]:
+        notes.append(f"no picture of {listed(absent)}, which the schema names: left out")
+    classes = tuple(classes[i] for i in present)
+    labels = {split: np.searchsorted(present, numbers) for split, numbers in labels.items()}
+    _require_trained(labels, classes, root)
+    splits = {split: _encoded(shards[split], labels[split]) for split in SPLITS if split in shards}
+    stats = [(str(shard.path), shard.path.stat().st_size, shard.path.stat().st_mtime_ns) for shard in everything]
+    chosen = tuple(f"{shard.columns.image}\0{shard.columns.label}" for shard in everything)
+    return Gathered(_name(root, classes, splits), root, classes, splits, stats, tuple(notes), chosen)
+
+
+def _by_split(root: Path) -> tuple[dict[str, list[Path]], list[str]]:
+    """The files of each split, and notes on those that are in none."""
+    if not root.is_dir():
+        return {"train": [root]}, []
+    files: dict[str | None, list[Path]] = {}
+    for path in find(root):
+        files.setdefault(_split_of(path.relative_to(root)), []).append(path)
+    plain, notes = files.pop(None, []), []
+    if plain and "train" not in files:
+        files["train"] = plain
+    elif plain:
+        names = listed([str(path.relative_to(root)) for path in plain])
+        notes.append(f"ignored {len(plain)} parquet file{'s' * (len(plain) > 1)} of no split: {names}")
+    if "train" not in files:
+        raise UserError(
+            f"{root} holds parquet files for {' and '.join(map(str, files))} only: expected train-*.parquet"
+        )
+    sets = {_set_of(path.relative_to(root)) for paths in files.values() for path in paths}
+    if len(sets) > 1:
+        names = listed([str(root.joinpath(*parts)) for parts in sorted(sets)])
+        raise UserError(f"{root} holds several sets ({names}): name one of them")
+    return {str(split): paths for split, paths in files.items()}, notes
+
+
+def _split_of(path: Path) -> str | None:
+    """The split that a file's path below the source says, its name first."""
+    return next((split for text in (path.stem, *path.parts[-2::-1]) if (split := split_named(text))), None)
+
+
+def _set_of(path: Path) -> tuple[str, ...]:
+    """The folders that a file is in, but for those that are named after splits."""
+    return tuple(part for part in path.parts[:-1] if not split_named(part))
 
 
 class _Shard:
-    """One parquet file: its columns, its labels, and its pictures a few at a time."""
+    """One parquet file: its columns, its labels, and its pictures a few at a time.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        path: the file.
+        columns: which of its columns are read.
+        values: the different labels, in the order of their first use, whole numbers or text.
+        codes: int64 (N,), for each row the position of its label in ``values``.
+    """
+
+    def __init__(self, path: Path, image: str | None, label: str | None) -> None:
         self.path = path
-        self.config = path.parent.parent if split_named(path.parent.name) else path.parent
-        with self._open() as file:
-            schema = file.schema_arrow
-            described = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-            self.features: dict[str, Any] = described.get("info", {}).get("features", {})
-            self.image = self._image_column(schema)
-            self.label = self._label_column(schema)
-            self.labels = self._read_labels(file)
+        with _Reading(path) as file:
+            self.columns = choose(file.schema_arrow, path, image, label)
+            if file.metadata.num_rows > path.stat().st_size:  # a few bytes can say that one label is repeated for ever
+                raise UserError(f"{path}: damaged: more rows than bytes: fetch it again")
+            self._require_bytes(file)
+            self.values, self.codes = self._labels(file)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def text(self) -> bool:
+        """Whether its labels are text."""
+        return any(isinstance(value, str) for value in self.values)
 
     def pictures(self) -> Iterator[Source]:
-        with self._open() as file:
-            row = 0
-            for batch in file.iter_batches(batch_size=256, columns=[self.image]):
+        import pyarrow.types as is_
+
+        row = 0
+        with _Reading(self.path) as file:
+            for batch in file.iter_batches(batch_size=256, columns=[self.columns.image]):
                 column = batch.column(0)
-                encoded = column.field("bytes") if column.type.num_fields else column
-                for value in encoded.to_pylist():
+                encoded = column.field("bytes") if is_.is_struct(column.type) else column
+                for value in encoded.to_pylist()[: len(self) - row]:
                     yield f"{self.path} row {row}", value or b""
                     row += 1
+        if row < len(self):
+            raise UserError(f"{self.path}: damaged: {len(self):,} labels but {row:,} pictures: fetch it again")
 
-    def _open(self) -> "_Reading":
-        return _Reading(self.path)
+    def _require_bytes(self, file: "pyarrow.parquet.ParquetFile") -> None:
+        """Raise UserError if the file's statistics say that it has the pictures' paths and none of their bytes."""
+        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+        chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+        own = [chunk for chunk in chunks if chunk.path_in_schema == f"{self.columns.image}.bytes"]
+        known = [chunk.statistics for chunk in own if chunk.statistics and chunk.statistics.has_null_count]
+        rows = file.metadata.num_rows
+        if rows and len(known) == len(own) and sum(each.null_count for each in known) == rows:
+            raise UserError(
+                f"{self.path}: column '{self.columns.image}' has the paths of pictures, not the pictures: write it "
+                "with the files' bytes, or train on the files"
+            )
 
-    def _image_column(self, schema: Any) -> str:
+    def _labels(self, file: "pyarrow.parquet.ParquetFile") -> tuple[list[int] | list[str], np.ndarray]:
         import pyarrow
 
-        for field in schema:
-            struct = pyarrow.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-            if struct or pyarrow.types.is_binary(field.type) or pyarrow.types.is_large_binary(field.type):
-                return str(field.name)
-        raise UserError(f"{self.path}: no column of pictures ({{bytes, path}}) among {', '.join(schema.names)}")
-
-    def _label_column(self, schema: Any) -> str:
-        described = [name for name, feature in self.features.items() if _names(feature) and name in schema.names]
-        for name in (*_LABELS, *described):
-            if name in schema.names:
-                return name
-        raise UserError(f"{self.path}: no column of labels ({', '.join(_LABELS)}) among {', '.join(schema.names)}")
-
-    def _read_labels(self, file: "pyarrow.parquet.ParquetFile") -> np.ndarray:
-        column = file.read(columns=[self.label]).column(0)
+        name = self.columns.label
+        column = file.read(columns=[name]).column(0)
+        if pyarrow.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
         if column.null_count:
-            raise UserError(f"{self.path}: {column.null_count} rows of '{self.label}' have no label: remove them")
-        labels = np.array(column.to_pylist())
-        if labels.dtype.kind not in "iuU":
-            raise UserError(
-                f"{self.path}: column '{self.label}' holds {labels.dtype}, expected one whole number per row"
-            )
-        return labels
+            raise UserError(f"{self.path}: {column.null_count} rows of '{name}' have no label: remove them")
+        if is_text(column.type):
+            column = column.cast(pyarrow.large_string())
+        joined = column.combine_chunks().dictionary_encode()
+        values: list[int] | list[str] = joined.dictionary.to_pylist()
+        return values, joined.indices.to_numpy().astype(np.int64)
 
 
 class _Reading:
@@ -123,7 +181,7 @@ class _Reading:
         import pyarrow
 
         self._file.close()
-        if isinstance(error, pyarrow.ArrowException | OSError | json.JSONDecodeError):
+        if isinstance(error, pyarrow.ArrowException | OSError | UnicodeDecodeError):
             raise self._damaged(error) from None
 
     def _damaged(self, error: BaseException) -> UserError:
@@ -131,45 +189,57 @@ class _Reading:
         return UserError(f"{self.path}: truncated, or not a parquet file ({text}): fetch it again")
 
 
-def _names(feature: Any) -> list[str]:
-    return list(feature.get("names", [])) if isinstance(feature, dict) else []
-
-
-def _split_of(path: Path) -> str:
-    return split_named(path.stem) or split_named(path.parent.name) or "train"
-
-
 def _classes(shards: Sequence[_Shard], root: Path) -> tuple[str, ...]:
-    named = {tuple(_names(shard.features.get(shard.label))) for shard in shards}
-    if len(named) > 1:
+    if len({shard.columns.names for shard in shards}) > 1:
         raise UserError(f"{root}: its parquet files disagree on the class names: name one set of files")
-    if classes := next(iter(named)):
-        return classes
-    found = {str(label) for shard in shards for label in np.unique(shard.labels)}
-    return tuple(sorted(found, key=natural))
-
-
-def _encoded(shards: Sequence[_Shard], classes: tuple[str, ...]) -> Encoded:
-    def pictures() -> Iterator[Source]:
-        for shard in shards:
-            yield from shard.pictures()
-
-    return Encoded(np.concatenate([_numbers(shard, classes) for shard in shards]), pictures)
+    if names := shards[0].columns.names:
+        return names
+    kinds = {shard.text: shard for shard in shards if len(shard)}
+    if len(kinds) > 1:
+        raise UserError(
+            f"{root}: its parquet files disagree on the labels, which are text in {kinds[True].path.name} and numbers "
+            f"in {kinds[False].path.name}: name one set of files"
+        )
+    return tuple(sorted({str(value) for shard in shards for value in shard.values}, key=natural))
 
 
 def _numbers(shard: _Shard, classes: tuple[str, ...]) -> np.ndarray:
     """The labels of one file as int64 in [0, K)."""
-    if not _names(shard.features.get(shard.label)):
-        position = {name: number for number, name in enumerate(classes)}
-        return np.array([position[str(label)] for label in shard.labels], dtype=np.int64)
-    labels = shard.labels.astype(np.int64)
-    outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-    if len(outside):
-        raise UserError(
-            f"{shard.path}: label {labels[outside[0]]} of row {outside[0]} is out of range: "
-            f"{len(classes)} classes need labels 0 to {len(classes) - 1}"
-        )
-    return labels
+    if shard.text or not shard.columns.names:
+        numbers = {name: number for number, name in enumerate(classes)}
+    else:
+        numbers = {str(number): number for number in range(len(classes))}
+    if shard.values == [-1] and shard.columns.names:
+        raise UserError(f"{shard.path}: all labels are -1, which stands for none: leave this file out")
+    for code, value in enumerate(shard.values):
+        if str(value) not in numbers:
+            row = int(np.argmax(shard.codes == code))
+            expected = f"{len(classes)} classes need labels 0 to {len(classes) - 1}"
+            if shard.text:
+                expected = f"the schema names {listed(classes)}"
+            raise UserError(f"{shard.path}: label {value} of row {row} is out of range: {expected}")
+    table: np.ndarray = np.array([numbers[str(value)] for value in shard.values], dtype=np.int64)
+    found: np.ndarray = table[shard.codes]
+    return found
+
+
+def _require_trained(labels: Mapping[str, np.ndarray], classes: Sequence[str], root: Path) -> None:
+    if not len(labels["train"]):
+        raise UserError(f"{root} holds no rows of train: expected at least one per class")
+    for split, numbers in labels.items():
+        if len(alone := np.setdiff1d(numbers, labels["train"])):
+            raise UserError(
+                f"{root}: class '{classes[alone[0]]}' is in {split} but not in train: add pictures of it to train, or "
+                f"remove it from {split}"
+            )
+
+
+def _encoded(shards: Sequence[_Shard], labels: np.ndarray) -> Encoded:
+    def pictures() -> Iterator[Source]:
+        for shard in shards:
+            yield from shard.pictures()
+
+    return Encoded(labels, pictures)
 
 
 def _name(root: Path, classes: tuple[str, ...], splits: dict[str, Encoded]) -> str:

@@ -74,8 +74,10 @@ class ScanReport:
         return [group for group in self.duplicates if len(group.labels) > 1]
 
 
-def scan(source: str | Path) -> ScanReport:
+def scan(source: str | Path, image_column: str | None = None, label_column: str | None = None) -> ScanReport:
     """Decode every picture of class folders or parquet files at its own size. Changes nothing and caches nothing.
+
+    ``image_column`` and ``label_column`` are those of parquet files; None finds them.
 
     Raises UserError for a named source, and for a path that is missing or holds no pictures; bad pictures are
     reported, not raised.
@@ -89,7 +91,7 @@ def scan(source: str | Path) -> ScanReport:
     if not root.exists():
         raise UserError(f"{root}: no such file or folder")
     try:
-        gathered = gather(root)
+        gathered = gather(root, None, image_column, label_column)
     except OSError as error:
         raise UserError(f"{error.filename or root}: cannot be read ({error.strerror or error})") from None
     bad: list[Bad] = []

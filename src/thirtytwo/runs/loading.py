@@ -48,7 +48,10 @@ def find_teacher(recipe: Recipe) -> Run | None:
 def load_splits(recipe: Recipe, *, record: SplitRecord | None = None) -> Splits:
     """The recipe's data, decoded and cut; ``record`` is of the run that was cut before, if it is to be cut again."""
     data = recipe.data
-    official = load(data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images)
+    official = load(
+        data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images,
+        image_column=data.image_column, label_column=data.label_column,
+    )  # fmt: skip
     kept = _kept(data.keep_split) if record is None else record.get("kept")
     return make_splits(
         official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit,
