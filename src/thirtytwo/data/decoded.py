@@ -91,10 +91,10 @@ def decode_all(
         key, lambda key: _build(key, gathered, size, channels, fit, bad_images), memory_limit
     )
     bad = np.array(description["bad"], dtype=np.int64)
-    splits, first, taken = {}, 0, 0
+    splits, first, taken, inside = {}, 0, 0, os.path.join(gathered.root, "")
     for name, split in gathered.splits.items():
         good = np.setdiff1d(np.arange(len(split.labels)), bad - first)
-        paths = None if split.paths is None else tuple(split.paths[i] for i in good.tolist())
+        paths = None if split.paths is None else tuple(split.paths[i].removeprefix(inside) for i in good.tolist())
         labels = torch.from_numpy(split.labels[good])
         splits[name] = ImageSet.of(images[taken : taken + len(good)], labels, gathered.classes, paths)
         first, taken = first + len(split.labels), taken + len(good)
