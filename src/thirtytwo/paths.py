@@ -1,5 +1,6 @@
-"""Paths as users write them."""
+"""Paths as users write them, and as they are shown."""
 
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,11 @@ def as_path(text: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError:
         raise UserError(f"{text}: no such home folder") from None
+
+
+def readable(path: str) -> str:
+    """A path as text that every file and terminal takes: bytes of a name that are not UTF-8 are written ``\\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -32,7 +32,7 @@ class ImageSet:
         classes: the K class names, in label order.
         ids: int64 (N,), each image's position in the set that its source read. Survives `select`, so that a
             prediction can be traced back to its picture.
-        paths: where each image came from, when it came from a file of its own.
+        paths: each image's file, relative to the folder that its source is, where it has a file of its own.
         digests: "V16" (N, 2), from `content_digests` of what each image was before it was resized or converted; None
             where nothing was.
 

@@ -1,6 +1,7 @@
 """Predict with a trained model, plainly and with test-time augmentation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from thirtytwo.data.waiting import counted
 from thirtytwo.device import Device
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.models.classifier import Classifier
+from thirtytwo.paths import readable
 
 BATCH, GPU_BATCH = 500, 2000
 """Images per forward pass, on the CPU and on a GPU. On the CPU more are no faster, and take more memory."""
@@ -24,11 +26,13 @@ def predict(
 ) -> tuple[Predictions, Predictions | None]:
     """Score an image set: the plain predictions, and those averaged over ``views`` unless that is "none"."""
     plain, averaged = logits(model, images.images, device, views=views, shown=f"scoring {split}")
-    labels, ids = images.labels.numpy(), images.ids.numpy()
-    predictions = Predictions(plain.numpy(), labels, images.classes, ids, split)
+    paths = None if images.paths is None else tuple(map(readable, images.paths))
+    predictions = Predictions(
+        plain.numpy(), images.labels.numpy(), images.classes, images.ids.numpy(), split, paths=paths
+    )
     if averaged is None:
         return predictions, None
-    return predictions, Predictions(averaged.numpy(), labels, images.classes, ids, split, VIEWS[views])
+    return predictions, replace(predictions, logits=averaged.numpy(), views=VIEWS[views])
 
 
 @torch.inference_mode()

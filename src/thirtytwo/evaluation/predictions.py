@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ class Predictions:
         ids: int64 (N,): each image's position in the set that its source read.
         split: "train", "val" or "test"; "" for logits from elsewhere.
         views: how many augmented views of each image the logits average; 1 is none.
+        paths: each image's file, relative to the data's folder; None for images that have no file of their own, and in
+            runs older than this.
 
     >>> import thirtytwo
     >>> run = thirtytwo.train("digits-cnn", epochs=1, model="cnn2(width=2)", progress=False)
@@ -38,6 +40,7 @@ class Predictions:
     ids: np.ndarray
     split: str
     views: int = 1
+    paths: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,6 +64,25 @@ class Predictions:
         """Whether each image is predicted right, bool (N,)."""
         correct: np.ndarray = self.predicted == self.labels
         return correct
+
+    def table(self) -> list[dict[str, str | int]]:
+        """One row per image: its id, its path where it has one, true and predicted class, confidence, right or not."""
+        confidence = self.probabilities.max(axis=1).tolist()
+        rows: list[dict[str, str | int]] = [
+            {
+                "id": id_,
+                "truth": self.classes[truth],
+                "predicted": self.classes[predicted],
+                "confidence": f"{sure:.6g}",
+                "right": "true" if truth == predicted else "false",
+            }
+            for id_, truth, predicted, sure in zip(
+                self.ids.tolist(), self.labels.tolist(), self.predicted.tolist(), confidence, strict=True
+            )
+        ]
+        if self.paths is None:
+            return rows
+        return [{"path": path, **row} for path, row in zip(self.paths, rows, strict=True)]
 
 
 def of(logits: ArrayLike, labels: ArrayLike, classes: Sequence[str] | None = None) -> Predictions:
@@ -113,8 +135,13 @@ def _array(name: str, given: Any) -> np.ndarray:
 
 
 def pack(plain: Predictions, tta: Predictions | None) -> bytes:
-    """An .npz file of ``logits``, ``labels``, ``ids``, ``classes`` and, with views, ``logits_tta`` and ``views``."""
+    """An .npz file of ``logits``, ``labels``, ``ids`` and ``classes``.
+
+    Where there are any, also ``paths`` and, with views, ``logits_tta`` and ``views``.
+    """
     arrays = {"logits": plain.logits, "labels": plain.labels, "ids": plain.ids, "classes": np.array(plain.classes)}
+    if plain.paths is not None:
+        arrays["paths"] = np.array(plain.paths)
     if tta is not None:
         arrays |= {"logits_tta": tta.logits, "views": np.array(tta.views)}
     return pack_arrays(arrays)
@@ -126,17 +153,18 @@ def load(path: Path) -> tuple[Predictions, Predictions | None]:
     Raises UserError when the file is missing or damaged.
     """
     shapes = {"logits": "float N K", "labels": "int N", "ids": "int N", "classes": "text K"}
-    views = {"logits_tta": "float N K", "views": "int"}
-    arrays = read_arrays(path, shapes | views, optional=views)
+    more = {"logits_tta": "float N K", "views": "int", "paths": "text N"}
+    arrays = read_arrays(path, shapes | more, optional=more)
     labels, ids, classes = arrays["labels"].astype(np.int64), arrays["ids"], tuple(arrays["classes"].tolist())
     if not len(labels) or labels.min() < 0 or labels.max() >= len(classes):
         raise damaged(path, f"labels must be 0 to {len(classes) - 1}")
     if len({*classes}) < len(classes):
         raise damaged(path, "two classes have the same name")
-    plain = Predictions(arrays["logits"], labels, classes, ids, path.stem)
+    paths = tuple(arrays["paths"].tolist()) if "paths" in arrays else None
+    plain = Predictions(arrays["logits"], labels, classes, ids, path.stem, paths=paths)
     if "logits_tta" not in arrays:
         return plain, None
     averaged = int(arrays.get("views", 0))
     if averaged < 2:
         raise damaged(path, f"averages {averaged} views")
-    return plain, Predictions(arrays["logits_tta"], labels, classes, ids, path.stem, averaged)
+    return plain, replace(plain, logits=arrays["logits_tta"], views=averaged)

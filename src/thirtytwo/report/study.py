@@ -17,7 +17,8 @@ from thirtytwo.figures.studies import ArmCurves
 from thirtytwo.files import write_atomic
 from thirtytwo.records import Env, EvaluationRecord, SplitRecord
 from thirtytwo.report.html import environment
-from thirtytwo.report.view import Pair, of_plan, pairs
+from thirtytwo.report.view import Pair, as_command, of_plan, pairs
+from thirtytwo.runs.run import Run
 from thirtytwo.study.folder import StudyFolder, Trial
 
 
@@ -38,6 +39,7 @@ class StudyView:
         confusion: by arm, how many images of each class (rows) were predicted as each class, in all its runs together.
         caveats: what a reader must know before trusting a figure, one sentence each.
         definition: the study as TOML.
+        command: what trains it again.
         data: split.json of a run; None before there is one.
         env: what a run ran on.
         seconds: training time of all runs together.
@@ -59,6 +61,7 @@ class StudyView:
     confusion: dict[str, np.ndarray]
     caveats: list[str]
     definition: str
+    command: str
     data: SplitRecord | None
     env: Env
     seconds: float
@@ -152,9 +155,20 @@ def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
         confusion={group.name: np.sum([confusion(run) for run in group.runs.values()], axis=0) for group in groups},
         caveats=_caveats(folder, trials, rows, data),
         definition=folder.definition,
+        command=_command(folder, runs),
         data=data,
         env=runs[0].env if runs else {},
         seconds=sum(run.status.get("seconds", 0.0) for run in runs),
+    )
+
+
+def _command(folder: StudyFolder, runs: list[Run]) -> str:
+    """What trains its study.toml again from any directory: where all runs had the same folder of pictures, it is named."""
+    sources = {run.env.get("source") for run in runs}
+    found = next(iter(sources)) if len(sources) == 1 else None
+    named = {run.recipe.data.source for run in runs}
+    return as_command(
+        "study study.toml", {"data.source": found} if found and found not in named else {}, folder.imports
     )
 
 

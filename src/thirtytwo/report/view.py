@@ -1,7 +1,9 @@
 """What a report says about a run, as plain data: no HTML, no drawing."""
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from thirtytwo.records import CUT_FROM_TEST, Card, Env, EvaluationRecord, Look, 
 from thirtytwo.runs.lineage import said
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored, stored_scores
+from thirtytwo.spec import OWN, RUN, Spec
 from thirtytwo.study.folder import StudyFolder
 
 Measured = Literal["train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr"]
@@ -106,7 +109,7 @@ class View:
         caveats: what a reader must know before trusting a figure, one sentence each.
         recipe: as TOML.
         env: what the run ran on.
-        commands: how to reproduce the run.
+        command: what trains it again; empty where nothing does.
     """
 
     name: str
@@ -124,7 +127,7 @@ class View:
     caveats: list[str]
     recipe: str
     env: Env
-    commands: list[str]
+    command: str
 
 
 def view(run: Run) -> View:
@@ -150,7 +153,7 @@ def view(run: Run) -> View:
         caveats=_caveats(run, card, cut, scored, looks),
         recipe=run.recipe.to_toml(),
         env=run.env,
-        commands=_commands(run),
+        command=_command(run),
     )
 
 
@@ -317,16 +320,28 @@ def standing(run: Run) -> str:
     return f"was {verb} {at}; `thirtytwo train --resume RUN` continues: {partial}"
 
 
-def _commands(run: Run) -> list[str]:
-    """How to train it again; nothing for weights that were trained elsewhere, or on from another run's."""
-    if run.env.keys() & {"imported", "continued"}:
-        return []
-    # The local part of a version (2.15.0+cu132) names a build that the package index lacks.
-    env = run.env
-    versions = {"thirtytwo": env.get("thirtytwo", ""), "torch": env.get("torch", "").partition("+")[0]}
-    packages = [f"{name}=={version}" for name, version in versions.items() if version]
-    imports = [word for file in run.env.get("imports", ()) for word in ("--import", file)]
-    return [
-        *([shlex.join(["pip", "install", *packages])] if packages else []),
-        shlex.join(["thirtytwo", "train", "recipe.toml", *imports]),
-    ]
+def _command(run: Run) -> str:
+    """What trains its recipe.toml again from any directory; empty where no command can.
+
+    Weights may come from elsewhere, or from another run's training; networks and data may have been objects in a Python program.
+    """
+    recipe, env = run.recipe, run.env
+    model = Spec.parse(recipe.model)
+    if env.keys() & {"imported", "continued"} or OWN in (model.prefix, Spec(recipe.data.source).prefix):
+        return ""
+    where = {"data.source": env.get("source", recipe.data.source)}
+    if "teacher" in env:
+        where["train.teacher"] = RUN + env["teacher"]
+    began = env.get("weights", "")
+    if model.run and began:
+        where["model"] = RUN + began
+    elif began and Path(str(model.kwargs.get("weights", ""))).name == Path(began).name:
+        where["model"] = str(replace(model, kwargs={**model.kwargs, "weights": began}))
+    values = {key: value for key, value in where.items() if recipe.override({key: value}) != recipe}
+    return as_command("train recipe.toml", values, env.get("imports", ()))
+
+
+def as_command(what: str, values: Mapping[str, str], imports: Sequence[str]) -> str:
+    """``thirtytwo`` with what it does, the keys to set and the user's files, as a shell takes it."""
+    files = [word for file in imports for word in ("--import", file)]
+    return shlex.join(["thirtytwo", *what.split(), *(f"{key}={value}" for key, value in values.items()), *files])

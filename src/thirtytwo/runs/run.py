@@ -244,10 +244,11 @@ class Run:
         return load(path)
 
     def write_predictions(self, plain: "Predictions", tta: "Predictions | None") -> None:
-        """Write ``predictions/<split>.npz``."""
+        """Write ``predictions/<split>.npz``, and what the plain predictions say of each image, as a table, into .csv."""
         from thirtytwo.evaluation.predictions import pack
 
         self._write_arrays(plain.split, pack(plain, tta))
+        write_csv(self.path / "predictions" / f"{plain.split}.csv", plain.table())
 
     def pictures(self, split: str) -> "tuple[np.ndarray, np.ndarray] | None":
         """Stored examples of a split: uint8 (M, C, H, W) and their ids (M,); None where there are none."""

@@ -13,8 +13,10 @@ from thirtytwo.runs.loading import images_of
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import require_readable, store_scores
 
-PICTURES = 36
-"""Pictures of each kind, right and confidently wrong, that a run keeps for its report."""
+WRONG, RIGHT = 500, 36
+"""At most this many wrongly and rightly classified pictures are kept for the report ..."""
+PIXELS = 64 * 2**20
+"""... and of the wrong ones no more than these bytes of pixels: 500 up to 211 x 211 in colour, 85 of 512 x 512."""
 
 
 def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: str, *, by: str) -> None:
@@ -28,7 +30,8 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
         accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}
         run.record_look(by, len(plain), accuracies)
     run.write_predictions(plain, averaged)
-    chosen = _examples(plain, run.recipe.seed)
+    most = max(RIGHT, min(WRONG, PIXELS // images.images[0].numel()))
+    chosen = _examples(plain, most, run.recipe.seed)
     run.write_pictures(split, images.images[chosen].numpy(), plain.ids[chosen])
     if split == "val":
         typical = _typical(plain)
@@ -46,13 +49,13 @@ def score_test(run: Run, model: Classifier, device: Device, *, by: str, data: st
         score(run, model, images, device, "test", by=by)
 
 
-def _examples(predictions: Predictions, seed: int) -> np.ndarray:
-    """Positions of the most confident mistakes, most confident first, then of a random sample of right answers."""
+def _examples(predictions: Predictions, most: int, seed: int) -> np.ndarray:
+    """Positions of ``most`` mistakes, most confident first, then of a random sample of right answers."""
     confidence = predictions.probabilities.max(axis=1)
     wrong = np.flatnonzero(~predictions.correct)
     right = np.flatnonzero(predictions.correct)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:PICTURES]
-    sample = numpy_generator(seed, "examples").permutation(right)[:PICTURES]
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
+    sample = numpy_generator(seed, "examples").permutation(right)[:RIGHT]
     return np.concatenate([worst, sample])
 
 
