@@ -163,7 +163,7 @@ def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
 
 
 def _command(folder: StudyFolder, runs: list[Run]) -> str:
-    """What trains its study.toml again from any directory: where all runs had the same folder of pictures, it is named."""
+    """What trains its study.toml again from any directory: a folder of pictures that all runs had is named."""
     sources = {run.env.get("source") for run in runs}
     found = next(iter(sources)) if len(sources) == 1 else None
     named = {run.recipe.data.source for run in runs}

@@ -323,7 +323,8 @@ def standing(run: Run) -> str:
 def _command(run: Run) -> str:
     """What trains its recipe.toml again from any directory; empty where no command can.
 
-    Weights may come from elsewhere, or from another run's training; networks and data may have been objects in a Python program.
+    Weights may come from elsewhere, or from another run's training; networks and data may have been objects in a
+    Python program.
     """
     recipe, env = run.recipe, run.env
     model = Spec.parse(recipe.model)

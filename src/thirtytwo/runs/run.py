@@ -244,7 +244,7 @@ class Run:
         return load(path)
 
     def write_predictions(self, plain: "Predictions", tta: "Predictions | None") -> None:
-        """Write ``predictions/<split>.npz``, and what the plain predictions say of each image, as a table, into .csv."""
+        """Write ``predictions/<split>.npz``, and beside it as a table what the plain predictions say of each image."""
         from thirtytwo.evaluation.predictions import pack
 
         self._write_arrays(plain.split, pack(plain, tta))
