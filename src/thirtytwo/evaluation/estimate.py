@@ -116,10 +116,10 @@ def points(unit: str) -> str:
     return "percentage points" if unit == "%" else unit
 
 
-def wilson(successes: int, n: int) -> Estimate:
+def wilson(successes: float, n: float) -> Estimate:
     """The share ``successes / n`` with Wilson's score interval (Wilson 1927), which never leaves [0, 1].
 
-    With ``n`` = 0 nothing is known: the value is nan, the interval [0, 1].
+    Both may be effective numbers, of weighted images. With ``n`` = 0 nothing is known: the value is nan, the interval [0, 1].
     """
     if n == 0:
         return Estimate(nan, 0.0, 1.0, 0)
@@ -128,7 +128,7 @@ def wilson(successes: int, n: int) -> Estimate:
     half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == n else centre + half
-    return Estimate(share, low, high, n)
+    return Estimate(share, low, high, int(n))
 
 
 def normal_mean(values: "np.ndarray") -> Estimate:

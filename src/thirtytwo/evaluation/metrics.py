@@ -10,7 +10,7 @@ They say nothing about the spread over random seeds. ``docs/metrics.md`` has the
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import nan
 from typing import Annotated, Literal, overload
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from thirtytwo.errors import UserError
-from thirtytwo.evaluation.estimate import Estimate, normal_mean, wilson
+from thirtytwo.evaluation.estimate import Estimate, Z, normal_mean, wilson
 from thirtytwo.evaluation.predictions import Predictions, of
 from thirtytwo.registry import Registry
 from thirtytwo.rng import numpy_generator
@@ -183,13 +183,13 @@ class Accuracy(ImageMetric):
 class BalancedAccuracy(Metric):
     """The mean recall of the classes that occur: each counts the same, however few its images are.
 
-    It is not defined where every class has as many images, since it is the accuracy there. Its interval combines the
-    classes' Wilson intervals as those of independent shares (MOVER: Zou, Huang and Zhang 2009, Computational Statistics
-    and Data Analysis 53).
+    It is not defined where every class has as many images, since it is the accuracy there. Its interval is Wilson's for
+    as many images as would give the same variance (an effective sample size, Kish 1965), which is estimated from each
+    class's recall with z²/2 images added to either side, so that no class counts as certain.
     """
 
     title = "balanced accuracy"
-    interval = "Wilson, combined"
+    interval = "Wilson, effective n"
 
     def __call__(self, predictions: Predictions) -> Estimate | None:
         """The score, with its interval; None where it is the accuracy."""
@@ -198,12 +198,13 @@ class BalancedAccuracy(Metric):
         occurs = support > 0
         if np.unique(support[occurs]).size < 2:
             return None
-        hits = matrix.diagonal()[occurs].tolist()
-        found = [wilson(hit, n) for hit, n in zip(hits, support[occurs].tolist(), strict=True)]
-        value, k = sum(each.value for each in found) / len(found), len(found)
-        below = sqrt(sum((each.value - each.low) ** 2 for each in found)) / k
-        above = sqrt(sum((each.high - each.value) ** 2 for each in found)) / k
-        return Estimate(value, max(0.0, value - below), min(1.0, value + above), len(predictions))
+        hits, n = matrix.diagonal()[occurs], support[occurs]
+        added = (hits + Z**2 / 2) / (n + Z**2)
+        variance = float((added * (1 - added) / n).sum()) / len(n) ** 2
+        effective = float(added.mean() * (1 - added.mean())) / variance
+        value = float((hits / n).mean())
+        found = wilson(value * effective, effective)
+        return Estimate(value, found.low, found.high, len(predictions))
 
 
 @dataclass(frozen=True)
