@@ -4,6 +4,7 @@ Resampling is Pillow's bilinear filter, whose support grows with the scale (anti
 the pixels it averages; Lanczos is sharper, but draws halos around the strokes of digits and icons.
 """
 
+import logging
 import struct
 import warnings
 import zlib
@@ -254,6 +255,9 @@ def _formats() -> tuple[str, ...]:
 def _silence_pillow() -> None:
     """Silence warnings about what `decode` handles or refuses. Done once, since filters are shared by threads."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").addHandler(
+        logging.NullHandler()
+    )  # without any, its errors are lines without a file's name
 
 
 def _orientation(image: Image.Image) -> int:
