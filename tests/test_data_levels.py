@@ -1,8 +1,13 @@
 """Which level of a tree of folders is which: read as a careful user would, or refused with the way out."""
 
+import csv
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from thirtytwo.data.decoded import Gathered
 from thirtytwo.data.folder import gather
@@ -188,3 +193,43 @@ def test_a_class_linked_from_two_splits_is_in_both(tmp_path: Path) -> None:
         for name in ("a", "b"):
             (tmp_path / "set" / split / name).symlink_to(tmp_path / "pool" / name)
     assert counts(gather(tmp_path / "set")) == {"train": {"a": 2, "b": 3}, "val": {"a": 2, "b": 3}}
+
+
+def latin(folder: Path, name: bytes) -> Path:
+    """A path within ``folder`` whose name is not UTF-8."""
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+    try:
+        path.touch()
+        path.unlink()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    return path
+
+
+def test_a_class_folder_whose_name_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    root = build(tmp_path, "set/the 2")
+    folder = latin(root / "set", b"caf\xe9")
+    folder.mkdir()
+    (folder / "a.png").write_bytes(PNG)
+    with pytest.raises(UserError) as error:
+        gather(root / "set")
+    assert str(error.value).endswith("the name of class folder 'caf\\xe9' is not UTF-8: rename it")
+
+
+def test_pictures_whose_names_are_not_utf8_work_everywhere(cli, tmp_path):
+    root, digits = tmp_path / "set", load_digits()
+    for i in np.flatnonzero(digits.target < 2)[:40]:
+        folder = root / str(digits.target[i])
+        folder.mkdir(parents=True, exist_ok=True)
+        with latin(folder, b"caf\xe9%d.png" % i).open("wb") as file:
+            Image.fromarray((digits.images[i] * 15).astype(np.uint8)).save(file, "PNG")
+    out = ("--device", "cpu", "--out", tmp_path / "runs")
+    done = cli("train", f"data.source={root}", "model=cnn2(width=2)", "epochs=1", *out)
+    assert done.code == 0, done.err
+    (run,) = (tmp_path / "runs").iterdir()
+    assert cli("train", "--resume", run, "--device", "cpu").code == 0
+    rows = list(csv.reader(cli("predict", run, root, "--csv").out.splitlines()))
+    assert len(rows) == 41
+    assert cli("data", "scan", root).code == 0
+    next(path for path in sorted(root.rglob("*.png"))).write_bytes(b"x")
+    assert "caf\\xe9" in cli("train", f"data.source={root}", *out).err

@@ -131,7 +131,8 @@ def _without_wrappers(levels: Levels, folder: Folder, classes: Collection[str]) 
 
 
 def _note_wrapper(levels: Levels, outer: Folder, inner: Folder) -> None:
-    levels.notes.append(f"read {levels.within(inner)}, since {shown(outer.name)} holds no other folder of pictures")
+    name = levels.within(outer) if outer is not levels.top else levels.root
+    levels.notes.append(f"read {levels.within(inner)}, since {name} holds no other folder of pictures")
 
 
 def _is_labelled(folder: Folder, train: Collection[str]) -> bool:
