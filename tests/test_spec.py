@@ -9,7 +9,11 @@ from thirtytwo.spec import Spec, parse_chain
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,9}", fullmatch=True)
 literals = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63) + 1, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner),
     max_leaves=4,
 )

@@ -23,6 +23,15 @@ class UnknownName(UserError):
     """A component that is not registered under this name."""
 
 
+def brief(value: object, most: int = 100) -> str:
+    """A value as Python writes it, for a message: cut where it is long, its type alone where it cannot be written."""
+    try:
+        text = repr(value[:most] if isinstance(value, str) else value)
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, lists nested as deep
+        return f"this {type(value).__name__}"
+    return text if len(text) <= most + 2 else f"{text[:most]}..."
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The name in ``known`` that is closest to ``name``; None if none is close."""
     return next(iter(get_close_matches(name, sorted(known), n=1, cutoff=0.6)), None)

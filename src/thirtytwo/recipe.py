@@ -1,6 +1,5 @@
 """A recipe: everything that determines a training, as one typed value. Never imports torch."""
 
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -10,17 +9,24 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
-from thirtytwo.errors import UserError
+from thirtytwo import toml
+from thirtytwo.errors import UserError, brief
 from thirtytwo.spec import Spec, parse_chain
 from thirtytwo.values import Values
 
-Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Field(ge=1, strict=True)]
+Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Field(ge=1, le=2**53, strict=True)]
 """A share of a set (a fraction below 1) or a number of images (a whole number)."""
 
 
 Weight = Annotated[float, Field(gt=0, le=1e6)]
 """What a mistake costs, relative to others."""
 
+
+Count = Annotated[int, Field(ge=1, le=2**53, strict=True)]
+"""How many of something; at most what a file of JSON holds exactly."""
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
+LONGEST = 100
+"""Characters of a key."""
 
 Moment = Annotated[float, Field(ge=0, lt=1, strict=True)]
 """The decay of a moving average."""
@@ -49,13 +55,13 @@ class Data(_Section):
     """Share, or number, of the official train images that go to val. Unused if the source has a val split."""
     test: Portion = 0.2
     """Share, or number, of the images that go to test if the source has no official test split."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of the cut. Separate from `seed`, so that runs with different seeds share one split."""
     split_version: Literal[1, 2] = 2
     """The rule of the cut: 2 goes by what the pictures are, 1, thirtytwo 0.1.0's, by what they are once resized."""
     keep_split: str = "none"
     """A run's folder: its images stay in the splits that they were in, and only what is new is cut."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Count | None = None
     """Train on only this many images (stratified, at least one of each class); val and test stay whole."""
     size: Annotated[int, Field(ge=4, le=1024)] | None = None
     """Height and width in pixels to resize to. Unset: the images' own size if it is one and at most 64, else 32."""
@@ -118,7 +124,7 @@ class Train(_Section):
 
     epochs: Annotated[float, Field(gt=0, le=1e6)] = 10
     """Passes over the training images; fractions are fine."""
-    batch_size: Annotated[int, Field(ge=1)] = 128
+    batch_size: Count = 128
     """Images per step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each target that is spread over all classes."""
@@ -130,7 +136,7 @@ class Train(_Section):
     solver: Literal["steps", "lbfgs", "knn"] = "steps"
     """How the weights are found. `steps`: by the optimizer, batch by batch. If all but the head is frozen, also
     `lbfgs`, a linear probe solved to convergence, or `knn`, the nearest training images; val chooses its strength."""
-    feature_views: Annotated[int, Field(ge=1)] = 4
+    feature_views: Annotated[int, Field(ge=1, le=1000)] = 4
     """If all but the head is frozen: the number of augmented views of each image; epochs take turns."""
     class_weights: Literal["none", "balanced"] | dict[str, Weight] = "none"
     """How much a mistake costs, by class: `{cat=3, dog=1}`, 1 for those not named, or `balanced`, the inverse of each
@@ -145,7 +151,7 @@ class Train(_Section):
     the teacher's answers for the wrong classes shows."""
     teacher_weight: Annotated[float, Field(ge=0, le=1)] = 0.9
     """The teacher's share of the loss; the rest is the labels'."""
-    patience: Annotated[int, Field(ge=1)] | None = None
+    patience: Count | None = None
     """Stop when val's loss has not improved for this many evaluations, and keep the best weights."""
     eval_every: Annotated[float, Field(gt=0)] = 1.0
     """Epochs between two evaluations on val."""
@@ -189,7 +195,7 @@ class Recipe(_Section):
     """The learning rate's course as text: `cosine(warmup=0.1)`."""
     average: str = "none"
     """Averaging of the weights: `none`, `ema(0.99)` or `lookahead(5)`."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of every draw in the training: weights, order, augmentation, dropout."""
     data: Data = Data()
     optim: Optim = Optim()
@@ -257,6 +263,7 @@ def resolve_key(key: str) -> str:
     known = keys()
     if key in known:
         return key
+    key = key[:LONGEST]  # what follows compares it with every key
     ends = [full for full in known if full.rpartition(".")[2] == key]
     if len(ends) == 1:
         return ends[0]
@@ -283,7 +290,7 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key:
-            raise UserError(f"'{word}' is not an override: expected key=value, such as optim.lr=0.2")
+            raise UserError(f"{brief(word)} is not an override: expected key=value, such as optim.lr=0.2")
         full = resolve_key(key.strip())
         assignments[full] = parse_value(full, text.strip())
     return assignments
@@ -303,9 +310,9 @@ def parse_value(key: str, text: str) -> Any:
     if text.lower() in ("none", "null"):
         return None
     try:
-        parsed = tomllib.loads(f"value = {text}")
+        parsed = toml.loads(f"value = {text}")
         return parsed["value"] if set(parsed) == {"value"} else text
-    except tomllib.TOMLDecodeError:
+    except ValueError:
         pass
     try:
         return float(text)
@@ -320,22 +327,12 @@ def _annotation(key: str) -> Any:
     return model.model_fields[last].annotation
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The values in a TOML file. Raises UserError naming the file if it is missing or not TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as TOML: {error}") from None
-
-
 def from_toml(path: Path, *, stored: bool = False) -> Recipe:
     """Read a recipe from a TOML file: the user's, or one that a run has ``stored``.
 
     Raises UserError naming the file and the key.
     """
-    values = read_toml(path)
+    values = toml.read(path)
     try:
         return from_stored(values) if stored else from_values(values)
     except UserError as error:

@@ -8,10 +8,12 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
+from math import inf
 from types import MappingProxyType
 from typing import Any
 
-from thirtytwo.errors import UserError
+from thirtytwo.errors import UserError, brief
 
 RUN = "run:"
 """The prefix of a run: the rest is the path of its folder."""
@@ -21,6 +23,12 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:~\-]*")
 _PREFIX = re.compile(r"[^/:(]*[/:]")
 _VERBATIM = (RUN,)
 """Prefixes after which all of the text is the name, spaces and brackets included."""
+LONGEST = 4000
+"""Characters of a specification, or of a chain of them."""
+DEEPEST = 20
+"""Brackets inside each other. Python's own limit would end in RecursionError, perhaps in another place."""
+LARGEST = 2**63
+"""Whole numbers are below it in size: tensors, and TOML, hold no others."""
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -39,12 +47,12 @@ class Spec:
     @classmethod
     def parse(cls, text: str) -> "Spec":
         """Read ``name`` or ``name(1, key=2)``. Raises UserError naming the text if it is neither."""
-        text = text.strip()
+        text = _plain(text)
         if cls(text).prefix in _VERBATIM:
             return cls(text)
         match = _NAME.match(text)
         if match is None:
-            raise UserError(f"'{text}' is not a component: expected a name such as flip or translate(4)")
+            raise UserError(f"{brief(text)} is not a component: expected a name such as flip or translate(4)")
         name, rest = match.group(), text[match.end() :].strip()
         if not rest:
             return cls(name)
@@ -59,8 +67,10 @@ class Spec:
                 kwargs[keyword.arg] = _literal(keyword.value)
             return cls(name, tuple(_literal(arg) for arg in call.args), MappingProxyType(kwargs))
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            shown = text if len(text) < 200 else f"{text[:200]}..."
             raise UserError(
-                f"cannot read '{text}': expected a form such as {name}(4) or {name}(key='text'), with text in quotes"
+                f"cannot read '{shown}': expected a form such as {name}(4) or {name}(key='text'), with text in quotes "
+                "and numbers of at most 64 bits"
             ) from None
 
     @property
@@ -91,14 +101,27 @@ class Spec:
 
 def parse_chain(text: str) -> tuple[Spec, ...]:
     """Read ``a|b(1)|c``; the empty text and ``none`` are the empty chain."""
-    if text.strip() in ("", "none"):
-        return ()
-    return tuple(Spec.parse(part) for part in _split(text))
+    text = _plain(text)
+    return () if text in ("", "none") else tuple(Spec.parse(part) for part in _split(text))
+
+
+def _plain(text: str) -> str:
+    """``text`` without spaces around it. Raises UserError if it is too long, or its brackets are nested too deep."""
+    text = text.strip()
+    deepest = max(accumulate((char in "([{") - (char in ")]}") for char in text), default=0)
+    if len(text) > LONGEST or deepest > DEEPEST:
+        too = f"{len(text):,} characters" if len(text) > LONGEST else f"brackets nested {deepest} deep"
+        raise UserError(f"cannot read '{text[:40]}...': {too}: expected a form such as translate(4)")
+    return text
 
 
 def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Name) and node.id.lower() in _WORDS:
         return _WORDS[node.id.lower()]
+    for part in ast.walk(node):
+        value = part.value if isinstance(part, ast.Constant) else None
+        if isinstance(value, int | float) and not abs(value) < (LARGEST if isinstance(value, int) else inf):
+            raise ValueError("too large")
     return ast.literal_eval(node)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.errors import UserError, brief, did_you_mean
 
 if TYPE_CHECKING:  # pydantic's metaclass has no public name
     from pydantic._internal._model_construction import ModelMetaclass
@@ -47,7 +47,7 @@ def _mistake(error: ValidationError, kind: Any) -> UserError:
         unknown: UserError = kind.unknown(key)
         return unknown
     told = first["input"] if first["type"] not in ("missing", "too_short") else {}
-    given = "" if isinstance(told, dict) else f", not {told!r}"
+    given = "" if isinstance(told, dict) else f", not {brief(told)}"
     if first["type"] in _SAID:
         message = _SAID[first["type"]].format(**first.get("ctx", {})) + _example(kind, first)
     else:

@@ -1,17 +1,15 @@
 """Augmentations that hide a part of each image."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
 from thirtytwo.augment import augmentations
 from thirtytwo.augment.boxes import Boxes, boxes_around_pixels, boxes_of_share
 from thirtytwo.augment.draws import Draws, ImageAugmentation, choose
-from thirtytwo.augment.settings import Bounds, Parts, Share
+from thirtytwo.augment.settings import Bounds, Parts, Pixels, Share
 
 
 def erase_images(images: Tensor, boxes: Boxes, fill: Tensor) -> Tensor:
@@ -31,7 +29,7 @@ class Cutout(ImageAugmentation):
         size: side of the square, in pixels.
     """
 
-    size: Annotated[int, Field(ge=0)] = 8
+    size: Pixels = 8
 
     @override
     def change(self, images: Tensor, draw: Draws) -> Tensor:

@@ -18,7 +18,7 @@ from typing_extensions import override
 from thirtytwo.augment import Batch, augmentations
 from thirtytwo.augment.boxes import Boxes, boxes_of_share
 from thirtytwo.augment.draws import Draws, ImageAugmentation, choose
-from thirtytwo.augment.settings import Bounds, Checked, Parts, Share
+from thirtytwo.augment.settings import Bounds, Checked, Parts, Pixels, Share
 from thirtytwo.errors import UserError
 from thirtytwo.rng import derive
 
@@ -226,7 +226,7 @@ class Translate(ImageAugmentation):
         padding: "reflect" mirrors the edge, "zero" is black.
     """
 
-    pixels: Annotated[int, Field(ge=0)] = 4
+    pixels: Pixels = 4
     padding: Literal["reflect", "zero"] = "reflect"
 
     @override

@@ -17,14 +17,17 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 Share = Annotated[float, Field(ge=0, le=1)]
 """A probability, or a fraction of the whole."""
 
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Pixels = Annotated[int, Field(ge=0, le=1024)]
+"""A length in pixels; no image is larger."""
+
+Amount = Annotated[float, Field(ge=0, le=1e6)]
 """How strong a change is; 0 is no change."""
 
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
 _Part = Annotated[float, Field(gt=0, le=1)]
 
 Bounds = Annotated[tuple[_Positive, _Positive], AfterValidator(_ordered)]
-"""(low, high), both above 0."""
+"""(low, high), both above 0, from a millionth to a million."""
 
 Parts = Annotated[tuple[_Part, _Part], AfterValidator(_ordered)]
 """(low, high), both above 0 and at most 1."""

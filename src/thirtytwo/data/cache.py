@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from thirtytwo import memory
 from thirtytwo.errors import UserError
 from thirtytwo.paths import as_path
 
@@ -38,13 +39,7 @@ def cache_size() -> int:
 
 def default_memory_limit() -> int:
     """Bytes that a set may take before it is memory-mapped: `MEMORY_SHARE` of the available memory."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(int(line.split()[1]) * 1024 * MEMORY_SHARE)
-    except OSError:
-        pass
-    return 2 << 30  # no way to ask on this platform without another dependency
+    return int(memory.free() * MEMORY_SHARE)
 
 
 def get(key: str, make: Callable[[str], None], memory_limit: int | None = None) -> tuple[Tensor, dict[str, Any]]:

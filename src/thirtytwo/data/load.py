@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from thirtytwo import memory
 from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, sources, svhn
 from thirtytwo.data.decoded import Gathered
 from thirtytwo.data.imageset import ImageSet, Official
@@ -156,6 +157,13 @@ def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None
     target = picture.choose_size({image_set.size for image_set in sets}, size)
     depth = channels or max(image_set.channels for image_set in sets)
     notes = list(official.notes)
+    if any(image_set.size != target for image_set in sets):
+        count = sum(map(len, sets))
+        memory.require(  # as they are resized, and again as they are cut
+            2 * count * depth * target[0] * target[1],
+            f"{count:,} images of {target[0]}x{target[1]} pixels need",
+            "set data.size lower",
+        )
     if any(image_set.size != target for image_set in sets):
         own = " and ".join(sorted({f"{h}x{w}" for h, w in (image_set.size for image_set in sets)}))
         notes.append(f"all images resized from {own} to {target[0]}x{target[1]} ({fit})")

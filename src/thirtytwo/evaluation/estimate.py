@@ -119,7 +119,8 @@ def points(unit: str) -> str:
 def wilson(successes: float, n: float) -> Estimate:
     """The share ``successes / n`` with Wilson's score interval (Wilson 1927), which never leaves [0, 1].
 
-    Both may be effective numbers, of weighted images. With ``n`` = 0 nothing is known: the value is nan, the interval [0, 1].
+    Both may be effective numbers, of weighted images. With ``n`` = 0 nothing is known: the value is nan, the interval
+    [0, 1].
     """
     if n == 0:
         return Estimate(nan, 0.0, 1.0, 0)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from thirtytwo.errors import UserError
 from thirtytwo.models import models
+from thirtytwo.models.footprint import require_outputs, require_weights, sketch
 from thirtytwo.models.network import Network
 from thirtytwo.spec import Spec
 
@@ -52,16 +54,26 @@ class Classifier(nn.Module):
 
 
 def build_network(
-    spec: str, channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...] = ()
+    spec: str, channels: int, classes: int, size: tuple[int, int], labels: tuple[str, ...] = (), batch: int = 1
 ) -> Network:
     """Build the model that ``spec`` names, for classes called ``labels``, and test it on a black image.
+
+    Before it is built, it is made sure that its weights fit in memory, and its outputs for ``batch`` images.
 
     Raises:
         UserError: unknown model or argument, images that do not fit the model, or an output that is not (B, classes).
     """
     height, width = size
+    make = partial(models.build, spec, channels=channels, classes=classes, size=size, labels=labels)
     try:
-        network = Network.of(models.build(spec, channels=channels, classes=classes, size=size, labels=labels))
+        # What has a prefix was built before, by others; to make it twice would be to read its weights twice.
+        outline = None if Spec.parse(spec).prefix else sketch(make)
+        if outline:
+            require_weights(outline, f"model '{spec}'")
+            require_outputs(outline, (batch, channels, *size), f"model '{spec}'")
+        network = Network.of(make())
+        if not outline:
+            require_outputs(network, (batch, network.channels(channels), *size), f"model '{spec}'")
         with evaluating(network.module), torch.no_grad():
             logits = network.module(torch.zeros(1, network.channels(channels), *size))
     except UserError:

@@ -10,7 +10,7 @@ from torch import nn
 from thirtytwo.models import models
 from thirtytwo.models.classifier import evaluating
 
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=100_000)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 

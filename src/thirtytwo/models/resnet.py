@@ -49,8 +49,8 @@ def wideresnet(
     channels: int,
     classes: int,
     *,
-    depth: Annotated[int, Field(ge=10)] = 28,
-    width: Annotated[int, Field(ge=1)] = 10,
+    depth: Annotated[int, Field(ge=10, le=1000)] = 28,
+    width: Annotated[int, Field(ge=1, le=1000)] = 10,
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
 ) -> nn.Module:
     """Wide residual network WRN-depth-width (arXiv 1605.07146). WRN-28-10: 36.5 M parameters for 10 classes.

@@ -17,7 +17,7 @@ from thirtytwo.models.network import Network
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 _Activation = Literal["gelu", "relu", "silu"]
-_Width = Annotated[int, Field(ge=1)]
+_Width = Annotated[int, Field(ge=1, le=100_000)]
 
 
 @models.register

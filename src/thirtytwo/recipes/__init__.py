@@ -2,10 +2,10 @@
 
 import os
 import re
-from pathlib import Path
 
 from thirtytwo import recipe as recipe_module
 from thirtytwo.errors import UserError, did_you_mean
+from thirtytwo.paths import as_path
 from thirtytwo.recipe import Recipe
 from thirtytwo.registry import Registry
 from thirtytwo.spec import OWN
@@ -17,7 +17,7 @@ def find(name: str) -> Recipe:
     """A recipe by registered name, TOML file, or an earlier run's folder. Raises UserError if it is none of them."""
     if name in recipes:
         return recipes.build(name)
-    path = Path(name)
+    path = as_path(name)
     if path.is_dir() and (path / "recipe.toml").is_file():
         return recipe_module.from_toml(path / "recipe.toml", stored=True)
     if path.suffix == ".toml" or path.is_file():

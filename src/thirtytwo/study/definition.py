@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import ConfigDict, Field, field_validator
 
-from thirtytwo import recipes
+from thirtytwo import recipes, toml
 from thirtytwo.errors import UserError
-from thirtytwo.recipe import Recipe, parse_value, read_toml, resolve_key
+from thirtytwo.recipe import Recipe, parse_value, resolve_key
 from thirtytwo.values import Values
 
+_Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
 
 
@@ -29,11 +30,7 @@ class Study(Values):
     """The name of its folder."""
     base: str
     """The recipe that every arm starts from: a name, or a TOML file."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], Field(min_length=1, strict=False)] = (
-        0,
-        1,
-        2,
-    )
+    seeds: Annotated[tuple[_Seed, ...], Field(min_length=1, strict=False)] = (0, 1, 2)
     """Random seeds. Every arm is trained with each of them."""
     against: Literal["first", "previous"] = "first"
     """What an arm is compared with: the first arm, or, for a series of steps, the arm before it."""
@@ -97,7 +94,7 @@ class Study(Values):
 
 def from_toml(path: Path) -> Study:
     """Read a study from a TOML file; a base that is a file is looked for beside it. UserError names file and key."""
-    values = read_toml(path)
+    values = toml.read(path)
     base = values.get("base")
     if isinstance(base, str) and (path.parent / base).is_file():
         values["base"] = str((path.parent / base).resolve())

@@ -101,7 +101,8 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(recipe.seed, "weights"))
-        network = build_network(recipe.model, train.channels, len(train.classes), train.size, train.classes)
+        together = min(feed.batch_size, len(train)) if target.type == "cpu" else 1
+        network = build_network(recipe.model, train.channels, len(train.classes), train.size, train.classes, together)
     if network.architecture and not network.origin:
         forget_faster(network.module)
     model = (

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, one_hot
 
+from thirtytwo import memory
 from thirtytwo.augment import Augmentation, Batch, Chain
 from thirtytwo.data import cache
 from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.data.split import Splits
 from thirtytwo.data.waiting import counted
 from thirtytwo.device import Device
-from thirtytwo.errors import UserError
 from thirtytwo.models.classifier import Classifier, evaluating
 from thirtytwo.rng import generator
 from thirtytwo.training.feed import Batches
@@ -204,13 +204,8 @@ def _blocks(
 
 def _require_memory(rows: int, width: int, views: int) -> None:
     """Raises UserError unless ``rows`` of ``width`` bytes fit in memory twice: as they are kept, and in use."""
-    free = cache.default_memory_limit() / cache.MEMORY_SHARE
-    if 2 * rows * width > free:
-        remedy = "train.feature_views=1" if views > 1 else "data.limit, or train.freeze=none"
-        raise UserError(
-            f"features of {rows:,} images need {2 * rows * width / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
-            f": set {remedy}"
-        )
+    remedy = "train.feature_views=1" if views > 1 else "data.limit, or train.freeze=none"
+    memory.require(2 * rows * width, f"features of {rows:,} images need", f"set {remedy}")
 
 
 def _digest(model: Classifier, head: str) -> str:
