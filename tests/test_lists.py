@@ -183,6 +183,7 @@ def test_a_mistake_in_filter_or_sort_is_one_line(cli, runs, words, fragments):
         ("finetune", "x" * 300, "x" * 32 + "-finetune"),
         ("finetune", "/", "data-finetune"),
         ("cifar10-fast", "data/cifar10", "cifar10-fast"),
+        ("mnist-cnn", "/data/MNIST", "mnist-cnn"),
         ("mine", "/home/ada/birds", "mine"),
         ("custom", "/home/ada/birds", "birds-custom"),
     ],

@@ -34,9 +34,9 @@ def _say_table(found: list[Scored]) -> None:
     for name in dict.fromkeys(name for each in found for name in each.scores):
         title, unit, _ = metrics.described(name)
         estimates = [each.scores.get(name) for each in found]
-        cells = (f"{each.number(unit):>6}  {each.interval(unit)}" if each else "" for each in estimates)
+        cells = (f"{each.number(unit):>6} {each.interval(unit)}" if each else "" for each in estimates)
         rows.append([titled(title, unit), *cells])
-    say_table(["score, 95 % interval", *(each.name for each in found)], rows)
+    say_table(["score, 95 % interval", *(each.name for each in found)], rows, gap=2)  # 79 characters, whole at 80
 
 
 def say_run_json(run: Run) -> None:

@@ -35,7 +35,7 @@ def run_name(recipe: Recipe) -> str:
     if recipe.name not in recipes and recipe.name != Recipe.model_fields["name"].default:
         return recipe.name
     data = data_name(recipe.data.source)
-    return recipe.name if f"{recipe.name}-".startswith(f"{data}-") else f"{data}-{recipe.name}"
+    return recipe.name if f"{recipe.name}-".startswith(f"{data}-".lower()) else f"{data}-{recipe.name}"
 
 
 def data_name(source: str) -> str:
