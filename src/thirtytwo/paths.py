@@ -19,7 +19,7 @@ def as_path(text: str | Path) -> Path:
 
 
 def readable(path: str) -> str:
-    """A path as text that every file and terminal takes: bytes of a name that are not UTF-8 are written ``\\xe9``."""
+    r"""A path as text that every file and terminal takes: bytes of a name that are not UTF-8 are written ``\xe9``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -91,7 +91,7 @@ def decode_all(
         key, lambda key: _build(key, gathered, size, channels, fit, bad_images), memory_limit
     )
     bad = np.array(description["bad"], dtype=np.int64)
-    splits, first, taken, inside = {}, 0, 0, os.path.join(gathered.root, "")
+    splits, first, taken, inside = {}, 0, 0, str(gathered.root).rstrip(os.sep) + os.sep
     for name, split in gathered.splits.items():
         good = np.setdiff1d(np.arange(len(split.labels)), bad - first)
         paths = None if split.paths is None else tuple(split.paths[i].removeprefix(inside) for i in good.tolist())
