@@ -1,8 +1,13 @@
 """The report of real run folders: what it says is what the predictions say, and nothing in it can run or fetch."""
 
+import csv
+import os
 import re
+import shlex
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import nullcontext
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,6 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+import thirtytwo
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate, wilson
 from thirtytwo.evaluation.metrics import Accuracy
@@ -19,6 +25,7 @@ from thirtytwo.evaluation.per_class import per_class
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.explanation import Layer, LayerMaps
 from thirtytwo.figures import canvas, pictures, scores
+from thirtytwo.paths import readable
 from thirtytwo.recipe import Data, Recipe, Train
 from thirtytwo.report import html
 from thirtytwo.report.view import view
@@ -63,10 +70,10 @@ class Page(HTMLParser):
         if {"td", "th"} & set(self._open):
             self.tables[-1][-1][-1] += data
 
-    def table(self, first: str) -> list[list[str]]:
-        """The rows below the heading of the table whose first heading is ``first``, blanks joined."""
-        rows = [[" ".join(cell.split()) for cell in row] for t in self.tables if t[0][0] == first for row in t]
-        return rows[1:]
+    def table(self, *first: str) -> list[list[str]]:
+        """The rows below the heading of the table whose headings begin with ``first``, blanks joined."""
+        found = [[[" ".join(cell.split()) for cell in row] for row in t] for t in self.tables]
+        return next((t[1:] for t in found if tuple(t[0][: len(first)]) == first), [])
 
     def attributes(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]
@@ -153,12 +160,15 @@ def page_of(run: Run) -> Page:
     text = html.write(run).read_text(encoding="utf-8")
     assert len(text) < 3_000_000
     page = Page(text)
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    allowed = "".join(f" 'sha256-{b64encode(sha256(each.encode()).digest()).decode()}'" for each in scripts)
+    assert len(scripts) == 1 and f'script-src{allowed}"' in text and "default-src 'none'" in text
     for tag, attributes in page.tags:
-        assert tag not in ("script", "iframe", "object", "link", "base", "form")
+        assert tag not in ("iframe", "object", "link", "base", "form")
         for name, value in attributes.items():
             assert not name.startswith("on")
             if name in ("src", "href", "xlink:href"):
-                assert re.match(r"#|data:image/png;base64,", value or "")
+                assert re.match(r"#|data:image/(png|webp);base64,", value or "")
         if tag == "img":
             assert attributes["alt"]
         if tag == "svg":
@@ -186,18 +196,26 @@ def test_every_score_in_the_page_is_that_of_the_predictions(make: Maker, scored:
     page = page_of(run)
     expected = [metrics.scores(p) for p in (test, views, val)]
     rows = {row[0]: row[1:4] for row in page.table("Score")}
-    for key, name in (("accuracy", "Accuracy"), ("top5", "Top-5 accuracy"), ("macro_f1", "Macro F1")):
+    for key, name in (
+        ("accuracy", "Accuracy Wilson"),
+        ("top5", "Top-5 accuracy Wilson"),
+        ("macro_f1", "Macro F1 bootstrap, percentile"),
+    ):
         assert rows[name] == [shown(scores[key]) for scores in expected]
-    assert rows["Calibration error, 15 bins"] == [shown(scores["ece"]) for scores in expected]
+    assert rows["Calibration error, 15 bins bootstrap, basic"] == [shown(scores["ece"]) for scores in expected]
     nll = [scores["nll"] for scores in expected]
-    assert rows["Negative log-likelihood, nats"] == [f"{e.value:.4f} [{e.low:.4f}, {e.high:.4f}]" for e in nll]
+    assert rows["Negative log-likelihood, nats normal"] == [f"{e.value:.4f} [{e.low:.4f}, {e.high:.4f}]" for e in nll]
 
     right = int(test.correct.sum())
     text = " ".join(page.text.split())
     assert f"{100 * right / 360:.1f} % test accuracy" in text
     assert f"{right} of 360 images right" in text
     assert page.table("Class") == [
-        [c.name, f"{c.support}", shown(c.recall), shown(c.precision), shown(c.f1)] for c in per_class(test)
+        [c.name, f"{c.support}", *map(shown, (c.recall, c.precision, c.f1))] for c in per_class(test)
+    ]
+    given = [counts(size, 10) for size in run.split["sizes"].values()]
+    assert page.table("Class", "train") == [
+        [name, *(f"{n}" for n in row)] for name, *row in zip(DIGITS, *given, strict=True)
     ]
     matrix = metrics.confusion(test)
     for truth, predicted, count, share in page.table("Truth"):
@@ -247,7 +265,7 @@ def test_looks_and_plans_that_spoil_a_figure_are_said(make: Maker, scored: tuple
     assert "looked at 3 times" in text
     assert "cut from the official test split" in text
     assert "Val decided when to stop" in text
-    assert "says nothing about the spread over seeds" in text
+    assert text.count("nothing about the spread over seeds") == 1
     usual = page_of(make(DIGITS, images, (test, None), (val, None))).text
     assert "Test looked at once, after the last step." in usual
     assert "official test split" not in usual
@@ -279,7 +297,7 @@ def test_an_unfinished_run_shows_how_far_it_came(make: Maker, scored: tuple, sta
     assert ("train --resume RUN" in page.text) == word.startswith("was")
     latest = wilson(round((1 - 0.25 / 3) * 144), 144)
     assert latest.quantity() in " ".join(page.text.split()) and latest.interval() in page.text
-    assert len(page.attributes("svg")) == 3
+    assert len(page.attributes("svg")) == 4
 
 
 def test_a_trained_run_that_was_never_scored_says_how_to_score_it(make: Maker, scored: tuple) -> None:
@@ -287,13 +305,17 @@ def test_a_trained_run_that_was_never_scored_says_how_to_score_it(make: Maker, s
     assert "was trained to its end, but not all of it is scored" in text and "thirtytwo train --resume RUN" in text
 
 
-def test_commands_install_released_versions_and_name_the_users_files(make: Maker, scored: tuple) -> None:
-    run = make(DIGITS, scored[0])
-    run.write_env({**run.env, "torch": "2.15.0+cu132", "imports": ["my parts.py"]})
-    assert view(run).commands == [
-        "pip install thirtytwo==0.1.0 torch==2.15.0",
-        "thirtytwo train recipe.toml --import 'my parts.py'",
-    ]
+def test_the_command_trains_the_same_bits_from_any_directory(cli, folder_run, tmp_path, monkeypatch) -> None:
+    command = view(folder_run).command
+    assert command in Page((folder_run.path / "report.html").read_text(encoding="utf-8")).text
+    monkeypatch.chdir(folder_run.path)
+    assert cli(*shlex.split(command)[1:], "--no-test", "--device", "cpu", "--out", tmp_path).code == 0
+    assert Run.open(next(tmp_path.iterdir())).read_weights() == folder_run.read_weights()
+
+
+def test_what_no_command_trains_again_has_none(make: Maker, scored: tuple) -> None:
+    run = make(DIGITS, scored[0], recipe=Recipe(name="mine", model="own:Net"))
+    assert view(run).command == "" and "that program trains it again" in page_of(run).text
 
 
 def test_a_run_that_has_only_a_recipe_has_a_report(tmp_path: Path) -> None:
@@ -315,7 +337,7 @@ def test_names_from_a_users_folders_are_text_and_nothing_else(make: Maker) -> No
     said = Predictions(logits.astype(np.float32), labels, names, np.arange(60), "test")
     run = make(names, draw.integers(256, size=(60, 3, 9, 5), dtype=np.uint8), (said, None))
     page = page_of(run)
-    assert "<script>" not in (run.path / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in (run.path / "report.html").read_text(encoding="utf-8")
     assert "{{ 7*7 }}" in page.text and "<b>3</b> pictures" in page.text
     assert [row[0] for row in page.table("Class")] == [" ".join(name.split()) for name in names]
 
@@ -329,7 +351,7 @@ def test_few_and_many_classes_and_any_picture(make: Maker, k: int, channels: int
     said = Predictions(logits.astype(np.float32), labels, names, np.arange(400), "test")
     images = draw.integers(256, size=(400, channels, side, side), dtype=np.uint8)
     page = page_of(make(names, images, (said, None)))
-    assert len(page.table("Class")) == k
+    assert len(page.table("Class")) == len(page.table("Class", "train")) == k
     assert ("Top-5 accuracy" in page.text) == (k > 5)
     assert {(a["width"], a["height"]) for a in page.attributes("img")} == {(str(side), str(side))}
 
@@ -363,6 +385,17 @@ def test_an_inline_figure_follows_the_pages_colours(scored: tuple) -> None:
     assert "http" not in text.replace('xmlns:xlink="http://www.w3.org/1999/xlink"', "")
 
 
+def test_labels_of_long_names_differ_and_fit() -> None:
+    coats = ("tabby coat", "tortoiseshell coat", "black and white tuxedo coat")
+    ages = ("female, neutered", "female, intact", "male, neutered", "kitten under 12 weeks")
+    names = [f"Felis silvestris catus, domestic shorthair, {coat}, {age}" for coat in coats for age in ages]
+    for each in (names, ["x" * 250, "x" * 249 + "y", "z"], ["a\x07" * 30, "a\x08" * 30], ["a" * 40 + b for b in "bc"]):
+        for width in (14, 18, 26):
+            labels = canvas.labels(each, width)
+            assert len({*labels}) == len(each) and max(map(len, labels)) <= width
+    assert canvas.labels(["cat", "dog"]) == ["cat", "dog"] and canvas.labels([]) == []
+
+
 @pytest.mark.parametrize(("count", "columns"), [(1, 8), (7, 3), (0, 4)])
 def test_a_sample_grid_holds_any_number_of_pictures(tmp_path: Path, count: int, columns: int) -> None:
     images = np.full((count, 1, 4, 6), 128, dtype=np.uint8)
@@ -371,6 +404,42 @@ def test_a_sample_grid_holds_any_number_of_pictures(tmp_path: Path, count: int, 
     assert len(figure.axes[0].images) == count
     with Image.open(tmp_path / "grid.png") as drawn:
         assert drawn.width > 50
+
+
+@pytest.fixture(scope="module")
+def digit_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders of 400 digits, in a folder of each class, one name in an encoding that is not UTF-8."""
+    digits, root = load_digits(), tmp_path_factory.mktemp("pictures") / "my digits"
+    for i, (image, label) in enumerate(zip(digits.images[:400], digits.target, strict=False)):
+        folder = root / f"digit {label}" / ("first", "second")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        name = os.fsdecode(b'"caf\xe9", 0.png') if i == 0 else f"{i}.png"
+        Image.fromarray(np.minimum(image * 16, 255).astype(np.uint8)).save(folder / name)
+    return root
+
+
+@pytest.fixture(scope="module")
+def folder_run(digit_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run on `digit_folders`, which were named relative to the working directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(digit_folders.parent)
+        settings = {"model": "cnn2(width=2)", "epochs": 1, "data__source": digit_folders.name}
+        return thirtytwo.train("digits-cnn", **settings, device="cpu", out=tmp_path_factory.mktemp("runs")).run
+
+
+def test_every_mistake_has_its_path_in_report_predictions_and_table(digit_folders: Path, folder_run: Run) -> None:
+    run, page = folder_run, page_of(folder_run)
+    known = {readable(str(path.relative_to(digit_folders))) for path in digit_folders.rglob("*.png")}
+    for split in ("val", "test"):
+        plain = run.predictions(split)[0]
+        assert plain.paths and {*plain.paths} <= known and len({*plain.paths}) == len(plain)
+        assert [path.split("/")[0] for path in plain.paths] == [plain.classes[k] for k in plain.labels]
+        rows = [*csv.DictReader((run.path / "predictions" / f"{split}.csv").open(encoding="utf-8", newline=""))]
+        assert [row["path"] for row in rows] == [*plain.paths]
+        assert [row["right"] == "true" for row in rows] == plain.correct.tolist()
+        assert [row["predicted"] for row in rows] == [plain.classes[k] for k in plain.predicted]
+    wrong = [path for path, right in zip(plain.paths, plain.correct.tolist(), strict=True) if not right]
+    assert len(wrong) > 36 and all(path in page.text for path in wrong) and f"Wrong: all {len(wrong)}" in page.text
 
 
 @pytest.mark.parametrize("k", [2, 120])

@@ -101,7 +101,7 @@ def decode_all(
     )
     bad = np.array(description["bad"], dtype=np.int64)
     digests = np.frombuffer(b64decode(description["digests"]), dtype="V16").reshape(len(images), 2)
-    splits, first, taken, inside = {}, 0, 0, f"{gathered.root}{os.sep}"
+    splits, first, taken, inside = {}, 0, 0, str(gathered.root).rstrip(os.sep) + os.sep
     for name, split in gathered.splits.items():
         good = np.setdiff1d(np.arange(len(split.labels)), bad - first)
         paths = None if split.paths is None else tuple(split.paths[i].removeprefix(inside) for i in good.tolist())

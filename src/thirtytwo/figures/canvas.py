@@ -4,7 +4,8 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from html import escape
@@ -43,8 +44,11 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
 }
-BARS_SHOWN = 30
+BARS_SHOWN = 40
 """With more classes than this, bars have no names, or are left out."""
+
+SMALLEST = 0.62
+"""A figure that is shrunk further on a narrow page can't be read: it scrolls instead."""
 
 P = ParamSpec("P")
 
@@ -106,6 +110,32 @@ def short(name: str, width: int = 18) -> str:
     return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
+def labels(names: Sequence[str], width: int = 18) -> list[str]:
+    """Class names that fit on one line of a figure, of at most ``width`` characters, and as different as they are.
+
+    What all begin with is left out where one is too long. What is still too long is cut where that keeps it apart from
+    all others: at its end, else further and further in front; a number is the last resort.
+    """
+    lines = [short(name, len(name)) for name in names]
+    if max(map(len, lines), default=0) > width and (shared := _shared_words(lines)) > 3:
+        lines = [f"…{line[shared:]}" for line in lines]
+    found = {index: line for index, line in enumerate(lines) if len(line) <= width and lines.count(line) == 1}
+    for quarters in range(4, -1, -1):
+        head = (width - 1) * quarters // 4
+        cuts = [f"{line[:head]}…{line[len(line) - (width - 1 - head) :]}" for line in lines]
+        taken = Counter([*cuts, *found.values()])
+        found |= {index: cut for index, cut in enumerate(cuts) if index not in found and taken[cut] == 1}
+    return [found.get(index) or f"{short(line, width - 5)} {index + 1}" for index, line in enumerate(lines)]
+
+
+def _shared_words(lines: Sequence[str]) -> int:
+    """How many characters all lines begin with, up to the end of a word."""
+    first, last = min(lines), max(lines)
+    differs = (index for index, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    words = re.match(r".*[\W_]", first[: next(differs, 0)])
+    return words.end() if words else 0
+
+
 def png(figure: "Figure", path: "Path | BinaryIO") -> None:
     """Write a figure as a PNG file, on white, at 110 dots per inch."""
     with _style(), _glyphs_may_miss():
@@ -145,7 +175,7 @@ def svg(figure: "Figure", label: str) -> str:
     width, height = (72 * inches for inches in figure.get_size_inches())
     return (
         f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}" '
-        f'style="width:{width / 0.75:.0f}px" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
+        f'style="width:{width / 0.75:.0f}px;min-width:{SMALLEST * width / 0.75:.0f}px" xmlns:xlink="http://www.w3.org/1999/xlink">{body}'
     )
 
 

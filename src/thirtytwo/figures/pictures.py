@@ -50,7 +50,7 @@ def sample_grid(images: np.ndarray, titles: Sequence[str], columns: int) -> "Fig
 def class_counts(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> "Figure":
     """Images per class, one bar per split (``{"train": [..], "val": [..], "test": [..]}``), in class order."""
     k, splits = len(classes), list(counts)
-    figure, axes = canvas.axes(5.3, 0.75 + 0.3 * max(k, 2) if k <= canvas.BARS_SHOWN else 4.0)
+    figure, axes = canvas.axes(5.3, 0.75 + (0.3 if k <= 20 else 0.2) * max(k, 2) if k <= canvas.BARS_SHOWN else 4.0)
     left = np.zeros(k)
     for split, color, alpha in zip(splits, (BLUE, VERMILION, MUTED), (0.85, 0.85, 0.6), strict=False):
         values = np.asarray(counts[split], dtype=float)
@@ -60,7 +60,7 @@ def class_counts(counts: Mapping[str, Sequence[int]], classes: Sequence[str]) ->
             axes.bar(range(k), values, 1.0, bottom=left, color=color, alpha=alpha, label=split)
         left += values
     if k <= canvas.BARS_SHOWN:
-        axes.set_yticks(range(k), [canvas.short(name) for name in classes])
+        axes.set_yticks(range(k), canvas.labels(classes, 26))
         axes.tick_params(axis="y", labelcolor=INK)
         axes.set_ylim(k - 0.4, -0.6)
         axes.set_xlabel("images")
@@ -114,14 +114,15 @@ def prediction_panel(
         x, top = index % columns * (side + wide + gap + 0.15) + 0.05, index // columns * pitch + 0.25
         _show(axes, _colours(image), x, top, side)
         axes.text(x, top - 0.05, canvas.short(title, 34), va="bottom", color=MUTED, fontsize=7.5)
-        for rank, (name, share) in enumerate(classes):
+        labels = canvas.labels([name for name, _ in classes], 17)
+        for rank, ((name, share), label) in enumerate(zip(classes, labels, strict=True)):
             right, left, y = name == truth, x + side + gap, top + rank * line
             color = BLUE if right else VERMILION if rank == 0 and truth is not None else MUTED
             bar = Rectangle((left, y), max(share * wide, 0.01), line - 0.03, color=color, alpha=0.35, linewidth=0)
             axes.add_patch(bar)
             style: dict[str, Any] = {"va": "center_baseline", "fontsize": 8.5, "weight": "bold" if right else "normal"}
             tick = " ✓" if right else ""
-            axes.text(left + 0.05, y + line / 2 - 0.01, canvas.short(name, 17) + tick, **style)
+            axes.text(left + 0.05, y + line / 2 - 0.01, label + tick, **style)
             axes.text(left + wide, y + line / 2 - 0.01, quantity(share), ha="right", **style)
     if known:
         key = "blue ✓: the true class; vermilion: a wrong answer"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COUNTED_CLASSES, NAMED_CLASSES = 20, 100
+LARGE_CELLS = 20
+COUNTED_CLASSES, NAMED_CLASSES = 50, 100
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def class_bars(classes: Sequence[ClassScores], overall: float) -> "Figure":
     from matplotlib.ticker import MaxNLocator
 
     shown = list(classes)[: canvas.BARS_SHOWN]
-    figure, axes = canvas.axes(5.3, 0.75 + (0.36 if len(shown) <= COUNTED_CLASSES else 0.27) * max(len(shown), 2))
+    figure, axes = canvas.axes(5.3, 0.75 + (0.36 if len(shown) <= LARGE_CELLS else 0.27) * max(len(shown), 2))
     for row, scores in enumerate(shown):
         for score, shift, width, marker, color in (
             (scores.recall, -0.15, 6.0, "o", BLUE),
@@ -79,7 +80,7 @@ def class_bars(classes: Sequence[ClassScores], overall: float) -> "Figure":
                 )
                 axes.plot(score.value, y, marker, color=color, markersize=5.5 if marker == "o" else 3.5)
     axes.axvline(overall, color=MUTED, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
-    axes.set_yticks(range(len(shown)), [canvas.short(scores.name) for scores in shown])
+    axes.set_yticks(range(len(shown)), canvas.labels([scores.name for scores in shown], 26))
     axes.tick_params(axis="y", labelcolor=INK)
     axes.set_ylim(len(shown) - 0.45, -0.55)
     axes.set_xlim(right=1.0 + 0.02 * (1.0 - axes.get_xlim()[0]))
@@ -108,7 +109,7 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> "Figure":
     cells[..., :3] = np.where(right[..., None], canvas.rgb(BLUE), canvas.rgb(VERMILION))
     cells[..., 3] = np.where(right, 0.9 * share, 0.15 + 0.75 * np.sqrt(share))
     cells[matrix == 0] = [*canvas.rgb(MUTED), 0.06]
-    side = 1.6 + 0.38 * max(k, 4) if k <= COUNTED_CLASSES else min(1.6 + 0.2 * k, 10.5)
+    side = 1.6 + 0.38 * max(k, 4) if k <= LARGE_CELLS else min(1.6 + 0.22 * k, 10.5)
     figure, axes = canvas.axes(side, side)
     axes.imshow(cells, interpolation="none", aspect="equal", extent=(-0.5, k - 0.5, k - 0.5, -0.5))
     unit = "" if k <= NAMED_CLASSES else ", class number"
@@ -118,16 +119,17 @@ def confusion(matrix: np.ndarray, classes: Sequence[str]) -> "Figure":
         spine.set_visible(k > COUNTED_CLASSES)
     if k <= NAMED_CLASSES:
         size = min(8.5, 60 * (side - 1) / k)
-        names = [canvas.short(name, 14) for name in classes]
+        names = canvas.labels(classes, 20)
         axes.set_yticks(range(k), names, fontsize=size, color=INK)
         upright = max(map(len, names)) <= 3 and k <= 40
         axes.set_xticks(range(k), names, fontsize=size, color=INK, rotation=0 if upright else 90)
     if k <= COUNTED_CLASSES:
-        _count_cells(axes, matrix, cells[..., 3])
+        _count_cells(axes, matrix, cells[..., 3], 72 * (side - 1.6) / max(k, 4))
     return figure
 
 
-def _count_cells(axes: "Axes", matrix: np.ndarray, opacity: np.ndarray) -> None:
+def _count_cells(axes: "Axes", matrix: np.ndarray, opacity: np.ndarray, width: float) -> None:
+    """Write the counts into cells that are ``width`` points wide; a digit is about 0.64 of its size wide."""
     edges = np.arange(len(matrix) - 1) + 0.5
     axes.hlines(edges, -0.5, len(matrix) - 0.5, color=PAPER, linewidth=1.5)
     axes.vlines(edges, -0.5, len(matrix) - 0.5, color=PAPER, linewidth=1.5)
@@ -139,7 +141,7 @@ def _count_cells(axes: "Axes", matrix: np.ndarray, opacity: np.ndarray) -> None:
                 f"{count}",
                 ha="center",
                 va="center",
-                fontsize=8.5 if count < 1000 else 7,
+                fontsize=min(8.5, 0.92 * width / (0.64 * max(2, len(f"{count}")))),
                 color="white" if opacity[row, column] > 0.7 else INK,
             )
 

@@ -96,7 +96,8 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
     figure = Figure((1.85 * columns + 0.4, 1.55 * rows + 0.3), layout="constrained", facecolor="white")
     planes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     reference = [arm for arm in arms if arm.name == first]
-    for plane, arm in zip(planes.flat, arms, strict=False):
+    titles = canvas.labels([arm.name for arm in arms], 24)
+    for plane, arm, title in zip(planes.flat, arms, titles, strict=False):
         for each in reference:
             mean = np.nanmean(getattr(each, what), axis=0)
             plane.plot(each.epochs, mean, color=MUTED, lw=1, linestyle=(0, (3, 1.5)))
@@ -104,7 +105,7 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         plane.fill_between(arm.epochs, low, high, color=BLUE, alpha=0.25, lw=0)
         plane.plot(arm.epochs, np.nanmean(values, axis=0), color=BLUE, linewidth=1.4)
-        plane.set_title(canvas.short(arm.name, 24), fontsize=8.5, color=INK, loc="left")
+        plane.set_title(title, fontsize=8.5, color=INK, loc="left")
         if what == "accuracy":
             plane.yaxis.set_major_formatter(canvas.percent)
         plane.tick_params(length=0)
@@ -147,8 +148,8 @@ def class_recalls(arms: Sequence[str], classes: Sequence[str], recalls: np.ndarr
         plane.text(
             column, row, "–" if isnan(value) else f"{100 * value:.0f}", ha="center", va="center", fontsize=8, color=INK
         )
-    plane.set_xticks(range(k), [canvas.short(classes[i], 14) for i in chosen], rotation=90, color=INK)
-    plane.set_yticks(range(count), [canvas.short(name, 26) for name in arms], color=INK)
+    plane.set_xticks(range(k), canvas.labels([classes[i] for i in chosen], 20), rotation=90, color=INK)
+    plane.set_yticks(range(count), canvas.labels(arms, 26), color=INK)
     plane.grid(visible=False)
     for spine in plane.spines.values():
         spine.set_visible(False)
@@ -156,7 +157,7 @@ def class_recalls(arms: Sequence[str], classes: Sequence[str], recalls: np.ndarr
 
 
 def _names(plane: "Axes", names: Sequence[str]) -> None:
-    plane.set_yticks(range(len(names)), [canvas.short(name, 26) for name in names])
+    plane.set_yticks(range(len(names)), canvas.labels(names, 30))
     plane.tick_params(axis="y", labelcolor=INK)
     plane.set_ylim(len(names) - 0.45, -0.6)
     plane.grid(axis="y", visible=False)

@@ -37,7 +37,7 @@ def _timm() -> Any:
     try:
         import timm
     except ImportError:
-        raise UserError("timm/...: these networks are an optional extra: pip install 'thirtytwo[timm]'") from None
+        raise UserError("timm/...: these networks need another package: pip install timm") from None
     return timm
 
 

@@ -96,9 +96,10 @@ def heading(name: str, said: tuple[str, float], truth: str | None) -> str:
         said: the most probable class and its probability.
         truth: the true class.
     """
-    label, share = said
-    known = "" if truth is None else f"{canvas.short(truth)}, "
-    return f"{canvas.short(name, 50)}: {known}called {canvas.short(label)} with {quantity(share)}"
+    classes = list(dict.fromkeys((said[0], *([] if truth is None else [truth]))))
+    shown = dict(zip(classes, canvas.labels(classes), strict=True))
+    known = "" if truth is None else f"{shown[truth]}, "
+    return f"{canvas.short(name, 50)}: {known}called {shown[said[0]]} with {quantity(said[1])}"
 
 
 def _unused(name: str, taken: "dict[str, Figure]") -> str:

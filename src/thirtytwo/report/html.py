@@ -1,8 +1,11 @@
 """Write a run's report: one HTML file that needs nothing else, and its figures as PNG files."""
 
 import base64
+import hashlib
 import io
 import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +25,19 @@ from thirtytwo.runs.scored import Scored
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 PANEL = 6
 """Wrong answers, and right ones, in the panel of predictions."""
+GRID = 30
+"""Pictures in ``wrong.png`` and ``right.png``."""
+AT_ONCE = 60
+"""Pictures of a list that are shown before its reader asks for the rest."""
+LABEL = 40
+"""Characters of a class name, except in the tables that have all names in full."""
+EXACT, LARGEST = 64, 256
+"""Pixels: pictures up to this side keep each pixel in the page; up to the other, and reduced to it, they are WebP."""
 
 
 def write(run: Run) -> Path:
@@ -58,6 +70,8 @@ def render(seen: View, inline: dict[str, str]) -> str:
             described={name: described(name) for scored in seen.scored for name in scored.scores},
             bars_shown=canvas.BARS_SHOWN,
             axis=_axis(seen.scored),
+            labels=dict(zip(seen.classes, canvas.labels(seen.classes, LABEL), strict=True)),
+            at_once=AT_ONCE,
             header=_header(seen),
         )
     )
@@ -83,8 +97,29 @@ def environment() -> "Environment":
         "duration": duration,
         "data_uri": data_uri,
         "p_text": p_text,
+        "named": named,
     }
+    found.globals |= _script()
     return found
+
+
+def _script() -> dict[str, "Markup"]:
+    """The pages' script, and the policy that lets a browser run it and nothing else, nor fetch anything."""
+    from markupsafe import Markup
+
+    text = files("thirtytwo.report").joinpath("templates", "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'unsafe-inline'; img-src data:; "
+    return {"script": Markup(text), "policy": Markup(f"{policy}script-src 'sha256-{digest}'")}
+
+
+def named(name: str, labels: Mapping[str, str]) -> "Markup":
+    """A class name, or its label, apart from the text around it: it may be written from right to left."""
+    from markupsafe import Markup
+
+    label = labels.get(name, name)
+    title = "" if label == name else Markup(' title="{}"').format(name)
+    return Markup("<bdi{}>{}</bdi>").format(title, label)
 
 
 def _unbroken(text: str) -> str:
@@ -103,13 +138,15 @@ def duration(seconds: float) -> str:
 
 
 def data_uri(image: np.ndarray) -> str:
-    """An image (uint8 (C, H, W)) as a PNG inside a URI."""
+    """An image (uint8 (C, H, W)) inside a URI: a PNG where it is small, else a WebP of at most 256 x 256 pixels."""
     from PIL import Image
 
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    buffer, drawn = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
+    kind = "png" if max(drawn.size) <= EXACT else "webp"
+    drawn.thumbnail((LARGEST, LARGEST))
+    drawn.save(buffer, kind, quality=80)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _axis(scored: list[Scored]) -> dict[str, float] | None:
@@ -165,19 +202,22 @@ def _figures(seen: View) -> dict[str, Drawing]:
         drawn |= _explained_figures(*seen.explained)
     if seen.training:
         drawn["training-pictures"] = Drawing(
-            _training_grid(*seen.training),
+            _training_grid(*seen.training, seen.classes),
             f"training pictures: {', '.join(seen.training[1])}",
         )
     if seen.data:
         counts = seen.data["class_counts"]
-        drawn["class-counts"] = Drawing(pictures.class_counts(counts, seen.classes), "")
+        drawn["class-counts"] = Drawing(
+            pictures.class_counts(counts, seen.classes), "images per class and split; the table has the numbers"
+        )
     return drawn
 
 
-def _training_grid(images: np.ndarray, names: list[str]) -> "Figure":
+def _training_grid(images: np.ndarray, names: list[str], classes: Sequence[str]) -> "Figure":
     """Images (1 + E, N, C, H, W): one row as they are, under their classes, and E rows augmented."""
     epochs, count = images.shape[:2]
-    rows = [[canvas.short(name, 14) for name in names]]
+    shown = dict(zip(classes, canvas.labels(classes, 14), strict=True))
+    rows = [[shown[name] for name in names]]
     rows += [["augmented" if epoch == 0 else "again", *[""] * (count - 1)] for epoch in range(epochs - 1)]
     return pictures.sample_grid(images.reshape(-1, *images.shape[2:]), [title for row in rows for title in row], count)
 
@@ -197,7 +237,7 @@ def _curve_figures(curves: Curves) -> dict[str, Drawing]:
 
 
 def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, Drawing]:
-    split = close.scored.split
+    split, labels = close.scored.split, dict(zip(classes, canvas.labels(classes, 14), strict=True))
     drawn = {
         "confusion": Drawing(
             scores.confusion(close.confusion, classes),
@@ -215,18 +255,19 @@ def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, Draw
         )
     for name, shown in (("wrong", close.wrong), ("right", close.right)):
         if shown:
-            images = np.stack([picture.image for picture in shown])
-            drawn[name] = Drawing(pictures.sample_grid(images, [_title(picture) for picture in shown], 6), "")
+            images = np.stack([picture.image for picture in shown[:GRID]])
+            titles = [_title(picture, labels) for picture in shown[:GRID]]
+            drawn[name] = Drawing(pictures.sample_grid(images, titles, 6), "")
     panel = [*close.wrong[:PANEL], *close.right[:PANEL]]
     if panel:
         drawn["predictions"] = Drawing(
             pictures.prediction_panel(
                 [picture.image for picture in panel],
-                [f"{split} #{picture.id}, is {picture.truth}" for picture in panel],
+                [f"{split} #{picture.id}, is {labels[picture.truth]}" for picture in panel],
                 [picture.top for picture in panel],
                 [picture.truth for picture in panel],
             ),
-            f"the most probable classes of {len(panel)} images of {split}; the lists below have all that are stored",
+            "",
         )
     return drawn
 
@@ -236,8 +277,6 @@ def _explained_figures(picture: Picture, explanation: LayerMaps) -> dict[str, Dr
     return explanation.network_figures() | explanation.figures(heading(f"val #{picture.id}", said, picture.truth))
 
 
-def _title(picture: Picture) -> str:
-    said = f"{canvas.short(picture.predicted, 12)}  {quantity(picture.probability)}"
-    if picture.truth == picture.predicted:
-        return said
-    return f"{said}\nis {canvas.short(picture.truth, 16)}"
+def _title(picture: Picture, labels: Mapping[str, str]) -> str:
+    said = f"{labels[picture.predicted]}  {quantity(picture.probability)}"
+    return said if picture.truth == picture.predicted else f"{said}\nis {labels[picture.truth]}"

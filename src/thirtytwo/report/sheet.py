@@ -28,7 +28,8 @@ def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, ca
     """
     train = official.train
     chosen = sample(train, SHOWN, seed)
-    titles = [canvas.short(train.classes[label], 14) for label in chosen.labels.tolist()]
+    names = canvas.labels(train.classes, 14)
+    titles = [names[label] for label in chosen.labels.tolist()]
     parts = [pictures.sample_grid(chosen.images.numpy(), titles, COLUMNS)]
     if chain is not None:
         images = augmented(chosen, chain, seed)

@@ -16,7 +16,7 @@ from thirtytwo.figures.canvas import Drawing
 from thirtytwo.figures.studies import ArmCurves
 from thirtytwo.files import write_atomic
 from thirtytwo.records import Env, EvaluationRecord, SplitRecord
-from thirtytwo.report.html import environment
+from thirtytwo.report.html import LABEL, environment
 from thirtytwo.report.view import Pair, as_command, of_plan, pairs
 from thirtytwo.runs.run import Run
 from thirtytwo.study.folder import StudyFolder, Trial
@@ -79,6 +79,17 @@ class StudyView:
         return self.classes[int(np.nanargmin(found))], float(np.nanmin(found))
 
     @property
+    def recalls(self) -> dict[str, np.ndarray]:
+        """By arm, the recall of each class over all its runs, float (K,); NaN for a class without images."""
+        return {arm: recalls(matrix) for arm, matrix in self.confusion.items()}
+
+    @property
+    def largest_change(self) -> float:
+        """How far a class's recall in any arm is from that in the first one, at most; at least 5 points."""
+        found = np.stack([*self.recalls.values()]) if self.recalls else np.zeros((1, 1))
+        return max(0.05, float(np.nanmax(np.abs(np.nan_to_num(found - found[0])))))
+
+    @property
     def mistake(self) -> Pair | None:
         """The best arm's most frequent confusion; None without mistakes."""
         return next(iter(pairs(self.confusion[self.best.name], self.classes)), None)
@@ -111,11 +122,20 @@ def write(folder: StudyFolder, seen: StudyView) -> Path:
         stale.unlink()
     for name, (figure, _) in drawn.items():
         canvas.png(figure, pngs / f"{name}.png")
-    inline = {name: Markup(canvas.svg(figure, label)) for name, (figure, label) in drawn.items()}
+    inline = {name: Markup(canvas.svg(figure, label)) for name, (figure, label) in drawn.items() if label}
     page = (
         environment()
         .get_template("study.html.j2")
-        .render(view=seen, figure=inline, level=LEVEL, classes_shown=figures.CLASSES, points=points(seen.metric.unit))
+        .render(
+            view=seen,
+            figure=inline,
+            level=LEVEL,
+            points=points(seen.metric.unit),
+            labels=dict(zip(seen.classes, canvas.labels(seen.classes, LABEL), strict=True)),
+            bars_shown=canvas.BARS_SHOWN,
+            first=next(iter(seen.recalls.values()), ()),
+            most=seen.largest_change,
+        )
     )
     path = folder.path / "report.html"
     write_atomic(path, page.encode("utf-8", "replace"))
@@ -163,13 +183,12 @@ def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
 
 
 def _command(folder: StudyFolder, runs: list[Run]) -> str:
-    """What trains its study.toml again from any directory: a folder of pictures that all runs had is named."""
-    sources = {run.env.get("source") for run in runs}
-    found = next(iter(sources)) if len(sources) == 1 else None
+    """What trains its study.toml again from any directory: the data's folder is named, where all runs had the same."""
+    there = {run.env.get("source") for run in runs}
+    found = next(iter(there)) if len(there) == 1 else None
     named = {run.recipe.data.source for run in runs}
-    return as_command(
-        "study study.toml", {"data.source": found} if found and found not in named else {}, folder.imports
-    )
+    values = {"data.source": found} if found and found not in named else {}
+    return as_command("study study.toml", values, folder.imports)
 
 
 def _previews(trials: list[Trial]) -> tuple[np.ndarray, dict[str, np.ndarray]] | None:
@@ -242,10 +261,7 @@ def _figures(seen: StudyView) -> dict[str, Drawing]:
         )
         best = seen.confusion[seen.best.name]
         drawn["classes"] = Drawing(
-            figures.class_recalls(
-                list(seen.confusion), seen.classes, np.stack([*map(recalls, seen.confusion.values())])
-            ),
-            f"recall of each class on {seen.split}, one row per arm",
+            figures.class_recalls(list(seen.recalls), seen.classes, np.stack([*seen.recalls.values()])), ""
         )
         drawn["confusion"] = Drawing(
             scores.confusion(best, seen.classes),
@@ -259,7 +275,9 @@ def _figures(seen: StudyView) -> dict[str, Drawing]:
     if seen.previews:
         images, by_arm = seen.previews
         titles = [
-            title for arm in ("as it is", *by_arm) for title in (canvas.short(arm, 24), *[""] * (len(images) - 1))
+            title
+            for arm in ("as it is", *canvas.labels(list(by_arm), 24))
+            for title in (arm, *[""] * (len(images) - 1))
         ]
         shown = np.concatenate([images, *by_arm.values()])
         drawn["previews"] = Drawing(

@@ -24,7 +24,7 @@ from thirtytwo.study.folder import StudyFolder
 
 Measured = Literal["train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr"]
 
-WRONG_SHOWN, RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 30, 18, 12, 3
+RIGHT_SHOWN, PAIRS_SHOWN, CLASSES_SHOWN = 18, 12, 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Picture:
     """An image (uint8 (C, H, W)), its class, the predicted class and the probabilities of both.
 
     ``top`` has the most probable classes with their probabilities, most probable first, and always the true one.
+    ``path`` is its file, relative to the data's folder; None where it has none, or an older run did not store it.
     """
 
     image: np.ndarray
@@ -60,6 +61,7 @@ class Picture:
     probability: float
     truth_probability: float
     top: tuple[tuple[str, float], ...]
+    path: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +77,11 @@ class Closeup:
     calibrated: Estimate
     wrong: list[Picture]
     right: list[Picture]
+
+    @property
+    def paths(self) -> bool:
+        """Whether the pictures have files of their own that are known."""
+        return any(picture.path for picture in (*self.wrong, *self.right))
 
     @property
     def worst(self) -> list[ClassScores]:
@@ -194,7 +201,7 @@ def _closeup(scored: Scored, predictions: Predictions, pictures: tuple[np.ndarra
         bins=metrics.reliability(predictions),
         confidence=float(predictions.probabilities.max(axis=1).mean()),
         calibrated=metrics.calibrated_ece(predictions),
-        wrong=wrong[:WRONG_SHOWN],
+        wrong=wrong,
         right=[p for p in shown if p.truth == p.predicted][:RIGHT_SHOWN],
     )
 
@@ -232,6 +239,7 @@ def _pictures(predictions: Predictions, images: np.ndarray, ids: np.ndarray, top
             float(probabilities[row, predicted[row]]),
             float(probabilities[row, labels[row]]),
             most_probable(row),
+            None if predictions.paths is None else predictions.paths[row],
         )
         for image, id_ in zip(images, ids.tolist(), strict=True)
         if (row := rows.get(id_)) is not None
@@ -288,10 +296,6 @@ def _caveats(
             f"The test split was looked at {len(looks)} times. If anything was changed between two looks, its score "
             "is too good."
         )
-    sentences.append(
-        "One run of one seed. Each interval is about the images that happened to be in the split; it says nothing "
-        "about the spread over seeds."
-    )
     return sentences
 
 

@@ -244,7 +244,7 @@ class Run:
         return load(path)
 
     def write_predictions(self, plain: "Predictions", tta: "Predictions | None") -> None:
-        """Write ``predictions/<split>.npz``, and beside it as a table what the plain predictions say of each image."""
+        """Write ``predictions/<split>.npz``, and beside it a table of what the plain ones say of each image."""
         from thirtytwo.evaluation.predictions import pack
 
         self._write_arrays(plain.split, pack(plain, tta))
