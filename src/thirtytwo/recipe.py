@@ -58,7 +58,7 @@ class Data(_Section):
     split_seed: Seed = 0
     """Seed of the cut. Separate from `seed`, so that runs with different seeds share one split."""
     split_version: Literal[1, 2] = 2
-    """The rule of the cut: 2 goes by what the pictures are, 1, thirtytwo 0.1.0's, by what they are once resized."""
+    """The rule of the cut: 2 goes by what the pictures are, 1, the earlier rule, by what they are once resized."""
     keep_split: str = "none"
     """A run's folder: its images stay in the splits that they were in, and only what is new is cut."""
     limit: Count | None = None

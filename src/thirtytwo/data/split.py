@@ -69,7 +69,7 @@ def make_splits(
         test: likewise.
         split_seed: seed of the cut.
         limit: keep only this many training images, stratified, at least one per class; val and test stay whole.
-        version: 1 decides by the pixels after resizing, as thirtytwo 0.1.0 did; 2 by the content before it.
+        version: 1, the earlier rule, decides by the pixels after resizing; 2 by the content before it.
         kept: an earlier run's content by split (`SplitRecord`): its images stay where they were, and only what is new
             is cut.
         memory_limit: bytes above which a split is written to a memory-mapped file; see `cache.gather`.

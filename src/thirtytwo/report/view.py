@@ -293,7 +293,7 @@ def _caveats(
         )
     if len(looks) > 1:
         sentences.append(
-            f"The test split was looked at {len(looks)} times. If anything was changed between two looks, its score "
+            f"The test split was looked at {'twice' if len(looks) == 2 else f'{len(looks)} times'}. If anything was changed between two looks, its score "
             "is too good."
         )
     return sentences
