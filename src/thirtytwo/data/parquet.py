@@ -134,16 +134,20 @@ class _Shard:
             raise UserError(f"{self.path}: damaged: {len(self):,} labels but {row:,} pictures: fetch it again")
 
     def _require_bytes(self, file: "pyarrow.parquet.ParquetFile") -> None:
-        """Raise UserError if the file's statistics say that it has the pictures' paths and none of their bytes."""
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
-        own = [chunk for chunk in chunks if chunk.path_in_schema == f"{self.columns.image}.bytes"]
-        known = [chunk.statistics for chunk in own if chunk.statistics and chunk.statistics.has_null_count]
-        rows = file.metadata.num_rows
-        if rows and len(known) == len(own) and sum(each.null_count for each in known) == rows:
+        """Raise UserError if the file has the pictures' paths and none of their bytes.
+
+        Read from the column itself: where the column's statistics are damaged, pyarrow ends the process.
+        """
+        name = self.columns.image
+        if not file.schema_arrow.field(name).type.num_fields:
+            return
+        for batch in file.iter_batches(batch_size=16, columns=[f"{name}.bytes"]):
+            if batch.column(0).field("bytes").null_count < len(batch):
+                return
+        if file.metadata.num_rows:
             raise UserError(
-                f"{self.path}: column '{self.columns.image}' has the paths of pictures, not the pictures: write it "
-                "with the files' bytes, or train on the files"
+                f"{self.path}: column '{name}' has the paths of pictures, not the pictures: write it with the files' "
+                "bytes, or train on the files"
             )
 
     def _labels(self, file: "pyarrow.parquet.ParquetFile") -> tuple[list[int] | list[str], np.ndarray]:
@@ -173,7 +177,7 @@ class _Reading:
 
         try:
             self._file = pyarrow.parquet.ParquetFile(self.path)
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._damaged(error) from None
         return self._file
 
