@@ -27,6 +27,7 @@ def split_named(name: str) -> Split | None:
     The word may stand between others, set off by blanks, digits, ``_``, ``-``, ``.``, brackets or capitals. A name with
     words of two splits means neither. So does a name that only contains the letters, such as ``trainer``.
 
+    >>> from thirtytwo.data.layout import split_named
     >>> [split_named(name) for name in ("seg_train", "Validation", "test1", "ImagesTest", "hold-out")]
     ['train', 'val', 'test', 'test', 'test']
     >>> [split_named(name) for name in ("cats", "trainer", "train_test_split")]
