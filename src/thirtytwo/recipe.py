@@ -128,7 +128,7 @@ class Train(_Section):
     """Images per step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each target that is spread over all classes."""
-    freeze: Annotated[str, Field(min_length=1)] = "none"
+    freeze: Annotated[str, Field(min_length=1, max_length=1000)] = "none"
     """What is not trained: `none`, `all-but-head`, `to:layer4` (everything before that stage), or patterns of parameter
     names: `features.*,classifier.1.*`."""
     unfreeze_every: Annotated[float, Field(gt=0)] | None = None

@@ -1,5 +1,6 @@
 """How much memory a network takes, found out without taking it: on PyTorch's meta device, tensors have shapes alone."""
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -38,18 +39,23 @@ def require_outputs(network: Network, shape: tuple[int, ...], what: str) -> None
         nonlocal numbers
         numbers += output.numel() if isinstance(output, Tensor) else 0
 
-    module = network.module
-    leaves = [each for each in module.modules() if not any(each.children())]
-    hooks = [leaf.register_forward_hook(count) for leaf in leaves]
-    tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     # A network whose course depends on the pixels cannot run without them: then nothing is known before it is tried.
     with suppress(RuntimeError, TypeError, ValueError, NotImplementedError), torch.no_grad():
-        shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
-        torch.func.functional_call(module, shapes, (torch.zeros(1, *shape[1:], device="meta"),))
-    for hook in hooks:
-        hook.remove()
+        module = _without_numbers(network.module).eval()
+        for leaf in module.modules():
+            if not any(leaf.children()):
+                leaf.register_forward_hook(count)
+        module(torch.zeros(1, *shape[1:], device="meta"))
     memory.require(
         shape[0] * LEAST * numbers,
         f"{what} with {shape[0]:,} images at once needs",
         "make it, the images or train.batch_size smaller",
     )
+
+
+def _without_numbers(module: nn.Module) -> nn.Module:
+    """A copy with shapes in place of parameters and buffers: a network may keep what it computed, as CoaT does."""
+    tensors = [*module.parameters(), *module.buffers()]
+    as_shapes = {id(tensor): tensor.detach().to("meta") for tensor in tensors}
+    parameters = {id(each): nn.Parameter(as_shapes[id(each)], each.requires_grad) for each in module.parameters()}
+    return copy.deepcopy(module, {**as_shapes, **parameters})

@@ -111,4 +111,4 @@ def _refused(file: Path, what: str) -> UserError:
 
 def _damaged(file: Path) -> UserError:
     """Without PyTorch's own message, which is long and advises opening the file anyway."""
-    return UserError(f"{file}: damaged, or not a file that torch.save writes: get it again")
+    return UserError(f"{file}: damaged, or not a {file.suffix.lower() or '.pth'} file: get it again")

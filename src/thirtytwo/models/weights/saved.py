@@ -59,8 +59,8 @@ def state_dict_in(saved: object, file: Path, key: str | None) -> tuple[dict[str,
 def state_dicts(saved: object) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """The state dicts in nested containers, each with its dotted path; the path of the outermost container is empty.
 
-    A state dict is a mapping of names to tensors, or a list of tensors, of which at least one has two dimensions:
-    counters, losses and the best accuracy have fewer. An optimizer's state is none.
+    A state dict is a mapping of names to tensors, or a list of tensors, of which at least one has two dimensions unless
+    there is nothing else: counters, losses and the best accuracy have fewer. An optimizer's state is none.
     """
     return _search(saved, "", DEPTH, set())
 
@@ -77,8 +77,9 @@ def _search(saved: object, path: str, depth: int, known: set[int]) -> Iterator[t
         for found in _search(each, f"{path}.{name}" if path else name, depth - 1, known)
     ]
     tensors = {name: each for name, each in inside.items() if _is_weight(each)}
-    whole = len(tensors) == len(inside) or isinstance(saved, Mapping)
-    if not deeper and whole and any(tensor.ndim > 1 for tensor in tensors.values()):
+    alone = len(tensors) == len(inside)
+    whole = alone or isinstance(saved, Mapping)
+    if not deeper and whole and (any(tensor.ndim > 1 for tensor in tensors.values()) or (alone and not path)):
         yield path, tensors
     yield from deeper
 
