@@ -292,9 +292,9 @@ def _caveats(
             "The head's strength was chosen on val, so val's own figures are a little too good; test's are not."
         )
     if len(looks) > 1:
+        often = "twice" if len(looks) == 2 else f"{len(looks)} times"
         sentences.append(
-            f"The test split was looked at {'twice' if len(looks) == 2 else f'{len(looks)} times'}. If anything was changed between two looks, its score "
-            "is too good."
+            f"The test split was looked at {often}. If anything was changed between two looks, its score is too good."
         )
     return sentences
 
