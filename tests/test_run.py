@@ -18,7 +18,7 @@ SPLIT = {
     "name": "digits", "classes": ["a", "b"], "plan": "default", "split_seed": 0, "notes": [],
     "sizes": {"train": 3, "val": 2, "test": 2},
     "class_counts": {"train": [1, 2], "val": [1, 1], "test": [1, 1]},
-    "sha256": {"train": "00", "val": "01", "test": "02"},
+    "sha256": {"train": "00" * 32, "val": "01" * 32, "test": "02" * 32},
     "ids": {"train": [0, 1, 2], "val": [3, 4], "test": [5, 6]},
 }  # fmt: skip
 

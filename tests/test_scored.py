@@ -143,7 +143,7 @@ def test_listing_runs_imports_neither_torch_nor_scipy_and_opens_no_predictions(t
     shown, heavy = imported("runs", "list", tmp_path)
     accuracy = thirtytwo.open_run(trained).scores("test")["accuracy"]
     assert heavy == "[]"
-    assert shown.count(f"{accuracy.number()} {accuracy.interval()}") >= 20 and "run-19" in shown
+    assert shown.count(f"{accuracy.number()}  {accuracy.interval()}") >= 20 and "run-19" in shown
 
 
 def test_the_status_of_a_study_imports_neither_torch_nor_scipy(trained, tmp_path):

@@ -184,8 +184,9 @@ class BalancedAccuracy(Metric):
     """The mean recall of the classes that occur: each counts the same, however few its images are.
 
     It is not defined where every class has as many images, since it is the accuracy there. Its interval is Wilson's for
-    as many images as would give the same variance (an effective sample size, Kish 1965), which is estimated from each
-    class's recall with z²/2 images added to either side, so that no class counts as certain.
+    as many images as would give the same variance, made wider where few images decide it: an effective sample size with
+    Satterthwaite's degrees of freedom (Korn and Graubard 1998). The variance is estimated from each class's recall with
+    z²/2 images added to either side, so that no class counts as certain.
     """
 
     title = "balanced accuracy"
@@ -193,6 +194,8 @@ class BalancedAccuracy(Metric):
 
     def __call__(self, predictions: Predictions) -> Estimate | None:
         """The score, with its interval; None where it is the accuracy."""
+        from scipy.stats import t
+
         matrix = confusion(predictions)
         support = matrix.sum(axis=1)
         occurs = support > 0
@@ -200,8 +203,9 @@ class BalancedAccuracy(Metric):
             return None
         hits, n = matrix.diagonal()[occurs], support[occurs]
         added = (hits + Z**2 / 2) / (n + Z**2)
-        variance = float((added * (1 - added) / n).sum()) / len(n) ** 2
-        effective = float(added.mean() * (1 - added.mean())) / variance
+        variances = added * (1 - added) / n / len(n) ** 2
+        freedom = variances.sum() ** 2 / (variances**2 / np.maximum(n - 1, 1)).sum()
+        effective = float(added.mean() * (1 - added.mean()) / variances.sum() * (Z / t.ppf(0.975, freedom)) ** 2)
         value = float((hits / n).mean())
         found = wilson(value * effective, effective)
         return Estimate(value, found.low, found.high, len(predictions))
