@@ -230,6 +230,8 @@ def test_what_was_given_is_given_again_to_resume_and_to_predict(freeze, forgetfu
         (lambda x, y: {"data": Items(raises)}, "data, train: item 0 cannot be read (LookupError: two lines)"),
         (lambda x, y: {"data": Items(lambda i: (x[i], [0] * (1 + i)))}, "the label of item 1 has shape (2,)"),
         (lambda x, y: {"data": Items(lambda i: (x[i], int(y[i])), classes=["a"] * 10)}, "the same name, 'a'"),
+        (lambda x, y: {"lr": 0.1, "optim__lr": 0.2}, "key 'optim.lr' is given twice"),
+        (lambda x, y: {"data": (x, y), "source": "digits"}, "key 'data.source' is given twice"),
         (lambda x, y: {"epochz": 3}, "did you mean 'train.epochs'"),
         (lambda x, y: {"track": ["curb"]}, "unknown tracker 'curb'"),
         (lambda x, y: {"device": "gpu"}, "device 'gpu'"),
@@ -245,6 +247,14 @@ def test_a_mistake_is_one_line_and_leaves_nothing(wrong, said, tmp_path):
 def test_a_study_refuses_objects_that_its_processes_would_not_find():
     with pytest.raises(UserError, match="register yours in a file"):
         thirtytwo.run_study("digits", model=nn.Flatten())
+
+
+@pytest.mark.parametrize("path", [None, 3, ["runs"], "x" * 5000, ""])
+def test_what_is_no_path_is_one_line(path):
+    for verb in (thirtytwo.open_run, thirtytwo.open_study, thirtytwo.resume, thirtytwo.scan):
+        with pytest.raises(UserError) as caught:
+            verb(path)
+        assert "\n" not in str(caught.value)
 
 
 def test_history_is_a_table_or_a_list_of_records():

@@ -25,11 +25,16 @@ from .augment import Batch as Batch
 from .data.given import GivenData as GivenData
 from .data.imageset import ImageSet as ImageSet
 from .data.imageset import Official as Official
+from .data.load import load as load
+from .data.scan import ScanReport as ScanReport
+from .data.scan import scan as scan
+from .device import Device as Device
 from .errors import UserError as UserError
 from .evaluation.compare import Compared as Compared
 from .evaluation.compare import Difference as Difference
 from .evaluation.estimate import Estimate as Estimate
 from .evaluation.predictions import Predictions as Predictions
+from .explain import Explanation as Explanation
 from .interrupt import Interrupted as Interrupted
 from .models.classifier import Classifier as Classifier
 from .range_test import RangeTest as RangeTest
@@ -38,7 +43,10 @@ from .recipe import Evaluate as Evaluate
 from .recipe import Optim as Optim
 from .recipe import Recipe as Recipe
 from .recipe import Train as Train
+from .records import Card as Card
+from .records import EvaluationRecord as EvaluationRecord
 from .report.explained import Explained as Explained
+from .runs.run import Run as Run
 from .study.definition import Study as Study
 from .tracking.events import Evaluation as Evaluation
 from .tracking.events import Listener as Listener

@@ -26,6 +26,10 @@ class Device:
     Attributes:
         torch: the torch device.
         precision: "bf16" (autocast, weights stay float32) or "float32".
+
+    >>> from thirtytwo import Device
+    >>> Device.choose("cpu", "float32")
+    Device(torch=device(type='cpu'), precision='float32')
     """
 
     torch: torch.device

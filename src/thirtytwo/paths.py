@@ -20,6 +20,8 @@ def as_path(text: str | Path) -> Path:
     try:
         path = Path(text).expanduser()
         encoded = os.fsencode(path)
+    except TypeError:
+        raise UserError(f"{text!r} is not a path: give text or a pathlib.Path") from None
     except RuntimeError:
         raise UserError(f"{text}: no such home folder") from None
     except UnicodeEncodeError:

@@ -122,7 +122,13 @@ class CardBody(TypedDict, total=False):
 
 
 class Card(CardBody, total=False):
-    """model.json: a card's body with the sha256 of the weights. Beside an exported file it also has the recipe."""
+    """model.json: a card's body with the sha256 of the weights. Beside an exported file it also has the recipe.
+
+    >>> import thirtytwo
+    >>> card: thirtytwo.Card = thirtytwo.train(epochs=1, model="cnn2(width=2)", progress=False).card
+    >>> card["model"], card["size"], card["channels"]
+    ('cnn2(width=2)', (8, 8), 1)
+    """
 
     sha256: Required[Hash]
     recipe: dict[str, Any]
@@ -152,7 +158,13 @@ class SplitRecord(TypedDict, total=False):
 
 
 class EvaluationRecord(TypedDict, total=False):
-    """A line of metrics.jsonl."""
+    """A line of metrics.jsonl: one evaluation of a training.
+
+    >>> from thirtytwo import EvaluationRecord
+    >>> record: EvaluationRecord = {"step": 20, "epoch": 1.0, "val_loss": 0.31, "val_accuracy": 0.9}
+    >>> f"{record['val_accuracy']:.0%} after epoch {record['epoch']:g}"
+    '90% after epoch 1'
+    """
 
     step: Required[Count]
     epoch: Required[Annotated[float, Field(ge=0, le=1e9, strict=True)]]

@@ -8,6 +8,7 @@ from torch import nn
 
 from thirtytwo.data import given as given_data
 from thirtytwo.data.given import GivenData
+from thirtytwo.errors import UserError
 from thirtytwo.models import given as given_models
 from thirtytwo.recipe import resolve_key
 
@@ -134,11 +135,13 @@ def assignments(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for key, value in overrides.items():
+        full = "data.source" if key == "data" else resolve_key(key.replace("__", "."))
+        if full in found:
+            raise UserError(f"key '{full}' is given twice")
         if key == "data":
-            found["data.source"] = given_data.register(value)
+            found[full] = given_data.register(value)
         elif isinstance(value, nn.Module):
-            found[resolve_key(key.replace("__", "."))] = given_models.register(value)
+            found[full] = given_models.register(value)
         else:
-            plain = os.fspath(value) if isinstance(value, os.PathLike) else value
-            found[resolve_key(key.replace("__", "."))] = plain
+            found[full] = os.fspath(value) if isinstance(value, os.PathLike) else value
     return found

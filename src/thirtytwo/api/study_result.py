@@ -1,5 +1,6 @@
 """A study's results: its table, its runs, its report."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from thirtytwo.api.trained import TrainedRun
@@ -42,14 +43,17 @@ class StudyResult:
         """One run of the study. Raises UserError when it has not begun."""
         return TrainedRun.open(self.folder.run_path(arm, seed))
 
-    def close(self) -> list[Compared]:
-        """Score test for every run, once and for all, and return the table on test."""
-        close(self.folder, watch=lambda name: None)
+    def close(self, arms: Sequence[str] = (), *, device: str = "auto") -> list[Compared]:
+        """Score test for every run of ``arms``, all if none is named, once and for all; return the table on test."""
+        close(self.folder, arms, device=device, watch=lambda name: None)
         return self.table()
 
-    def report(self) -> Path:
-        """Write report.html, results.csv and figures/ again from the files in the runs' folders."""
-        return write_study_report(self.folder, view_study(self.folder))
+    def report(self, score: str = "accuracy") -> Path:
+        """Write report.html, results.csv and figures/ again from the files in the runs' folders.
+
+        The arms are compared by ``score``. Raises UserError for one that is not a mean over images.
+        """
+        return write_study_report(self.folder, view_study(self.folder, score))
 
     def __repr__(self) -> str:
         return f"StudyResult({str(self.path)!r})"

@@ -17,6 +17,7 @@ from thirtytwo.display import Display, StudyDisplay, output
 from thirtytwo.errors import UserError
 from thirtytwo.imports import run_file
 from thirtytwo.models import given as given_models
+from thirtytwo.paths import as_path
 from thirtytwo.range_test import STEPS, RangeTest, ladder, range_test
 from thirtytwo.recipe import Recipe
 from thirtytwo.runs.imported import Channels, import_weights, recipe_beside
@@ -61,7 +62,7 @@ def train(
         Interrupted: asked to stop; `resume` continues.
     """
     found, heard_by = _found(recipe).override(assignments(overrides)), _listeners(track)
-    return _completed(Session.new(found, out=Path(out), device=device, test=test), progress, heard_by)
+    return _completed(Session.new(found, out=as_path(out), device=device, test=test), progress, heard_by)
 
 
 def resume(
@@ -101,9 +102,9 @@ def resume(
     """
     source, heard_by = _given_again(path, model, data), _listeners(track)
     if changes:
-        session = Session.go_on(Path(path), assignments(changes), out=Path(out), device=device, data=source)
+        session = Session.go_on(as_path(path), assignments(changes), out=as_path(out), device=device, data=source)
     else:
-        session = Session.resume(Path(path), device=device, data=source)
+        session = Session.resume(as_path(path), device=device, data=source)
     return _completed(session, progress, heard_by)
 
 
@@ -199,9 +200,9 @@ def import_run(
         test: whether to score the test split too.
         overrides: as in `train`.
     """
-    path = Path(file)
+    path = as_path(file)
     found = (recipe_beside(path) if recipe is None else _found(recipe)).override(assignments(overrides))
-    run = import_weights(path, found, key=key, mean=mean, std=std, out=Path(out), device=device, test=test)
+    run = import_weights(path, found, key=key, mean=mean, std=std, out=as_path(out), device=device, test=test)
     return TrainedRun.open(run.path, device=device)
 
 
@@ -213,7 +214,7 @@ def run_study(
     jobs: int | None = None,
     device: str = "auto",
     progress: bool = True,
-    imports: Sequence[str | Path] = (),
+    imports: str | Path | Sequence[str | Path] = (),
     **overrides: Unpack[Overrides],
 ) -> StudyResult:
     """Train every arm of a study with every seed, and write its report. A study begun before continues.
@@ -241,13 +242,13 @@ def run_study(
             f"{given[0]}: the processes of a study know networks and data by name only: register yours in a file, and "
             "name that by imports=, or `thirtytwo study --import FILE`"
         )
-    files = [Path(file) for file in imports]
+    files = [as_path(file) for file in ([imports] if isinstance(imports, str | Path) else imports)]
     for file in files:
         run_file(file)
     wanted = (study if isinstance(study, Study) else studies.find(str(study))).override(assignments(overrides))
     if seeds is not None:
         wanted = wanted.with_seeds(seeds)
-    folder = begin(wanted, Path(out), jobs=jobs, device=device, imports=files)
+    folder = begin(wanted, as_path(out), jobs=jobs, device=device, imports=files)
     with folder.owned(), StudyDisplay(wanted.name, silent=_silent(progress)) as watch:
         failed = train_all(folder, jobs, watch, imports=files)
     result = StudyResult(folder)
@@ -280,7 +281,7 @@ def _listeners(track: str | Listener | Sequence[str | Listener]) -> list[Listene
     named = [track] if isinstance(track, str | Listener) else track
     found = [trackers.build(each) if isinstance(each, str) else each for each in named]
     if wrong := [each for each in found if not isinstance(each, Listener)]:
-        raise UserError(f"track={wrong[0]!r}: is not a tracker: expected a name, or an object of a class of Listener")
+        raise UserError(f"track={wrong[0]!r}: is not a tracker: expected a name, or an instance of a Listener's class")
     return found
 
 

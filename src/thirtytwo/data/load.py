@@ -30,6 +30,10 @@ def load(
 ) -> Official:
     """Load a source in its own official splits.
 
+    >>> from thirtytwo import load
+    >>> len(load("digits").train)
+    1797
+
     Args:
         source: a registered name, with arguments if it takes any (``emnist(split="letters")``), or a path.
         size: height and width in pixels. None keeps the images' own size if it is one and at most 64, else takes 32.

@@ -43,6 +43,11 @@ class Duplicates:
 class ScanReport:
     """What `scan` found.
 
+    >>> from thirtytwo import ScanReport
+    >>> report = ScanReport("pets", 2, {"train": {"cat": 1, "dog": 1}}, [], [], {(8, 8): 2}, {"RGB": 2}, [])
+    >>> report.leaks, report.conflicts
+    ([], [])
+
     Attributes:
         name: what reports call the set.
         total: pictures, good and bad.
@@ -76,6 +81,15 @@ class ScanReport:
 
 def scan(source: str | Path, image_column: str | None = None, label_column: str | None = None) -> ScanReport:
     """Decode every picture of class folders or parquet files at its own size. Changes nothing and caches nothing.
+
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from thirtytwo import scan
+    >>> for name in ("cat", "dog"):
+    ...     Path("pets", name).mkdir(parents=True)
+    ...     Image.new("RGB", (8, 8)).save(f"pets/{name}/1.png")
+    >>> len(scan("pets").conflicts)  # the same picture in two classes
+    1
 
     ``image_column`` and ``label_column`` are those of parquet files; None finds them.
 

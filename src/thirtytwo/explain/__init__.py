@@ -15,7 +15,15 @@ from thirtytwo.registry import Registry
 
 
 class Explanation(ABC):
-    """What was found out about one picture, and how to draw it."""
+    """What was found out about one picture, and how to draw it.
+
+    >>> from thirtytwo import Explanation
+    >>> class Nothing(Explanation):
+    ...     def figures(self, title):
+    ...         return {}
+    >>> Nothing().figures("a picture"), Nothing().network_figures()
+    ({}, {})
+    """
 
     @abstractmethod
     def figures(self, title: str) -> dict[str, Drawing]:

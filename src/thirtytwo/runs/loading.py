@@ -144,4 +144,4 @@ def own_components(run: Run) -> Iterator[None]:
         files = " ".join(f"--import {file}" for file in run.env.get("imports", ()))
         if files:
             raise UserError(f"{error} ({run.path} was trained with {files}: pass it again)") from None
-        raise
+        raise UserError(f"{run.path}: {error}") from None

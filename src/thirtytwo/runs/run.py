@@ -40,7 +40,12 @@ RESULTS = {"run", "seed", "split", "views", "n", "accuracy"}
 
 
 class Run:
-    """One training of one recipe: a folder. Make one with `create`, read one with `open`."""
+    """One training of one recipe: a folder. Make one with `create`, read one with `open`.
+
+    >>> from thirtytwo import Recipe, Run
+    >>> Run.open(Run.create(Path("runs"), Recipe()).path).status["state"]
+    'created'
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,9 +82,7 @@ class Run:
         """Open an existing run. Raises UserError when it is not a run, or was written by a later version."""
         path = as_path(path)
         if path.is_file():
-            raise UserError(
-                f"{path}: a file, not a run folder: `thirtytwo import {path}` makes a run from a file of weights"
-            )
+            raise UserError(f"{path}: a file, not a run folder: `thirtytwo import {path}` makes a run of weights")
         if not path.is_dir():
             raise UserError(f"{path}: no such run folder (`thirtytwo runs list` lists them)")
         if not (path / "recipe.toml").is_file() or not (path / "status.json").is_file():
