@@ -42,9 +42,9 @@ RESULTS = {"run", "seed", "split", "views", "n", "accuracy"}
 class Run:
     """One training of one recipe: a folder. Make one with `create`, read one with `open`.
 
-    >>> from thirtytwo import Recipe, Run
-    >>> Run.open(Run.create(Path("runs"), Recipe()).path).status["state"]
-    'created'
+    >>> from thirtytwo import Run, train
+    >>> Run.open(train(epochs=1, model="cnn2(width=2)", progress=False).path).status["state"]
+    'finished'
     """
 
     def __init__(self, path: Path) -> None:
