@@ -412,6 +412,7 @@ def test_ctrl_c_saves_and_exits_130_and_resume_goes_on(cli, tmp_path):
     assert Run.open(run).status["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_asked_to_stop_outside_the_loop_it_says_how_to_go_on_or_leaves_nothing(tmp_path):
     for awaited in ("status.json", "env.json", "model.safetensors"):
         process = start("train", *LONG, "--out", tmp_path / awaited)
