@@ -9,11 +9,11 @@ import numpy as np
 
 from thirtytwo.data.decoded import Encoded, Gathered, Source
 from thirtytwo.data.formats import Extra
-from thirtytwo.data.layout import alike, difference, listed, shown
+from thirtytwo.data.layout import alike, difference, listed
 from thirtytwo.data.levels import Levels, find
 from thirtytwo.data.tree import Folder, walk
 from thirtytwo.errors import UserError
-from thirtytwo.paths import natural
+from thirtytwo.paths import natural, readable
 
 EXPECTED = (
     "class folders (<folder>/<class>/<picture>, or the same below train, val and test), Hugging Face parquet, an .npz "
@@ -54,8 +54,8 @@ def _require_classes(levels: Levels, names: Sequence[str], empty: Sequence[Folde
         held = f"{count} picture{'s' * (count > 1)}, but no class folder" if count else listed(inside) or "nothing"
         raise UserError(f"{root} holds {held}{without}. Expected {EXPECTED}")
     for name in names:
-        if shown(name) != name:
-            raise UserError(f"{root}: the name of class folder '{shown(name)}' is not UTF-8: rename it")
+        if readable(name) != name:
+            raise UserError(f"{root}: the name of class folder '{readable(name)}' is not UTF-8: rename it")
     if len(names) == 1:
         raise UserError(
             f"{root} holds 1 class folder ('{names[0]}'){without}: a classifier needs two or more. "
@@ -88,10 +88,10 @@ def _encoded(tree: dict[str, Folder], names: Sequence[str]) -> Encoded:
     files = [(path, label) for label, name in enumerate(names) if name in tree for path, _, _ in tree[name].files]
 
     def pictures() -> Iterator[Source]:
-        return ((shown(path), Path(path)) for path, _ in files)
+        return ((readable(path), Path(path)) for path, _ in files)
 
     labels = np.array([label for _, label in files], dtype=np.int64)
-    return Encoded(labels, pictures, tuple(shown(path) for path, _ in files))
+    return Encoded(labels, pictures, tuple(readable(path) for path, _ in files))
 
 
 def _notes_on_classes(levels: Levels) -> list[str]:

@@ -16,12 +16,11 @@ from torch.utils.data import Dataset, IterableDataset
 from thirtytwo.data import picture, sources
 from thirtytwo.data.arrays import as_images, as_labels, official
 from thirtytwo.data.imageset import DIGEST, ImageSet, Official, content_digests
+from thirtytwo.data.layout import SPLITS
 from thirtytwo.data.picture import Fit
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 from thirtytwo.spec import OWN
-
-SPLITS = ("train", "val", "test")
 
 Images = ImageSet | Dataset[Any] | tuple[ArrayLike, ArrayLike]
 """Labelled images: a PyTorch dataset of (image, label), a pair of arrays or tensors (images, labels), an image set."""
@@ -210,19 +209,22 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
     pictures: list[Tensor] = []
     targets: list[np.ndarray] = []
     digests: list[hashlib.blake2b] = []
-    for i in counted(range(_length(part, what)), _length(part, what), what):
+    length = _length(part, what)
+    for i in counted(range(length), length, what):
         try:
             item = part[i]
         except Exception as error:  # a dataset of the user's own may raise anything
-            said = " ".join(str(error).split())
-            raise UserError(f"{what}: item {i} cannot be read ({type(error).__name__}: {said})") from error
+            raise UserError(f"{what}: item {i} cannot be read ({type(error).__name__}: {error})") from error
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise UserError(f"{what}: item {i} is not a pair (image, label)")
         file, name = as_png(item[0], f"{what}, item {i}"), f"{what}, item {i}"
-        asked = None if size is None else (size, size)
-        pictures.append(picture.decode(file, size=asked, channels=channels, fit=fit, name=name))
+        own = picture.decode(file, name=name)
+        digests.append(DIGEST(own.numpy().tobytes()))
+        if size is not None or channels is not None:
+            asked = None if size is None else (size, size)
+            own = picture.decode(file, size=asked, channels=channels, fit=fit, name=name)
+        pictures.append(own)
         targets.append(np.asarray(item[1]))
-        digests.append(DIGEST(picture.decode(file, name=name).numpy().tobytes()))
     if not pictures:
         raise UserError(f"{what}: is empty")
     names = getattr(part, "classes", None)
@@ -238,8 +240,7 @@ def _length(part: Sized, what: str) -> int:
     try:
         return len(part)
     except Exception as error:  # a dataset of the user's own may raise anything
-        said = " ".join(str(error).split())
-        raise UserError(f"{what}: its length cannot be read ({type(error).__name__}: {said})") from error
+        raise UserError(f"{what}: its length cannot be read ({type(error).__name__}: {error})") from error
 
 
 def _array(values: ArrayLike | Tensor, what: str) -> np.ndarray:
@@ -249,7 +250,7 @@ def _array(values: ArrayLike | Tensor, what: str) -> np.ndarray:
         if array.dtype == object and array.ndim == 1:
             array = np.array(array.tolist())
     except Exception as error:  # anything may claim to be an array
-        raise UserError(f"{what}: not an array ({' '.join(str(error).split())})") from error
+        raise UserError(f"{what}: not an array ({error})") from error
     return array
 
 

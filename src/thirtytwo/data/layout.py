@@ -1,10 +1,11 @@
 """What the names of folders and files say: which mean a split, and which differ in what nobody sees."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Literal
+
+from thirtytwo.paths import readable
 
 Split = Literal["train", "val", "test"]
 
@@ -40,14 +41,9 @@ def split_named(name: str) -> Split | None:
     return found.pop() if len(found) == 1 else None
 
 
-def shown(name: str) -> str:
-    """A name as messages show it: bytes that are not UTF-8 as a backslash, x and two hexadecimal digits."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def listed(names: Iterable[str], most: int = 4) -> str:
-    """Names as ``a, b and c``, or ``a, b, c, d and 3 more``, each as `shown`."""
-    every = [shown(name) for name in names]
+    """Names as ``a, b and c``, or ``a, b, c, d and 3 more``, each as `readable`."""
+    every = [readable(name) for name in names]
     first, last = (every[:-1], every[-1:]) if len(every) <= most else (every[:most], [f"{len(every) - most} more"])
     return " and ".join(filter(None, (", ".join(first), *last)))
 
@@ -80,6 +76,6 @@ def difference(one: str, other: str) -> str:
     """How two names that are `alike` differ, as the end of a sentence."""
     ways = [way for way, change in _HARDLY_SEEN.items() if change(one) == change(other)]
     if ways[:1] == ["upper and lower case"]:
-        return f"'{shown(one)}' and '{shown(other)}' differ only in upper and lower case"
+        return f"'{readable(one)}' and '{readable(other)}' differ only in upper and lower case"
     exact = " and ".join(ascii(name).replace(" ", "\\x20") for name in (one, other))
     return f"{exact} differ only in {ways[0] if ways else 'case, blanks and how Unicode writes the same'}"

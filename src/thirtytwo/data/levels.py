@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from thirtytwo.data.layout import SPLITS, listed, shown, split_named
+from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.data.tree import Folder
 from thirtytwo.errors import UserError
+from thirtytwo.paths import readable
 
 _USUAL = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
 """Spellings of splits, in lower case, that need no note."""
@@ -47,11 +48,11 @@ class Levels:
     @property
     def root(self) -> str:
         """The folder that the user named, as messages show it."""
-        return shown(str(self.top.path))
+        return readable(str(self.top.path))
 
     def within(self, folder: Folder) -> str:
         """A folder as messages show it: by its path within `top`."""
-        return shown(str(folder.path.relative_to(self.top.path)))
+        return readable(str(folder.path.relative_to(self.top.path)))
 
 
 def find(top: Folder) -> Levels:
@@ -146,7 +147,7 @@ def _leave_out_unlabelled(levels: Levels, folder: Folder, split: str) -> None:
     if split == "val":
         raise UserError(
             f"{levels.root}: {_counted([folder])} holds no class folders, so its pictures have no labels: sort them "
-            f"into {shown(folder.name)}/<class>/, or move that folder elsewhere"
+            f"into {readable(folder.name)}/<class>/, or move that folder elsewhere"
         )
     levels.beside.append(folder)
     levels.notes.append(
@@ -167,8 +168,8 @@ def _require_one(levels: Levels, folders: Sequence[Folder], split: str) -> None:
 def _require_classes_in_split(levels: Levels, base: Folder) -> None:
     if len(base.full) > 1 and all(split_named(folder.name) for folder in base.full):
         raise UserError(
-            f"{levels.root}: {shown(base.name)} holds {_counted(base.full)}, which are splits by their names, not "
-            f"classes: give data.source={shown(str(base.path))}, or class folders"
+            f"{levels.root}: {readable(base.name)} holds {_counted(base.full)}, which are splits by their names, not "
+            f"classes: give data.source={readable(str(base.path))}, or class folders"
         )
     _require_no_splits_in_classes(levels, base)
 
@@ -185,7 +186,7 @@ def _read_splits_inside(levels: Levels, base: Folder) -> None:
     for folder in base.full:
         for split in SPLITS:
             mine = [each for each in folder.full if split_named(each.name) == split]
-            _require_one(levels, mine, f"{split} of {shown(folder.name)}")
+            _require_one(levels, mine, f"{split} of {readable(folder.name)}")
             for each in mine:
                 levels.classes.setdefault(split, {})[folder.name] = each
     levels.bases.append(base)
@@ -195,14 +196,14 @@ def _read_splits_inside(levels: Levels, base: Folder) -> None:
         )
     example = base.full[0]
     levels.notes.append(
-        f"read {shown(example.name)}/{shown(example.full[0].name)} and the like as <class>/<split>, "
+        f"read {readable(example.name)}/{readable(example.full[0].name)} and the like as <class>/<split>, "
         "since each class folder holds splits"
     )
     _note_spellings(levels, [(e.name, split_named(e.name) or "") for folder in base.full for e in folder.full])
 
 
 def _note_spellings(levels: Levels, read: Sequence[tuple[str, str]]) -> None:
-    unusual = dict.fromkeys(f"{shown(name)} as {split}" for name, split in read if name.lower() not in _USUAL)
+    unusual = dict.fromkeys(f"{readable(name)} as {split}" for name, split in read if name.lower() not in _USUAL)
     if unusual:
         levels.notes.append(f"read {listed(unusual)}, by {'their names' if len(unusual) > 1 else 'its name'}")
 
@@ -221,7 +222,7 @@ def _require_no_splits(levels: Levels, base: Folder, named: Sequence[Folder]) ->
         raise UserError(
             f"{levels.root}: {_counted(bare)} {'are splits' if len(bare) > 1 else 'is a split'} without class folders: "
             "a picture's class is the name of its folder, so sort their pictures into class folders, "
-            f"{shown(bare[0].name)}/<class>/<picture>"
+            f"{readable(bare[0].name)}/<class>/<picture>"
             + (f"; if they are classes, move all class folders into {levels.root}/train" if others else "")
         )
     if splits == {"train"} and len(others) > 1:
@@ -241,7 +242,7 @@ def _require_one_meaning(levels: Levels, base: Folder) -> None:
     if sets and len(names) > 1:
         raise UserError(
             f"{levels.root}: {_counted(sets)} {'hold' if len(sets) > 1 else 'holds'} splits, so that there are several "
-            f"sets: name one of them, data.source={shown(str(sets[0].path))}"
+            f"sets: name one of them, data.source={readable(str(sets[0].path))}"
         )
     escape = f"if {listed(names)} are the classes, move them into {levels.root}/train"
     if len(names) > 1 and all(_PART.fullmatch(name) for name in names):
@@ -253,13 +254,13 @@ def _require_one_meaning(levels: Levels, base: Folder) -> None:
     if lower & _ANNOTATIONS and lower & _NO_LABEL and lower <= _ANNOTATIONS | _NO_LABEL:
         raise UserError(
             f"{levels.root}: {listed(names)} are pictures and annotations by their names, not classes: sort the "
-            f"pictures into {shown(base.name)}/<class>/<picture>; {escape}"
+            f"pictures into {readable(base.name)}/<class>/<picture>; {escape}"
         )
     if shared := _shared(base.full):
         raise UserError(
             f"{levels.root}: {_counted(base.full)} hold the same folders ({listed(shared)}), so it is unclear which "
             "level the classes are: if it is the lower one, name the upper one train, val and test, or give one of it, "
-            f"data.source={shown(str(base.full[0].path))}; {escape}"
+            f"data.source={readable(str(base.full[0].path))}; {escape}"
         )
 
 
@@ -281,7 +282,7 @@ def _require_no_splits_in_classes(levels: Levels, base: Folder) -> None:
     if several or 2 * len(some) > len(base.full):
         name = (several or some)[0]
         raise UserError(
-            f"{levels.root}: class {shown(name)} holds {_counted(held[name])}, by name "
+            f"{levels.root}: class {readable(name)} holds {_counted(held[name])}, by name "
             f"{'splits' if len(held[name]) > 1 else 'a split'}: let every class hold all its pictures in splits, or "
             "put the splits above the classes (train/<class>)"
         )

@@ -168,7 +168,6 @@ def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None
             f"{count:,} images of {target[0]}x{target[1]} pixels need",
             "set data.size lower",
         )
-    if any(image_set.size != target for image_set in sets):
         own = " and ".join(sorted({f"{h}x{w}" for h, w in (image_set.size for image_set in sets)}))
         notes.append(f"all images resized from {own} to {target[0]}x{target[1]} ({fit})")
     if any(image_set.channels != depth for image_set in sets):

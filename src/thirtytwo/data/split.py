@@ -16,10 +16,10 @@ import torch
 
 from thirtytwo.data.cut import Kept, Part, quotas
 from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.layout import SPLITS
 from thirtytwo.errors import UserError
 from thirtytwo.records import CUT_FROM_TEST, SplitRecord
 
-SPLITS = ("train", "val", "test")
 VAL_FROM_TEST = Fraction(65, 100)
 """The share of the official test split that is val under the plan ``val-from-test``; the rest is test."""
 

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 from thirtytwo.augment import augmentations
 from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.layout import SPLITS
 from thirtytwo.data.load import is_name, load
-from thirtytwo.data.split import SPLITS, Splits, make_splits
+from thirtytwo.data.split import Splits, make_splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.models import models
