@@ -366,7 +366,7 @@ def test_real_photographs_are_never_noted(shared_data):
     """Their brightness varies so much that inverted ones cannot be told: nothing is said then."""
     file = next((shared_data / "cifar10-jpeg" / "plain_text").glob("test*.parquet"))
     rows = pyarrow.parquet.read_table(file).slice(0, 3000)
-    images = [decode(row["bytes"], channels=3).numpy() for row in rows.column(0).to_pylist()]
+    images = [decode(row["bytes"], channels=3) for row in rows.column(0).to_pylist()]
     means, labels = np.stack(images).mean((2, 3)) / 255, np.array(rows.column(1).to_pylist())
     pictures = {"mean": means[:2000].mean(0).tolist(), "spread": means[:2000].std(0).tolist()}
     groups = [*np.split(means, len(means)), *(means[labels == k][:n] for k in range(10) for n in (5, 50, 500))]

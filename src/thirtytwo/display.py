@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.text import Text
 
 from thirtytwo.evaluation.estimate import quantity
-from thirtytwo.runs.run import Run
 from thirtytwo.tracking.events import Evaluation, Listener, Progress
 
 if TYPE_CHECKING:
+    from thirtytwo.runs.run import Run
     from thirtytwo.study.folder import Trial
     from thirtytwo.study.workers import Standing
 
@@ -68,7 +68,7 @@ class Display(_Renewed, Listener):
         self._shown = time.monotonic()
         self._last: Progress | None = None
 
-    def began(self, run: Run) -> None:
+    def began(self, run: "Run") -> None:
         """Start from the curve before the resume."""
         self._accuracies = [record["val_accuracy"] for record in run.metrics()]
 
@@ -85,7 +85,7 @@ class Display(_Renewed, Listener):
             self._shown = time.monotonic()
             output.print(self._line(progress))
 
-    def trained(self, run: Run) -> None:
+    def trained(self, run: "Run") -> None:
         """Show the last line, which stays; the scoring that follows shows a bar of its own."""
         if self._last and self._live:
             self._update(self._line(self._last, over=True))

@@ -35,7 +35,7 @@ def as_path(text: str | Path) -> Path:
 
 def readable(path: str) -> str:
     r"""A path as text that every file and terminal takes: bytes of a name that are not UTF-8 are written ``\xe9``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from itertools import islice
 from pathlib import Path
@@ -16,11 +16,12 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import TypeIs
 
-from thirtytwo.data import picture
-from thirtytwo.data.decoded import BLOCK, in_threads
+from thirtytwo.data import parallel, reading
 from thirtytwo.data.given import as_png
 from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.parallel import BLOCK
 from thirtytwo.data.picture import BadPicture
+from thirtytwo.data.reading import Source
 from thirtytwo.data.waiting import busy
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
@@ -256,14 +257,24 @@ class TrainedRun:
 
     def _prepared(self, pictures: Picture | Iterable[Picture], invert: bool) -> Iterator["_Prepared | BadPicture"]:
         """The pictures as the network takes them, a block at a time: ten thousand large ones exceed the memory."""
-        named = [(f"picture {i + 1}", each) for i, each in enumerate([pictures] if _is_single(pictures) else pictures)]
-        for split in {own["split"] for _, each in named if (own := _own(each)) and own["split"] != "test"}:
-            self._own_images(split)  # once, not in each of the threads
-        means = []
-        for each in in_threads(lambda item: self._prepare(item[1], item[0], invert), named):
-            if isinstance(each, _Prepared):
-                means.append(each.image.numpy().mean((1, 2)) / 255)
-            yield each
+        given = [(f"picture {i + 1}", each) for i, each in enumerate([pictures] if _is_single(pictures) else pictures)]
+        own = [_own(each) for _, each in given]
+        others = [_source(each, name) for (name, each), known in zip(given, own, strict=True) if known is None]
+        card, means = self.card, []
+        decode = partial(reading.pixels, size=card["size"], channels=card["channels"], fit=card["fit"], invert=invert)
+        decoded = zip(others, parallel.each(decode, others, len(others)), strict=True)
+        for known in own:
+            if known is not None:
+                found = self._own_image(known["split"], int(known["number"]))
+                prepared = replace(found, image=255 - found.image) if invert else found
+            else:
+                (name, _), pixels = next(decoded)
+                if isinstance(pixels, BadPicture):
+                    yield pixels
+                    continue
+                prepared = _Prepared(name, torch.from_numpy(pixels), None)
+            means.append(prepared.image.numpy().mean((1, 2)) / 255)
+            yield prepared
         if told := unlike_training(self.card, np.array(means), inverted=invert):
             log.warning("%s", told)
 
@@ -304,21 +315,6 @@ class TrainedRun:
                 rows += f"<td>{score.number(unit)}</td><td>{score.interval(unit)}</td></tr>"
         return f"<table><caption>{escape(self.run.name)}</caption>{rows}</table>"
 
-    def _prepare(self, source: Picture, unnamed: str, invert: bool) -> "_Prepared":
-        if own := _own(source):
-            found = self._own_image(own["split"], int(own["number"]))
-            return replace(found, image=255 - found.image) if invert else found
-        if isinstance(source, str | Path):
-            name: str = str(source)
-            file: Path | bytes = Path(source)
-        else:
-            name, file = unnamed, as_png(source, unnamed)
-        card = self.card
-        image = picture.decode(
-            file, size=card["size"], channels=card["channels"], fit=card["fit"], name=name, invert=invert
-        )
-        return _Prepared(name, image, None)
-
     def _own_image(self, split: str, number: int) -> "_Prepared":
         """An image of the run's data; for test, one that the run keeps for its report.
 
@@ -352,6 +348,12 @@ def _own(picture: object) -> re.Match[str] | None:
     """``val:12`` as split and number, unless it is a file."""
     found = NUMBERED.fullmatch(str(picture)) if isinstance(picture, str | Path) else None
     return None if found is None or Path(found.string).exists() else found
+
+
+def _source(picture: Picture, unnamed: str) -> Source:
+    if isinstance(picture, str | Path):
+        return str(picture), str(picture)
+    return unnamed, as_png(picture, unnamed)
 
 
 def _whole(each: T | BadPicture) -> T:

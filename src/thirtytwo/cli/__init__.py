@@ -1,5 +1,6 @@
 """The command line, one file per verb. Nothing here imports torch before a verb needs it."""
 
+import gc
 import io
 import logging
 import signal
@@ -41,6 +42,8 @@ def main() -> None:
 
     from thirtytwo.cli.app import app
 
+    # Else Python looks for garbage 700 times while torch is imported, which takes 0.2 s and finds none.
+    gc.set_threshold(20_000)
     signal.signal(signal.SIGTERM, _terminate)
     if logging.lastResort:  # prints log messages where a program has set up no logging
         logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))

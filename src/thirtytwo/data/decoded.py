@@ -5,32 +5,26 @@ import json
 import os
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from thirtytwo.data import cache, picture
+from thirtytwo.data import cache, parallel, picture, reading
 from thirtytwo.data.formats import EXTRAS
-from thirtytwo.data.imageset import DIGEST, ImageSet, Official, content_digests
+from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import BadPicture, Fit, Header, Size
+from thirtytwo.data.reading import Source
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 
-T = TypeVar("T")
-P = TypeVar("P")
-Source = tuple[str, Path | bytes]
-"""What messages call a picture, and where its bytes are."""
-
 FORMAT = 3
 """Increased whenever more is kept beside the pixels, or files go to other splits, so that no older cache is used."""
-BLOCK = 256
-"""Pictures that are in memory at a time: at 224 x 224 RGB, 37 MiB of pixels."""
 
 
 @dataclass(frozen=True)
@@ -119,29 +113,11 @@ def decode_all(
     return Official(gathered.name, splits["train"], splits.get("val"), splits.get("test"), notes)
 
 
-def in_threads(function: Callable[[P], T], pictures: Iterable[P]) -> Iterator[T | BadPicture]:
-    """``function`` of each picture, in order, or the BadPicture that it raised. Pillow decodes without the GIL."""
-
-    def run(part: Sequence[P]) -> list[T | BadPicture]:
-        results: list[T | BadPicture] = []
-        for each in part:
-            try:
-                results.append(function(each))
-            except BadPicture as error:
-                results.append(error)
-        return results
-
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        for block in _blocks(pictures, BLOCK):
-            # Parts of 16: one task per picture would cost as much as decoding a small one.
-            for results in pool.map(run, [block[i : i + 16] for i in range(0, len(block), 16)]):
-                yield from results
-
-
 def _build(
     key: str, gathered: Gathered, size: int | None, channels: Literal[1, 3] | None, fit: Fit, bad_images: str
 ) -> None:
-    headers = list(in_threads(lambda source: picture.header(source[1], name=source[0]), gathered.pictures()))
+    found = parallel.each(reading.header, gathered.pictures(), len(gathered))
+    headers = list(counted(found, len(gathered), "reading headers"))
     good = [header for header in headers if isinstance(header, Header)]
     if not headers:
         raise UserError(f"{gathered.root} holds no pictures: expected at least one per class")
@@ -153,19 +129,12 @@ def _build(
     bad: dict[int, BadPicture] = {}
     digests = bytearray()
 
-    def decode(each: tuple[Source, int, Header | BadPicture]) -> tuple[np.ndarray, bytes]:
-        (name, file), label, found = each
-        pixels = picture.decode(file, size=target, channels=depth, fit=fit, name=name).numpy()
-        whole = isinstance(found, Header) and found.size == target and found.grey == (depth == 1)
-        small = whole and max(target) <= picture.SMALL
-        content = pixels.tobytes() if small else picture.content(file, name=name)
-        return pixels, content_digests(DIGEST(content), label)
-
     def decoded() -> Iterator[np.ndarray]:
         labels = chain.from_iterable(split.labels.tolist() for split in gathered.splits.values())
         pictures = zip(gathered.pictures(), labels, headers, strict=True)
-        results = enumerate(counted(in_threads(decode, pictures), len(headers), "decoding"))
-        for block in _blocks(results, BLOCK):
+        decode = partial(reading.pixels_and_digests, size=target, channels=depth, fit=fit)
+        found = parallel.each(decode, pictures, len(headers))
+        for block in parallel.blocks(enumerate(counted(found, len(headers), "decoding")), parallel.BLOCK):
             bad.update((i, result) for i, result in block if isinstance(result, BadPicture))
             read = [result for _, result in block if not isinstance(result, BadPicture)]
             digests.extend(b"".join(digest for _, digest in read))
@@ -219,14 +188,3 @@ def _treatments(headers: Sequence[Header], size: Size, channels: int, fit: Fit) 
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    block: list[T] = []
-    for item in items:
-        block.append(item)
-        if len(block) == size:
-            yield block
-            block = []
-    if block:
-        yield block

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from thirtytwo.data.decoded import Encoded, Gathered, Source
+from thirtytwo.data.decoded import Encoded, Gathered
 from thirtytwo.data.formats import Extra
 from thirtytwo.data.layout import alike, difference, listed
 from thirtytwo.data.levels import Levels, find
+from thirtytwo.data.reading import Source
 from thirtytwo.data.tree import Folder, walk
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural, readable
@@ -88,7 +89,7 @@ def _encoded(tree: dict[str, Folder], names: Sequence[str]) -> Encoded:
     files = [(path, label) for label, name in enumerate(names) if name in tree for path, _, _ in tree[name].files]
 
     def pictures() -> Iterator[Source]:
-        return ((readable(path), Path(path)) for path, _ in files)
+        return ((readable(path), path) for path, _ in files)
 
     labels = np.array([label for _, label in files], dtype=np.int64)
     return Encoded(labels, pictures, tuple(readable(path) for path, _ in files))

@@ -15,7 +15,8 @@ from torch.utils.data import Dataset, IterableDataset
 
 from thirtytwo.data import picture, sources
 from thirtytwo.data.arrays import as_images, as_labels, official
-from thirtytwo.data.imageset import DIGEST, ImageSet, Official, content_digests
+from thirtytwo.data.content import DIGEST, content_digests
+from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.layout import SPLITS
 from thirtytwo.data.picture import Fit
 from thirtytwo.data.waiting import counted
@@ -35,7 +36,7 @@ class _Split:
     Each digest has seen what its picture was when it was passed in; there are none where that is the picture itself.
     """
 
-    pictures: np.ndarray | list[Tensor]
+    pictures: np.ndarray | list[np.ndarray]
     labels: np.ndarray
     classes: tuple[str, ...] | None
     digests: list[hashlib.blake2b] | None = None
@@ -206,7 +207,7 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
             raise UserError(f"{what}: {len(found[0])} images but {len(found[1])} labels: give one label per image")
         return _Split(*found, None)
     assert isinstance(part, Sized), "checked when it was registered"
-    pictures: list[Tensor] = []
+    pictures: list[np.ndarray] = []
     targets: list[np.ndarray] = []
     digests: list[hashlib.blake2b] = []
     length = _length(part, what)
@@ -219,7 +220,7 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
             raise UserError(f"{what}: item {i} is not a pair (image, label)")
         file, name = as_png(item[0], f"{what}, item {i}"), f"{what}, item {i}"
         own = picture.decode(file, name=name)
-        digests.append(DIGEST(own.numpy().tobytes()))
+        digests.append(DIGEST(own.tobytes()))
         if size is not None or channels is not None:
             asked = None if size is None else (size, size)
             own = picture.decode(file, size=asked, channels=channels, fit=fit, name=name)
@@ -255,15 +256,14 @@ def _array(values: ArrayLike | Tensor, what: str) -> np.ndarray:
 
 
 def _stacked(
-    pictures: np.ndarray | list[Tensor], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
+    pictures: np.ndarray | list[np.ndarray], size: tuple[int, int], channels: Literal[1, 3], fit: Fit
 ) -> np.ndarray:
     """uint8 (N, C, H, W) of pictures of any size."""
     if isinstance(pictures, np.ndarray):
-        images = picture.convert_channels(torch.from_numpy(pictures), channels)
-        return (images if tuple(images.shape[-2:]) == size else picture.resize(images, size, fit)).numpy()
+        return _changed(pictures, size, channels, fit)
+    return np.concatenate([_changed(each[None], size, channels, fit) for each in pictures])
 
-    def changed(image: Tensor) -> Tensor:
-        image = picture.convert_channels(image[None], channels)
-        return image if tuple(image.shape[-2:]) == size else picture.resize(image, size, fit)
 
-    return torch.cat([changed(image) for image in pictures]).numpy()
+def _changed(images: np.ndarray, size: tuple[int, int], channels: Literal[1, 3], fit: Fit) -> np.ndarray:
+    images = picture.convert_channels(images, channels)
+    return images if images.shape[-2:] == size else picture.resize(images, size, fit)

@@ -4,17 +4,14 @@ import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from thirtytwo.data.content import DIGEST, content_digests
 from thirtytwo.errors import UserError
-
-DIGEST = partial(hashlib.blake2b, digest_size=16)
-"""The hash by which images are told apart."""
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
@@ -119,7 +116,7 @@ class ImageSet:
         counts = torch.zeros(self.channels, 256, dtype=torch.int64)
         for block in torch.split(self.images, 4096):
             for c in range(self.channels):
-                counts[c] += torch.from_numpy(np.bincount(block[:, c].reshape(-1).numpy(), minlength=256))
+                counts[c] += torch.bincount(block[:, c].reshape(-1), minlength=256)
         return counts
 
     def statistics(self) -> tuple[Tensor, Tensor]:
@@ -155,13 +152,6 @@ def _require_kinds(images: object, labels: object, classes: object) -> None:
         raise UserError(f"class {odd[0]!r} has no name: give texts")
     if twice := [name for name, count in Counter(classes).items() if count > 1]:
         raise UserError(f"two classes have the same name, {twice[0]!r}: give each its own")
-
-
-def content_digests(digest: hashlib.blake2b, label: int) -> bytes:
-    """Two 16-byte digests of an image: of its content, which ``digest`` has seen, and of that with its label."""
-    alone = digest.digest()
-    digest.update(label.to_bytes(8, "little", signed=True))
-    return alone + digest.digest()
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from thirtytwo import memory
 from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, sources, svhn
 from thirtytwo.data.decoded import Gathered
@@ -189,6 +191,6 @@ def _changed(image_set: ImageSet, size: Size, channels: Literal[1, 3], fit: Fit)
     """Channels first, as `picture.decode` does, so that the pixels are those of the same picture in a file."""
     if (image_set.size, image_set.channels) == (size, channels):
         return image_set
-    images = picture.convert_channels(image_set.images, channels)
+    images = picture.convert_channels(image_set.images.numpy(), channels)
     images = images if image_set.size == size else picture.resize(images, size, fit)
-    return replace(image_set, images=images, digests=image_set.content())
+    return replace(image_set, images=torch.from_numpy(images), digests=image_set.content())

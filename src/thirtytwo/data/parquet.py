@@ -1,5 +1,6 @@
 """Hugging Face's parquet layout: an image column of ``{bytes, path}``, a label column, class names in the schema."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from thirtytwo.data.columns import choose, is_text
-from thirtytwo.data.decoded import Encoded, Gathered, Source
+from thirtytwo.data.decoded import Encoded, Gathered
 from thirtytwo.data.layout import SPLITS, listed, split_named
+from thirtytwo.data.reading import Source
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural
 
@@ -21,8 +23,19 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 def find(root: Path) -> list[Path]:
     """The parquet files of a folder and of its subfolders down to the second level, sorted; no hidden ones."""
-    found = (path for pattern in ("*.parquet", "*/*.parquet", "*/*/*.parquet") for path in root.glob(pattern))
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts))
+    return sorted(_parquet_files(root, 2))
+
+
+def _parquet_files(folder: Path, deeper: int) -> Iterator[Path]:
+    """Not by `Path.glob`, which takes three times as long to pass over 145,600 pictures."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.name.endswith(".parquet"):
+                yield Path(entry)
+            elif deeper and entry.is_dir():
+                yield from _parquet_files(Path(entry), deeper - 1)
 
 
 def gather(root: Path, image: str | None = None, label: str | None = None) -> Gathered:

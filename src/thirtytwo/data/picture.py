@@ -1,4 +1,4 @@
-"""Pictures of every kind as 8-bit pixels: what a person sees in a viewer, upright, in grey or RGB.
+"""Pictures of every kind as 8-bit pixels: what a person sees in a viewer, upright, in grey or RGB. Without torch.
 
 Resampling is Pillow's bilinear filter, whose support grows with the scale (antialiased). It never leaves the range of
 the pixels it averages; Lanczos is sharper, but draws halos around the strokes of digits and icons.
@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from thirtytwo.data import formats
 from thirtytwo.errors import UserError
@@ -63,6 +61,9 @@ class BadPicture(UserError):
         self.name = name
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["BadPicture"], tuple[str, str]]:
+        return BadPicture, (self.name, self.reason)
+
 
 @dataclass(frozen=True)
 class Header:
@@ -93,7 +94,7 @@ def decode(
     fit: Fit = "pad",
     name: str | None = None,
     invert: bool = False,
-) -> Tensor:
+) -> np.ndarray:
     """Read a picture as uint8 (C, H, W). The same file gives the same pixels every time.
 
     Args:
@@ -123,7 +124,8 @@ def decode(
         pixels = ImageOps.invert(pixels)
     if size is not None:
         pixels = _fitted(pixels, size, fit)
-    return _tensor(pixels)
+    array = np.array(pixels)
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def header(source: Path | bytes, *, name: str | None = None) -> Header:
@@ -150,31 +152,31 @@ def content(source: Path | bytes, *, name: str | None = None) -> bytes:
     full size for its pixels, where `decode` lets a JPEG's decoder shrink it. Raises BadPicture as `decode` does.
     """
     if max(header(source, name=name).size) <= SMALL:
-        return decode(source, name=name).numpy().tobytes()
+        return decode(source, name=name).tobytes()
     return source.read_bytes() if isinstance(source, Path) else source
 
 
-def resize(images: Tensor, size: Size, fit: Fit = "pad") -> Tensor:
+def resize(images: np.ndarray, size: Size, fit: Fit = "pad") -> np.ndarray:
     """Resize uint8 (N, C, H, W) to (N, C, *size): the same pixels as `decode` returns for this picture in a file."""
     resized = np.empty((len(images), images.shape[1], *size), dtype=np.uint8)
-    for i, image in enumerate(images.numpy()):
+    for i, image in enumerate(images):
         pixels = image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0))
         fitted = np.asarray(_fitted(Image.fromarray(pixels), size, fit))
         resized[i] = fitted if fitted.ndim == 2 else fitted.transpose(2, 0, 1)
-    return torch.from_numpy(resized)
+    return resized
 
 
-def convert_channels(images: Tensor, channels: Literal[1, 3]) -> Tensor:
+def convert_channels(images: np.ndarray, channels: Literal[1, 3]) -> np.ndarray:
     """uint8 (N, 1 or 3, H, W) as grey (1) or RGB (3): the same pixels as `decode` gives."""
     if images.shape[1] == channels:
         return images
     if channels == 3:
-        return images.expand(-1, 3, -1, -1).contiguous()
-    grey = torch.empty(len(images), 1, *images.shape[2:], dtype=torch.uint8)
+        return np.repeat(images, 3, axis=1)
+    grey = np.empty((len(images), 1, *images.shape[2:]), dtype=np.uint8)
     # Pillow's fixed-point weights of ITU-R 601, a block at a time: the sums need 32 bits.
     for start in range(0, len(images), 4096):
-        red, green, blue = images[start : start + 4096].to(torch.int32).unbind(1)
-        grey[start : start + 4096, 0] = ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).to(torch.uint8)
+        red, green, blue = np.moveaxis(images[start : start + 4096].astype(np.int32), 1, 0)
+        grey[start : start + 4096, 0] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
     return grey
 
 
@@ -255,9 +257,8 @@ def _formats() -> tuple[str, ...]:
 def _silence_pillow() -> None:
     """Silence warnings about what `decode` handles or refuses. Done once, since filters are shared by threads."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("PIL").addHandler(
-        logging.NullHandler()
-    )  # without any, its errors are lines without a file's name
+    # Without any handler, its errors are lines without a file's name.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def _orientation(image: Image.Image) -> int:
@@ -301,8 +302,3 @@ def _fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
     framed = Image.new(image.mode, (width, height))
     framed.paste(image.resize(inner, filter_), ((width - inner[0]) // 2, (height - inner[1]) // 2))
     return framed
-
-
-def _tensor(image: Image.Image) -> Tensor:
-    pixels = torch.from_numpy(np.array(image))
-    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()

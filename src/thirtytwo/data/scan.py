@@ -1,13 +1,11 @@
 """Look at every picture of a folder before training on it: which are bad, which are duplicates, and of what kinds."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from thirtytwo.data import picture
-from thirtytwo.data.decoded import Source, in_threads
+from thirtytwo.data import parallel, reading
 from thirtytwo.data.load import gather, is_name
 from thirtytwo.data.picture import BadPicture, Header, Size
 from thirtytwo.errors import UserError
@@ -115,7 +113,8 @@ def scan(source: str | Path, image_column: str | None = None, label_column: str 
     for split, encoded in gathered.splits.items():
         labels = [gathered.classes[label] for label in encoded.labels]
         counts[split] = dict.fromkeys(gathered.classes, 0)
-        for label, result in zip(labels, in_threads(_look, encoded.pictures()), strict=True):
+        looked = parallel.each(reading.header_and_digest, encoded.pictures(), len(labels))
+        for label, result in zip(labels, looked, strict=True):
             if isinstance(result, BadPicture):
                 bad.append(Bad(result.name, split, label, result.reason))
                 continue
@@ -137,12 +136,3 @@ def scan(source: str | Path, image_column: str | None = None, label_column: str 
         modes=dict(Counter(header.mode for header in headers).most_common()),
         notes=gathered.notes,
     )
-
-
-def _look(source: Source) -> tuple[str, Header, bytes]:
-    """A picture's name, its header and the digest of its pixels."""
-    name, content = source
-    header = picture.header(content, name=name)
-    pixels = picture.decode(content, channels=3, name=name)
-    shape = "x".join(map(str, pixels.shape)).encode()
-    return name, header, hashlib.blake2b(shape + pixels.numpy().tobytes(), digest_size=16).digest()

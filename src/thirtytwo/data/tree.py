@@ -27,7 +27,7 @@ class Folder:
     """One folder: its own files by kind, and the folders in it.
 
     Attributes:
-        pictures: the files that count as pictures.
+        pictures: the files that count as pictures, in the order of their names.
         folders: in the order of their names, without those of the system and hidden ones.
         others: files that are no pictures, by suffix.
         unread: pictures in formats whose package is not installed.
@@ -69,6 +69,8 @@ class Folder:
     @cached_property
     def files(self) -> list[File]:
         """Every picture in it and below that can be read, in the order of their paths."""
+        if not self.folders:
+            return self.pictures
         files = [file for folder in self.all() for file in folder.pictures]
         return sorted(files, key=lambda file: file[0].split(os.sep))  # noqa: PTH206  (a Path per picture costs more)
 
@@ -96,14 +98,15 @@ def _walk(path: Path, seen: set[tuple[int, int]], depth: int) -> Folder:
 
 
 def _add_file(folder: Folder, entry: os.DirEntry[str]) -> None:
-    if entry.name.startswith(".") or entry.name.lower() in _SYSTEM_FILES:
+    name = entry.name
+    if name.startswith(".") or name.lower() in _SYSTEM_FILES:
         folder.hidden += 1
         return
     kind = is_picture(entry)
     if isinstance(kind, Extra):
         folder.unread[kind] += 1
     elif not kind:
-        folder.others[suffix_of(entry.name) or "without a suffix"] += 1
+        folder.others[suffix_of(name) or "without a suffix"] += 1
     elif entry.is_file() or entry.is_symlink():
         status = entry.stat() if entry.is_file() else entry.stat(follow_symlinks=False)
         folder.pictures.append((entry.path, status.st_size, status.st_mtime_ns))

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from thirtytwo.runs.run import Run
+if TYPE_CHECKING:
+    from thirtytwo.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Listener:
     20 40
     """
 
-    def began(self, run: Run) -> None:
+    def began(self, run: "Run") -> None:
         """Called before the first step of a sitting; ``run.metrics()`` has the evaluations of earlier ones."""
 
     def progressed(self, progress: Progress) -> None:
@@ -97,8 +99,8 @@ class Listener:
     def evaluated(self, evaluation: Evaluation) -> None:
         """Called after each evaluation."""
 
-    def trained(self, run: Run) -> None:
+    def trained(self, run: "Run") -> None:
         """Called once after the last step, before the run is scored."""
 
-    def ended(self, run: Run) -> None:
+    def ended(self, run: "Run") -> None:
         """Called once at the end, however the training ended: ``run.status`` says what, and the run has the scores."""
