@@ -4,8 +4,11 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from listening import OnProgress
 from thirtytwo import recipes
@@ -14,6 +17,7 @@ from thirtytwo.files import sha256
 from thirtytwo.interrupt import Interrupted
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.runs.checkpoint import load, steps, unpack
+from thirtytwo.runs.loading import images_of
 from thirtytwo.runs.run import Run
 from thirtytwo.training.build import build
 from thirtytwo.training.session import Session
@@ -219,6 +223,21 @@ def test_images_that_changed_are_refused(tmp_path):
     session.run.write_split(record)
     with pytest.raises(UserError, match="the val images of 'digits' are not those that this run was made with"):
         Session.resume(session.run.path)
+
+
+def test_a_class_that_is_new_or_gone_is_named(tmp_path):
+    images = load_digits().images
+    for name, first in (("cat", 0), ("dog", 40)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for i in range(first, first + 40):
+            Image.fromarray((images[i] / 16 * 255).astype(np.uint8)).save(tmp_path / "pets" / name / f"{i}.png")
+    run = train(small(f"data.source={tmp_path / 'pets'}"), tmp_path)
+    (tmp_path / "pets" / "elk").mkdir()
+    (tmp_path / "pets" / "cat" / "0.png").rename(tmp_path / "pets" / "elk" / "0.png")
+    for name, said in (("dog", r"\(new: elk\)"), ("puppy", r"\(new: elk and puppy, gone: dog\)")):
+        (tmp_path / "pets" / "dog").rename(tmp_path / "pets" / name)
+        with pytest.raises(UserError, match=rf"{run.path}: the classes of .*pets' are not those .* {said}"):
+            images_of(run, "val")
 
 
 def test_a_mistake_leaves_no_folder_behind(tmp_path):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from thirtytwo.augment import augmentations
 from thirtytwo.data.imageset import ImageSet
-from thirtytwo.data.layout import SPLITS
+from thirtytwo.data.layout import SPLITS, listed
 from thirtytwo.data.load import is_name, load
 from thirtytwo.data.split import Splits, make_splits
 from thirtytwo.device import Device
@@ -46,18 +46,35 @@ def find_teacher(recipe: Recipe) -> Run | None:
     return run
 
 
-def load_splits(recipe: Recipe, *, record: SplitRecord | None = None) -> Splits:
-    """The recipe's data, decoded and cut; ``record`` is of the run that was cut before, if it is to be cut again."""
+def load_splits(recipe: Recipe, *, again: tuple[Run, SplitRecord] | None = None) -> Splits:
+    """The recipe's data, decoded and cut; ``again`` is a run that it was cut for before, and how."""
     data = recipe.data
     official = load(
         data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images,
         image_column=data.image_column, label_column=data.label_column,
     )  # fmt: skip
-    kept = _kept(data.keep_split) if record is None else record.get("kept")
+    if again is None:
+        kept = _kept(data.keep_split)
+    else:
+        run, cut = again
+        _require_as_many_classes(run, data.source, official.train.classes, cut["classes"])
+        kept = cut.get("kept")
     return make_splits(
         official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit,
         version=data.split_version, kept=kept,
     )  # fmt: skip
+
+
+def _require_as_many_classes(run: Run, source: str, now: Sequence[str], then: Sequence[str]) -> None:
+    """As many, but under any names: the hashes decide whether the images are the same."""
+    if len(now) == len(then):
+        return
+    changes = {"new": [name for name in now if name not in then], "gone": [name for name in then if name not in now]}
+    said = ", ".join(f"{what}: {listed(names)}" for what, names in changes.items() if names)
+    raise UserError(
+        f"{run.path}: the classes of '{source}' are not those that this run was made with ({said}): restore them, "
+        f"say where they are ({_SAY_WHERE}), or train again"
+    )
 
 
 def _kept(keep_split: str) -> Mapping[str, str] | None:
@@ -85,7 +102,7 @@ def load_again(run: Run, data: str | None = None, *, need: Sequence[str] = SPLIT
     if cut is None:
         raise UserError(f"{run.path}/split.json: missing, so it is not known which images the run has: restore it")
     with own_components(run):
-        splits = load_splits(run.recipe.override({"data.source": source}), record=cut)
+        splits = load_splits(run.recipe.override({"data.source": source}), again=(run, cut))
     for split in need:
         then, now = cut["sha256"][split], splits.record["sha256"][split]
         if then != now:
