@@ -12,7 +12,7 @@ from typing_extensions import override
 from thirtytwo import toml
 from thirtytwo.errors import UserError, brief
 from thirtytwo.spec import Spec, parse_chain
-from thirtytwo.values import Values
+from thirtytwo.values import Values, name_of
 
 Portion = Annotated[float, Field(gt=0, lt=1, strict=True)] | Annotated[int, Field(ge=1, le=2**53, strict=True)]
 """A share of a set (a fraction below 1) or a number of images (a whole number)."""
@@ -185,7 +185,7 @@ class Recipe(_Section):
     thirtytwo.errors.UserError: unknown key 'epocs': did you mean 'train.epochs'?
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "custom"
+    name: Annotated[str, name_of("._-", 100)] = "custom"
     """What its runs are called."""
     model: str = "cnn2"
     """A network as text: `cnn2`, `wideresnet(depth=16, width=4)`."""

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from thirtytwo.errors import UserError, brief, did_you_mean
 
@@ -12,6 +12,21 @@ if TYPE_CHECKING:  # pydantic's metaclass has no public name
     from pydantic_core import ErrorDetails
 else:
     ModelMetaclass = type(BaseModel)
+
+
+def name_of(marks: str, most: int) -> AfterValidator:
+    """For text that names folders and columns: letters, digits and ``marks``, at most ``most`` of them."""
+    pattern = re.compile(f"[A-Za-z0-9][A-Za-z0-9{re.escape(marks)}]{{0,{most - 1}}}")
+
+    def checked(name: str) -> str:
+        if not pattern.fullmatch(name):
+            raise ValueError(
+                f"expected a name of letters (a to z), digits and {' '.join(marks)}, at most {most} in all, "
+                "that begins with a letter or a digit"
+            )
+        return name
+
+    return AfterValidator(checked)
 
 
 class _OneLine(ModelMetaclass):

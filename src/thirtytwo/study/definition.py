@@ -9,10 +9,10 @@ from pydantic import ConfigDict, Field, field_validator
 from thirtytwo import recipes, toml
 from thirtytwo.errors import UserError
 from thirtytwo.recipe import Recipe, parse_value, resolve_key
-from thirtytwo.values import Values
+from thirtytwo.values import Values, name_of
 
 _Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
-ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,59}$")]
+ArmName = Annotated[str, name_of("._+-", 60)]
 
 
 class Study(Values):
@@ -26,7 +26,7 @@ class Study(Values):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: Annotated[str, name_of("._-", 100)]
     """The name of its folder."""
     base: str
     """The recipe that every arm starts from: a name, or a TOML file."""
