@@ -357,7 +357,8 @@ def test_scan_names_every_bad_picture_duplicate_and_conflict(tmp_path: Path) -> 
     assert report.class_counts["train"]["1"] == 4 and report.class_counts["test"]["0"] == 1
     assert report.sizes == {(8, 8): 22, (100, 130): 1} and report.modes == {"L": 22, "RGB": 1}
     assert report.notes == (
-        "test has no pictures of 1, 2, 3, 4 and 5 more", "ignored files that are no pictures: 1 .txt",
+        "ignored files that are no pictures: 1 .txt",
+        "test has no image of class '1', '2', '3', '4' and 5 more, so it does not say how well that is recognised",
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from thirtytwo.data.imageset import Official
 from thirtytwo.data.load import load
 from thirtytwo.data.picture import BadPicture, decode
 from thirtytwo.data.split import make_splits, sizes
-from thirtytwo.display import Display, output, plural
+from thirtytwo.display import Display, output
 from thirtytwo.errors import UserError
 from thirtytwo.files import sha256
 from thirtytwo.recipe import Recipe
@@ -28,6 +28,7 @@ from thirtytwo.recipes import find, recipes, run_name
 from thirtytwo.runs.card import unlike_training
 from thirtytwo.runs.run import Run
 from thirtytwo.tracking.events import Progress
+from thirtytwo.words import plural
 
 WIDTHS = (40, 80, 200)
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.tracking.events import Evaluation, Listener, Progress
+from thirtytwo.words import plural
 
 if TYPE_CHECKING:
     from thirtytwo.runs.run import Run
@@ -192,12 +193,6 @@ def _fitting(label: str, share: float, *forms: tuple[Sequence[str], str]) -> Tex
             if not output.is_terminal or line.cell_len < output.width:
                 return line
     return line
-
-
-def plural(number: float, noun: str) -> str:
-    """``1 epoch``, ``0.3 epochs``, ``1,293 images``, ``2 classes``."""
-    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
-    return f"{number:,.10g} {noun}{ending}"
 
 
 def sparkline(values: Sequence[float], width: int = 12) -> str:

@@ -353,12 +353,10 @@ def _different(classes: list[str]) -> None:
 
 
 def _whole_scores(found: Scores) -> None:
-    splits = {each["split"]: {other["views"] for other in found["scorings"] if other["split"] == each["split"]}
-              for each in found["scorings"]}  # fmt: skip
-    for split, views in splits.items():
-        if 1 not in views:
-            raise ValueError(f"{split} lacks the scores of one view")
+    plain = {scoring["split"] for scoring in found["scorings"] if scoring["views"] == 1}
     for scoring in found["scorings"]:
+        if scoring["split"] not in plain:
+            raise ValueError(f"{scoring['split']} lacks the scores of one view")
         if scoring["right"] > scoring["n"]:
             raise ValueError(f"{scoring['right']} of {scoring['n']} images are right")
         for name in ("accuracy", "ece"):  # without which there is no report

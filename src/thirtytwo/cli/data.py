@@ -44,17 +44,19 @@ def info(
 ) -> None:
     """Describe a source: splits, classes, sizes, channel statistics, and what was done to its pictures."""
     from thirtytwo.cli.console import say, say_json
+    from thirtytwo.data.layout import absent
     from thirtytwo.data.load import load
     from thirtytwo.data.split import sizes
-    from thirtytwo.display import plural
     from thirtytwo.recipe import Data
+    from thirtytwo.words import plural
 
     official = load(source, bad_images=bad_images or "fail", image_column=image_column, label_column=label_column)
     sets = {
         name: each for name, each in vars(official).items() if name in ("train", "val", "test") and each is not None
     }
     mean, std = official.train.statistics()
-    training, notes, default = None, [*official.notes], Data()
+    notes = [*official.notes, *absent({name: each.named_counts() for name, each in sets.items()})]
+    training, default = None, Data()
     try:
         training = sizes(official, val=default.val, test=default.test)
     except UserError as error:
@@ -108,7 +110,7 @@ def scan(
 
     from thirtytwo.cli.console import say, say_json
     from thirtytwo.data.scan import scan as look
-    from thirtytwo.display import plural
+    from thirtytwo.words import plural
 
     found = look(source, image_column, label_column)
     code = int(bool(found.bad or found.leaks or found.conflicts))

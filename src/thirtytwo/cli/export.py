@@ -23,12 +23,12 @@ def export(
 ) -> None:
     """Write a run's network as a state dict that plain PyTorch loads, and a JSON file that says how to use it."""
     from thirtytwo.cli.console import say, say_json
-    from thirtytwo.display import plural
     from thirtytwo.models.weights import formats
     from thirtytwo.models.weights.file import beside
     from thirtytwo.recipes import run_name
     from thirtytwo.runs.export import export as write
     from thirtytwo.runs.run import Run
+    from thirtytwo.words import plural
 
     found, suffix = Run.open(run), formats.build(format).suffixes[0]
     file = file or Path(f"{run_name(found.recipe)}{suffix}")

@@ -82,7 +82,7 @@ def find_lr(
 
 def _introduce(parts: "Parts", rates: tuple[float, ...]) -> None:
     from thirtytwo.cli.console import say
-    from thirtytwo.display import plural
+    from thirtytwo.words import plural
 
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())
     computed, steps = f"{parts.device.torch}, {parts.device.precision}", plural(len(rates), "step")

@@ -68,9 +68,10 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
     """Show what a run trained, on what, how it went and what it scored."""
     from thirtytwo.cli.console import say
     from thirtytwo.cli.scores import say_run_json, say_scores
-    from thirtytwo.display import clock, plural
+    from thirtytwo.display import clock
     from thirtytwo.report.view import standing
     from thirtytwo.runs.run import Run
+    from thirtytwo.words import plural
 
     found = Run.open(run)
     if as_json:

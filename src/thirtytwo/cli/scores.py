@@ -3,12 +3,13 @@
 from dataclasses import asdict
 
 from thirtytwo.cli.console import say, say_json, say_table
-from thirtytwo.display import output, plural
+from thirtytwo.display import output
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import titled
 from thirtytwo.evaluation.per_class import per_class
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored, stored_scores
+from thirtytwo.words import plural
 
 
 def say_scores(run: Run) -> None:

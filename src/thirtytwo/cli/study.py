@@ -77,9 +77,10 @@ def run_study(
 ) -> int:
     """Train every arm with every seed, score val, and write the report. A study begun before continues."""
     from thirtytwo.cli.console import errors, one_line
-    from thirtytwo.display import StudyDisplay, plural
+    from thirtytwo.display import StudyDisplay
     from thirtytwo.study.folder import StudyFolder
     from thirtytwo.study.workers import begin, train_all
+    from thirtytwo.words import plural
 
     if (Path(words[0]) / "study.json").is_file():
         if words[1:] or out or seeds or device != "auto":
@@ -110,9 +111,9 @@ def run_study(
 def show_status(path: Folder, as_json: Json = False) -> None:
     """Show every run of a study: waiting, running or finished, and its accuracy on val."""
     from thirtytwo.cli.console import say, say_json, say_table
-    from thirtytwo.display import plural
     from thirtytwo.evaluation.estimate import quantity
     from thirtytwo.study.folder import StudyFolder
+    from thirtytwo.words import plural
 
     folder = StudyFolder.open(path)
     trials = folder.trials()

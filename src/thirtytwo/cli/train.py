@@ -152,7 +152,7 @@ def wanted(words: list[str], bad_images: str | None = None) -> "Recipe":
 
 def _say_data(splits: "Splits") -> None:
     from thirtytwo.cli.console import say
-    from thirtytwo.display import plural
+    from thirtytwo.words import plural
 
     train = splits.train
     sizes = {name: len(getattr(splits, name)) for name in ("train", "val", "test")}
@@ -169,7 +169,7 @@ def _say_data(splits: "Splits") -> None:
 
 def _introduce(session: "Session", words: list[str]) -> None:
     from thirtytwo.cli.console import say
-    from thirtytwo.display import plural
+    from thirtytwo.words import plural
 
     parts, recipe = session.parts, session.run.recipe
     if (begun := session.run.env.get("continued")) and session.run.status["state"] == "created":

@@ -51,11 +51,11 @@ class Part:
 
     def cut(self, amount: float | Fraction, purpose: str, kept: Kept | None = None) -> tuple["Part", "Part"]:
         """The rest, and the ``amount`` that was cut off for ``purpose``; images in ``kept`` stay where they were."""
-        chosen = self._anew(amount, purpose) if kept is None else self._as_kept(amount, purpose, kept)
+        if kept is None:
+            chosen = self._choose(quotas(self.counts(), self.images.classes, amount, purpose), purpose)
+        else:
+            chosen = self._as_kept(amount, purpose, kept)
         return replace(self, rows=np.setdiff1d(self.rows, chosen)), replace(self, rows=chosen)
-
-    def _anew(self, amount: float | Fraction, purpose: str) -> np.ndarray:
-        return self._choose(quotas(self.counts(), self.images.classes, amount, purpose), purpose)
 
     def _as_kept(self, amount: float | Fraction, purpose: str, kept: Kept) -> np.ndarray:
         """The rows that were in ``purpose``, and its share of those that were nowhere."""

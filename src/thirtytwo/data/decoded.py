@@ -22,6 +22,7 @@ from thirtytwo.data.picture import BadPicture, Fit, Header, Size
 from thirtytwo.data.reading import Source
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
+from thirtytwo.words import plural
 
 FORMAT = 3
 """Increased whenever more is kept beside the pixels, or files go to other splits, so that no older cache is used."""
@@ -169,7 +170,7 @@ def _skipped(bad: Sequence[BadPicture]) -> list[str]:
     if not bad:
         return []
     shown = "; ".join(map(str, bad[:3])) + (f"; and {len(bad) - 3} more" if len(bad) > 3 else "")
-    return [f"left out {_count(len(bad), 'picture')} that cannot be read: {shown}"]
+    return [f"left out {plural(len(bad), 'picture')} that cannot be read: {shown}"]
 
 
 def _treatments(headers: Sequence[Header], size: Size, channels: int, fit: Fit) -> list[str]:
@@ -183,8 +184,4 @@ def _treatments(headers: Sequence[Header], size: Size, channels: int, fit: Fit) 
         counts["with transparency, put on a white background"] += header.transparent
         counts["scaled from more than 8 bits per pixel"] += header.mode.startswith("I") or header.mode == "F"
         counts["with several frames, of which the first is used"] += header.animated
-    return [f"{_count(count, 'picture')} {what}" for what, count in counts.items() if count]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    return [f"{plural(count, 'picture')} {what}" for what, count in counts.items() if count]

@@ -15,6 +15,7 @@ from thirtytwo.data.reading import Source
 from thirtytwo.data.tree import Folder, walk
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural, readable
+from thirtytwo.words import plural
 
 EXPECTED = (
     "class folders (<folder>/<class>/<picture>, or the same below train, val and test), Hugging Face parquet, an .npz "
@@ -52,7 +53,7 @@ def _require_classes(levels: Levels, names: Sequence[str], empty: Sequence[Folde
     if not names:
         inside = sorted(entry.name for entry in levels.top.path.iterdir())
         count = len(levels.top.pictures)
-        held = f"{count} picture{'s' * (count > 1)}, but no class folder" if count else listed(inside) or "nothing"
+        held = f"{plural(count, 'picture')}, but no class folder" if count else listed(inside) or "nothing"
         raise UserError(f"{root} holds {held}{without}. Expected {EXPECTED}")
     for name in names:
         if readable(name) != name:
@@ -103,9 +104,6 @@ def _notes_on_classes(levels: Levels) -> list[str]:
         similar.setdefault(alike(name), []).append(name)
     for first, *others in similar.values():
         notes += [f"two classes whose names {difference(first, other)} stay two" for other in others]
-    for split, tree in levels.classes.items():
-        if missing := sorted(train.keys() - tree.keys(), key=natural):
-            notes.append(f"{split} has no pictures of {listed(missing)}")
     deep = dict.fromkeys(
         f"{name} ({listed(each.name for each in folder.full)})"
         for tree in levels.classes.values()
@@ -125,7 +123,7 @@ def _notes_on_files(levels: Levels, empty: Sequence[Folder]) -> list[str]:
     for base in levels.bases:
         if base.pictures:
             names = listed((path.removeprefix(f"{levels.top.path}{os.sep}") for path, _, _ in base.pictures), most=2)
-            notes.append(f"left out {_plural(len(base.pictures), 'picture')} beside class folders: {names}")
+            notes.append(f"left out {plural(len(base.pictures), 'picture')} beside class folders: {names}")
     for extra, count in _unread(folders).items():
         owners = listed(
             f"{name} {number}"
@@ -134,17 +132,17 @@ def _notes_on_files(levels: Levels, empty: Sequence[Folder]) -> list[str]:
             if (number := _unread(folder.all())[extra])
         )
         notes.append(
-            f"left out {_plural(count, f'{extra.name} picture')} ({owners or 'outside classes'}): `pip install "
+            f"left out {plural(count, f'{extra.name} picture')} ({owners or 'outside classes'}): `pip install "
             f"{extra.package}` lets them be read"
         )
     others = sum((folder.others for folder in folders), Counter())
     if others:
         notes.append(f"ignored files that are no pictures: {_kinds(others)}")
     if hidden := sum(folder.hidden for folder in folders):
-        notes.append(f"ignored {_plural(hidden, 'hidden or system file')}")
+        notes.append(f"ignored {plural(hidden, 'hidden or system file')}")
     if system := Counter(name for folder in folders for name in folder.system):
         named = listed(f"{name} ({count})" if count > 1 else name for name, count in sorted(system.items()))
-        notes.append(f"ignored {_plural(system.total(), 'hidden or system folder')}: {named}")
+        notes.append(f"ignored {plural(system.total(), 'hidden or system folder')}: {named}")
     if loops := sum(folder.loops for folder in folders):
         link = "folder link" if loops == 1 else f"{loops:,} folder links"
         notes.append(f"ignored {'1 ' * (loops == 1)}{link} to a folder that has been read already")
@@ -170,7 +168,3 @@ def _described(levels: Levels, folder: Folder) -> str:
 
 def _kinds(others: Counter[str]) -> str:
     return listed((f"{count:,} {kind}" for kind, count in others.most_common()), most=6)
-
-
-def _plural(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -111,6 +111,10 @@ class ImageSet:
         """int64 (K,): images per class."""
         return torch.bincount(self.labels, minlength=len(self.classes))
 
+    def named_counts(self) -> dict[str, int]:
+        """Images per class, by the names of all classes."""
+        return dict(zip(self.classes, self.class_counts().tolist(), strict=True))
+
     def pixel_counts(self) -> Tensor:
         """int64 (C, 256): how often each pixel value occurs. Block by block, so that a mapped set stays on disk."""
         counts = torch.zeros(self.channels, 256, dtype=torch.int64)

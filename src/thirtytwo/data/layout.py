@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from thirtytwo.paths import readable
@@ -46,6 +46,18 @@ def listed(names: Iterable[str], most: int = 4) -> str:
     every = [readable(name) for name in names]
     first, last = (every[:-1], every[-1:]) if len(every) <= most else (every[:most], [f"{len(every) - most} more"])
     return " and ".join(filter(None, (", ".join(first), *last)))
+
+
+def absent(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """A line for each of val and test, in ``counts`` (split -> class -> images), that has no image of some class."""
+    lines = []
+    for split, of in counts.items():
+        without = [f"'{name}'" for name, count in of.items() if not count]
+        if without and split != "train":
+            lines.append(
+                f"{split} has no image of class {listed(without)}, so it does not say how well that is recognised"
+            )
+    return lines
 
 
 def _without_blanks(name: str) -> str:

@@ -9,6 +9,7 @@ from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.data.tree import Folder
 from thirtytwo.errors import UserError
 from thirtytwo.paths import readable
+from thirtytwo.words import plural
 
 _USUAL = frozenset(("train", "training", "val", "valid", "validation", "dev", "test", "testing"))
 """Spellings of splits, in lower case, that need no note."""
@@ -290,4 +291,4 @@ def _require_no_splits_in_classes(levels: Levels, base: Folder) -> None:
 
 def _counted(folders: Sequence[Folder]) -> str:
     """``train (20 pictures) and test (1 picture)``."""
-    return listed(f"{folder.name} ({folder.count:,} picture{'s' * (folder.count != 1)})" for folder in folders)
+    return listed(f"{folder.name} ({plural(folder.count, 'picture')})" for folder in folders)

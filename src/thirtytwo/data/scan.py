@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thirtytwo.data import parallel, reading
+from thirtytwo.data.layout import absent
 from thirtytwo.data.load import gather, is_name
 from thirtytwo.data.picture import BadPicture, Header, Size
 from thirtytwo.errors import UserError
@@ -54,7 +55,7 @@ class ScanReport:
         duplicates: every group of pictures with the same pixels.
         sizes: (height, width) -> pictures, most common first.
         modes: Pillow's mode -> pictures, most common first.
-        notes: files that were ignored.
+        notes: files that were ignored, and classes that a split has no picture of.
     """
 
     name: str
@@ -134,5 +135,5 @@ def scan(source: str | Path, image_column: str | None = None, label_column: str 
         ],
         sizes=dict(Counter(header.size for header in headers).most_common()),
         modes=dict(Counter(header.mode for header in headers).most_common()),
-        notes=gathered.notes,
+        notes=(*gathered.notes, *absent(counts)),
     )

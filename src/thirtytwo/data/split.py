@@ -16,7 +16,7 @@ import torch
 
 from thirtytwo.data.cut import Kept, Part, quotas
 from thirtytwo.data.imageset import ImageSet, Official
-from thirtytwo.data.layout import SPLITS
+from thirtytwo.data.layout import SPLITS, absent
 from thirtytwo.errors import UserError
 from thirtytwo.records import CUT_FROM_TEST, SplitRecord
 
@@ -91,7 +91,7 @@ def make_splits(
     ordered = {name: parts[name].ordered() for name in SPLITS}
     sets = {name: part.gathered(memory_limit) for name, part in ordered.items()}
     content = {name: part.content[part.rows] for name, part in ordered.items()}
-    notes += [*_absent(sets), *_shared(content, sets)]
+    notes += [*absent({name: image_set.named_counts() for name, image_set in sets.items()}), *_shared(content, sets)]
     record: SplitRecord = {
         "name": official.name,
         "classes": list(official.train.classes),
@@ -160,18 +160,6 @@ def content_hash(image_set: ImageSet) -> str:
 def _unpacked(content: str) -> np.ndarray:
     """uint64 digests from a record's content."""
     return np.frombuffer(bytes.fromhex(content), dtype="<u8")
-
-
-def _absent(sets: Mapping[str, ImageSet]) -> list[str]:
-    """A line for each of val and test that has no image of some class."""
-    lines = []
-    for split in ("val", "test"):
-        counts = sets[split].class_counts().tolist()
-        without = [f"'{name}'" for name, count in zip(sets[split].classes, counts, strict=True) if not count]
-        if without:
-            shown = ", ".join(without[:5]) + (f" and {len(without) - 5:,} more" if len(without) > 5 else "")
-            lines.append(f"{split} has no image of class {shown}, so it does not say how well that is recognised")
-    return lines
 
 
 def _shared(content: Mapping[str, np.ndarray], sets: Mapping[str, ImageSet]) -> list[str]:

@@ -80,8 +80,8 @@ def unlike_training(card: CardBody, means: np.ndarray, *, inverted: bool) -> str
     """A sentence, if pictures are much darker or lighter than the training's. ``means`` is float (N, C) in 0..1.
 
     The median picture must be 1.5 standard deviations off for many pictures, which may all be of one class, and 5.5 for
-    one. That was silent for 0 to 100 pictures of one class or of all from the digits, MNIST and CIFAR-10, 4,000 draws
-    each, and spoke for all draws of inverted digits and MNIST. ``inverted`` says whether they were inverted already.
+    one: the suite holds it silent for draws of 1 to 500 pictures of one class or of all, from the digits and CIFAR-10,
+    and speaking for all draws of inverted digits. ``inverted`` says whether they were inverted already.
     """
     known = card.get("pictures")
     if known is None or not len(means):
