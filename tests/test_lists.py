@@ -1,8 +1,11 @@
 """Lists and answers as they are shown: at any width, in a pipe, of many things, with a broken one among them."""
 
+import csv
 import json
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -314,6 +317,14 @@ def test_answers_fit_the_terminal_and_no_name_is_cut(cli, trained, digits_folder
     lines = plain(cli("predict", trained, digits_folder.name, "--top", 5, "--bad-images", "skip").out)
     assert max(map(cell_len, lines)) <= width
     assert sum(f"{digits_folder.name}/" in line for line in lines) == 10 and " ".join(lines).count("%") == 50
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are any bytes")
+def test_a_name_that_is_not_utf8_is_written_so_that_it_can_be_found(cli, trained, digits_folder, tmp_path):
+    for i, name in enumerate((b"caf\xe9.png", b"caf\xc3\xa9.png")):
+        shutil.copy(digits_folder / f"{i}.png", tmp_path / os.fsdecode(name))
+    table = cli("predict", trained, tmp_path, "--csv").out
+    assert {Path(row[0]).name for row in csv.reader(table.splitlines()[1:])} == {"caf\\xe9.png", "café.png"}
 
 
 # Dark and light.

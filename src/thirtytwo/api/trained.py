@@ -30,7 +30,7 @@ from thirtytwo.evaluation.estimate import Estimate, titled
 from thirtytwo.evaluation.predict import logits
 from thirtytwo.explain import Explanation, explanations
 from thirtytwo.models.classifier import Classifier
-from thirtytwo.paths import NUMBERED
+from thirtytwo.paths import NUMBERED, readable
 from thirtytwo.records import Card, EvaluationRecord
 from thirtytwo.report.explained import Explained
 from thirtytwo.report.html import write as write_report
@@ -352,7 +352,7 @@ def _own(picture: object) -> re.Match[str] | None:
 
 def _source(picture: Picture, unnamed: str) -> Source:
     if isinstance(picture, str | Path):
-        return str(picture), str(picture)
+        return readable(str(picture)), str(picture)
     return unnamed, as_png(picture, unnamed)
 
 
