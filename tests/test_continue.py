@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -214,7 +215,39 @@ def test_images_in_memory_stand_for_those_that_were_moved_if_they_are_the_same(p
     assert thirtytwo.open_run(run.path, data=images).predict(some) == answer
     found = load_digits()
     with pytest.raises(UserError, match="are not those"):
-        thirtytwo.open_run(run.path, data=((found.images * 15).astype("uint8"), found.target)).predict(some)
+        thirtytwo.open_run(run.path, data=((found.images * 14).astype("uint8"), found.target)).predict(some)
+
+
+def test_what_was_added_to_a_folder_changes_nothing_for_earlier_runs(pictures):
+    whole = train(source=pictures, **OF_FOLDER)
+    with pytest.raises(Interrupted):
+        train(stopping(1), source=pictures, name="cut", **OF_FOLDER)
+    run = thirtytwo.open_run(whole.path)
+    some = [f"val:{number}" for number in whole.split["ids"]["val"][:5]]
+    answers, score = run.predict(some), run.scores("test")["accuracy"]
+    found = load_digits()
+    for i, (image, label) in enumerate(zip(found.images[200:300], found.target[200:300], strict=True)):
+        Image.fromarray((image * 15).astype("uint8")).save(pictures / f"digit {label}" / f"0 new {i}.png")
+    (pictures / "a class before all others").mkdir()
+    for i in range(3):
+        blank = Image.fromarray(np.full((8, 8), 40 * i, dtype=np.uint8))
+        blank.save(pictures / "a class before all others" / f"{i}.png")
+    run = thirtytwo.open_run(whole.path)
+    assert run.predict(some) == answers
+    assert run.test()["accuracy"] == score
+    resumed = trained_by(Session.resume(Path("runs/cut-1")))
+    assert resumed.read_weights() == whole.read_weights()
+    assert (images_of(whole, "train").labels == images_of(resumed, "train").labels).all()
+
+
+def test_where_a_training_image_is_gone_the_other_splits_are_still_there(pictures):
+    run = train(source=pictures, **OF_FOLDER)
+    kept = set(images_of(run, "test").paths + images_of(run, "val").paths)
+    gone = next(path for path in sorted(pictures.glob("*/*.png")) if str(path.relative_to(pictures)) not in kept)
+    gone.unlink()
+    assert len(images_of(run, "test")) == run.split["sizes"]["test"]
+    with pytest.raises(UserError, match=r"the train images of .* are not those"):
+        images_of(run, "train")
 
 
 def test_a_folder_called_like_a_source_is_not_where_its_images_were(tmp_path):

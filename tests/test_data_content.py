@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from thirtytwo import recipes
 from thirtytwo.data import given
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.load import load
+from thirtytwo.data.picture import BadPicture, content, decode
 from thirtytwo.data.split import make_splits
 from thirtytwo.errors import UserError
 from thirtytwo.files import sha256
@@ -128,8 +131,85 @@ def test_a_folder_that_grew_keeps_the_split_of_its_pictures(tmp_path, caplog):
         assert _digests(run.split["content"][split]) <= content[split]
     sizes = kept.split["sizes"]
     assert sizes["test"] - run.split["sizes"]["test"] == 12 and sum(sizes.values()) == 260
+    assert (
+        "200 images stayed in the split that an earlier run had them in, 60 new ones cut in addition"
+        in kept.split["notes"]
+    )
+    count = run.split["sizes"]["test"]
+    rows = thirtytwo.compare({"before": run, "after": kept}, split="test")
+    assert (
+        f"compared on the {count} images of test that all runs were scored on (of {count} to {count + 12})"
+        in caplog.text
+    )
+    plain = run.predictions("test")[0]
+    assert rows[0].mean.value == plain.correct.mean() and rows[1].difference.test == "McNemar"
+    both = thirtytwo.compare({"before": [run], "after": [kept], "again": run}, split="test")
+    assert both[2].difference.value.value == 0
     shutil.rmtree(run.path)  # it is remembered
     assert thirtytwo.open_run(kept.path, device="cpu").test()
+
+
+def jpegs(picture: Image.Image) -> dict[str, bytes]:
+    """The same compressed pixels in files that say other things about them."""
+    found = {}
+    rated, turned = Image.Exif(), Image.Exif()
+    rated[0x4746], turned[0x0112] = 5, 6
+    for name, more in (("plain", {}), ("comment", {"comment": b"nice"}), ("rated", {"exif": rated}),
+                       ("icc", {"icc_profile": b"profile" * 9}), ("turned", {"exif": turned})):  # fmt: skip
+        buffer = BytesIO()
+        picture.save(buffer, "JPEG", quality=90, **more)
+        found[name] = buffer.getvalue()
+    return found
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_is_what_its_pixels_are_whatever_its_file_says_about_them(mode):
+    files = jpegs(Image.fromarray(load_sample_image("china.jpg")[:200, :300]).convert(mode))
+    same = {content(files[name]) for name in ("plain", "comment", "rated", "icc")}
+    assert len(same) == 1 and content(files["turned"]) not in same
+    assert len({decode(files[name]).tobytes() for name in ("plain", "comment", "rated", "icc")}) == 1
+    other = BytesIO()
+    Image.open(BytesIO(files["plain"])).save(other, "JPEG", quality=80)
+    assert content(other.getvalue()) not in same
+
+
+@pytest.mark.parametrize("cut", [2, 3, 20, 100, 700])
+def test_a_jpeg_that_is_cut_off_has_a_content_or_is_a_bad_picture(cut):
+    whole = jpegs(Image.fromarray(load_sample_image("china.jpg")[:200, :300]))["comment"]
+    with suppress(BadPicture):
+        content(whole[:cut])
+    with suppress(BadPicture):
+        content(whole[:cut] + b"\xff" * 9)
+
+
+def test_a_large_picture_without_loss_is_what_its_pixels_are(tmp_path):
+    photo = Image.fromarray(load_sample_image("flower.jpg")[:100, :150])
+    found = set()
+    for name, more in (
+        ("a.png", {"compress_level": 1}),
+        ("b.png", {"compress_level": 9}),
+        ("c.bmp", {}),
+        ("d.tiff", {}),
+    ):
+        photo.save(tmp_path / name, **more)
+        found.add(content(tmp_path / name))
+    assert found == {np.asarray(photo).transpose(2, 0, 1).tobytes()}
+
+
+def test_copies_that_a_program_rated_are_known_as_the_same_pictures(tmp_path):
+    for i in range(60):
+        photo = Image.fromarray(load_sample_image("china.jpg")[i * 3 : i * 3 + 100, i * 5 : i * 5 + 90])
+        files = jpegs(photo)
+        for where, name in (("leak/train", "plain"), ("leak/test", "rated"), ("twice", "plain"), ("twice", "comment")):
+            path = tmp_path / where / ("sky", "roof")[i % 2] / f"{i} {name}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files[name])
+    record = make_splits(load(str(tmp_path / "leak"))).record
+    inside = {name: _digests(record["content"][name]) for name in SPLITS}
+    assert inside["test"] == inside["train"] | inside["val"]
+    assert any(f"{len(inside['train'])} of the 60 test images are in train too" in note for note in record["notes"])
+    inside = {name: _digests(make_splits(load(str(tmp_path / "twice"))).record["content"][name]) for name in SPLITS}
+    assert sum(map(len, inside.values())) == 60 and len(set.union(*inside.values())) == 60, "none is cut from its copy"
 
 
 def _digests(content: str) -> set[str]:

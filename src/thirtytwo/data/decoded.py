@@ -24,7 +24,7 @@ from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 from thirtytwo.words import plural
 
-FORMAT = 3
+FORMAT = 4
 """Increased whenever more is kept beside the pixels, or files go to other splits, so that no older cache is used."""
 
 

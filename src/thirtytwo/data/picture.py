@@ -146,14 +146,33 @@ def header(source: Path | bytes, *, name: str | None = None) -> Header:
 
 
 def content(source: Path | bytes, *, name: str | None = None) -> bytes:
-    """What identifies a picture, whatever size it is trained at: its pixels if it is small, else its file's bytes.
+    """What identifies a picture, whatever size it is trained at: its own pixels; of a large JPEG, what they are in.
 
-    Small pictures may also come as arrays, which have no bytes of a file. A photograph would have to be decoded at its
-    full size for its pixels, where `decode` lets a JPEG's decoder shrink it. Raises BadPicture as `decode` does.
+    A photograph would have to be decoded at its full size for its pixels, where `decode` lets a JPEG's decoder shrink
+    it. Its compressed pixels, without comments, ratings and whatever else its file says about them, stand for them.
+    Raises BadPicture as `decode` does.
     """
-    if max(header(source, name=name).size) <= SMALL:
+    with _opened(source, name) as image:
+        jpeg, orientation = image.format in ("JPEG", "MPO"), _orientation(image)
+    if not jpeg or max(image.size) <= SMALL:
         return decode(source, name=name).tobytes()
-    return source.read_bytes() if isinstance(source, Path) else source
+    return bytes([orientation & 255]) + _compressed(source.read_bytes() if isinstance(source, Path) else source)
+
+
+def _compressed(jpeg: bytes) -> bytes:
+    """The segments of a JPEG that its pixels depend on: all but those of applications, save Adobe's, and comments."""
+    kept, at = [], 2
+    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] != b"\xda":  # until the first scan
+        marker, length = jpeg[at + 1 : at + 2], int.from_bytes(jpeg[at + 2 : at + 4])
+        if marker == b"\xff":  # any number of these may stand before a marker
+            at += 1
+            continue
+        if length < 2:
+            break
+        if not (b"\xe0" <= marker <= b"\xef" or marker == b"\xfe") or marker == b"\xee":
+            kept.append(jpeg[at : at + 2 + length])
+        at += 2 + length
+    return b"".join([*kept, jpeg[at:]])
 
 
 def resize(images: np.ndarray, size: Size, fit: Fit = "pad") -> np.ndarray:

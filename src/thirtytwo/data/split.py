@@ -6,8 +6,8 @@ same batches too.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -19,6 +19,7 @@ from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.layout import SPLITS, absent
 from thirtytwo.errors import UserError
 from thirtytwo.records import CUT_FROM_TEST, SplitRecord
+from thirtytwo.words import plural
 
 VAL_FROM_TEST = Fraction(65, 100)
 """The share of the official test split that is val under the plan ``val-from-test``; the rest is test."""
@@ -92,6 +93,10 @@ def make_splits(
     sets = {name: part.gathered(memory_limit) for name, part in ordered.items()}
     content = {name: part.content[part.rows] for name, part in ordered.items()}
     notes += [*absent({name: image_set.named_counts() for name, image_set in sets.items()}), *_shared(content, sets)]
+    if before is not None:
+        known = np.isin(np.concatenate([*content.values()]), np.concatenate([*before.values()]))
+        stayed, new = plural(int(known.sum()), "image"), plural(int((~known).sum()), "new one")
+        notes.append(f"{stayed} stayed in the split that an earlier run had them in, {new} cut in addition")
     record: SplitRecord = {
         "name": official.name,
         "classes": list(official.train.classes),
@@ -110,6 +115,51 @@ def make_splits(
     if kept is not None:
         record["kept"] = dict(kept)
     return Splits(official.name, sets["train"], sets["val"], sets["test"], record, tuple(notes))
+
+
+def find_again(official: Official, record: SplitRecord, need: Sequence[str]) -> Splits | None:
+    """The splits of a record, by what their images are; None where that is not known, or one in ``need`` lacks some.
+
+    What was added to a source since, images and classes, is left out, so that an earlier run has the images that it
+    had, under the numbers and the classes that they had. A split that is not in ``need`` may lack images.
+    """
+    labels = _renumbered(official.train.classes, record["classes"])
+    if "content" not in record or labels is None:
+        return None
+    parts: dict[str, Part] = {}
+    places: dict[str, dict[int, list[int]]] = {}
+    sets: dict[str, ImageSet] = {}
+    for split in SPLITS:
+        origin = record["cut_from"][split]
+        images: ImageSet | None = getattr(official, origin)
+        if images is None:
+            return None
+        if origin not in parts:
+            parts[origin] = part = Part.whole(origin, images, record["split_seed"], version=2)
+            places[origin] = {}
+            for row in np.flatnonzero(labels[images.labels.numpy()] >= 0).tolist():
+                places[origin].setdefault(int(part.content[row]), []).append(row)
+        there = places[origin]
+        found = [there[d].pop(0) if there.get(d) else -1 for d in _unpacked(record["content"][split]).tolist()]
+        rows, ids = np.array(found, dtype=np.int64), np.array(record["ids"][split], dtype=np.int64)
+        if len(rows) != len(ids) or (split in need and (rows < 0).any()):
+            return None
+        again = replace(parts[origin], rows=rows[rows >= 0]).gathered(None)
+        sets[split] = replace(
+            again,
+            labels=torch.from_numpy(labels)[again.labels],
+            ids=torch.from_numpy(ids[rows >= 0]),
+            classes=tuple(record["classes"]),
+        )
+    now: SplitRecord = {**record, "sha256": {name: content_hash(image_set) for name, image_set in sets.items()}}
+    return Splits(official.name, sets["train"], sets["val"], sets["test"], now, tuple(record["notes"]))
+
+
+def _renumbered(now: Sequence[str], then: Sequence[str]) -> np.ndarray | None:
+    """The earlier label of each class, int64, -1 for a new one. As many classes of other names are the same ones."""
+    if set(then) <= set(now):
+        return np.array([then.index(name) if name in then else -1 for name in now], dtype=np.int64)
+    return np.arange(len(now)) if len(now) == len(then) else None
 
 
 def _cut(

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from thirtytwo.augment import augmentations
-from thirtytwo.data.imageset import ImageSet
+from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.layout import SPLITS, listed
 from thirtytwo.data.load import is_name, load
-from thirtytwo.data.split import Splits, make_splits
+from thirtytwo.data.split import Splits, find_again, make_splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
 from thirtytwo.models import models
@@ -46,19 +46,21 @@ def find_teacher(recipe: Recipe) -> Run | None:
     return run
 
 
-def load_splits(recipe: Recipe, *, again: tuple[Run, SplitRecord] | None = None) -> Splits:
-    """The recipe's data, decoded and cut; ``again`` is a run that it was cut for before, and how."""
+def load_splits(recipe: Recipe) -> Splits:
+    """The recipe's data, decoded and cut."""
+    return _cut(recipe, _official(recipe), _kept(recipe.data.keep_split))
+
+
+def _official(recipe: Recipe) -> Official:
     data = recipe.data
-    official = load(
+    return load(
         data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images,
         image_column=data.image_column, label_column=data.label_column,
     )  # fmt: skip
-    if again is None:
-        kept = _kept(data.keep_split)
-    else:
-        run, cut = again
-        _require_as_many_classes(run, data.source, official.train.classes, cut["classes"])
-        kept = cut.get("kept")
+
+
+def _cut(recipe: Recipe, official: Official, kept: Mapping[str, str] | None) -> Splits:
+    data = recipe.data
     return make_splits(
         official, plan=data.plan, val=data.val, test=data.test, split_seed=data.split_seed, limit=data.limit,
         version=data.split_version, kept=kept,
@@ -101,16 +103,24 @@ def load_again(run: Run, data: str | None = None, *, need: Sequence[str] = SPLIT
     cut, source = run.split, data or _place(run)
     if cut is None:
         raise UserError(f"{run.path}/split.json: missing, so it is not known which images the run has: restore it")
+    recipe = run.recipe.override({"data.source": source})
     with own_components(run):
-        splits = load_splits(run.recipe.override({"data.source": source}), again=(run, cut))
-    for split in need:
+        official = _official(recipe)
+    splits = find_again(official, cut, need)
+    if splits is None or _changed(splits, cut, need):
+        _require_as_many_classes(run, source, official.train.classes, cut["classes"])
+        splits = _cut(recipe, official, cut.get("kept"))
+    for split in _changed(splits, cut, need):
         then, now = cut["sha256"][split], splits.record["sha256"][split]
-        if then != now:
-            raise UserError(
-                f"{run.path}: the {split} images of '{source}' are not those that this run was made with (sha256 "
-                f"{now[:12]}, not {then[:12]}): restore them, say where they are ({_SAY_WHERE}), or train again"
-            )
+        raise UserError(
+            f"{run.path}: the {split} images of '{source}' are not those that this run was made with (sha256 "
+            f"{now[:12]}, not {then[:12]}): restore them, say where they are ({_SAY_WHERE}), or train again"
+        )
     return splits
+
+
+def _changed(splits: Splits, cut: SplitRecord, need: Sequence[str]) -> list[str]:
+    return [split for split in need if splits.record["sha256"][split] != cut["sha256"][split]]
 
 
 def images_of(run: Run, split: str, data: str | None = None) -> ImageSet:
