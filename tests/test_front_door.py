@@ -4,12 +4,14 @@ import inspect
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import Dataset
@@ -293,3 +295,21 @@ def test_lists_name_what_the_verbs_list(cli):
         assert json.loads(cli(*verb, "--json").out) == names
     assert "cutmix" in thirtytwo.list_augmentations("cut*")
     assert "torchvision/resnet18" in thirtytwo.list_models("torchvision/resnet1*")
+
+
+def test_a_path_is_never_a_name_and_a_folder_as_data_is_told_where_it_goes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cat", "dog"):
+        (tmp_path / "digits" / name).mkdir(parents=True)
+        for i in range(20):
+            Image.new("L", (8, 8), 10 * i + (name == "dog")).save(tmp_path / "digits" / name / f"{i}.png")
+    assert len(thirtytwo.load(Path("digits")).train) == 40 and len(thirtytwo.load("digits").train) == 1797
+    with pytest.raises(UserError, match=r"^mnist: no such file or folder"):
+        thirtytwo.load(Path("mnist"))
+    for data in (Path("digits"), "digits"):
+        with pytest.raises(UserError, match=r"data='digits': .* goes in source="):
+            thirtytwo.train("digits-cnn", data=data, epochs=1)
+
+
+def test_what_is_loaded_is_described_in_a_line():
+    assert repr(thirtytwo.load("digits")) == "<digits: train <ImageSet: 1,797 grey images 8x8, 10 classes>>"

@@ -33,9 +33,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}): free some space, or change its permissions"
-        ) from None
+        remedy = "free some space, or change its permissions" if path.parent.is_dir() else "make its folder first"
+        raise UserError(f"{path}: cannot be written ({error.strerror}): {remedy}") from None
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -290,10 +290,18 @@ def parse_assignments(words: list[str]) -> dict[str, Any]:
     for word in words:
         key, equals, text = word.partition("=")
         if not equals or not key:
-            raise UserError(f"{brief(word)} is not an override: expected key=value, such as optim.lr=0.2")
+            hint = f"data.source={word}" if _is_path(word) else "optim.lr=0.2"
+            raise UserError(f"{brief(word)} is not an override: expected key=value, such as {hint}")
         full = resolve_key(key.strip())
         assignments[full] = parse_value(full, text.strip())
     return assignments
+
+
+def _is_path(word: str) -> bool:
+    try:
+        return bool(word) and Path(word).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def parse_value(key: str, text: str) -> Any:

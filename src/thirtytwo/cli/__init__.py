@@ -60,7 +60,7 @@ def main() -> None:
     except TyperException as error:
         if not error.format_message():  # no arguments: the help was shown
             sys.exit(2)
-        _fail(f"{error.format_message()} ({_hint(error)})")
+        _fail(f"{error.format_message().replace('Value error, ', '')} ({_hint(error)})")
     except (KeyboardInterrupt, Abort):
         sys.exit(130)
     except OSError as error:
@@ -84,7 +84,8 @@ def _hint(error: "TyperException") -> str:
         with suppress(UserError):
             key = resolve_key(getattr(error, "option_name", "").lstrip("-").replace("-", "_"))
             return f"a recipe's keys have no dashes: {key}=..."
-    return "`thirtytwo --help` shows the verbs"
+    path = getattr(getattr(error, "ctx", None), "command_path", "").partition(" ")[2]
+    return f"`thirtytwo {path} --help` says what it takes" if path else "`thirtytwo --help` shows the verbs"
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -84,6 +84,8 @@ def show_run(run: RunPath, imports: Import = [], as_json: Json = False) -> None:
         else f"finished, {plural(status.get('step', 0), 'step')}"
     )
     say("run", str(found.path), standing(found) or ended)
+    if begun := env.get("continued"):
+        say("goes on", f"from step {begun['step']:,} of {begun['run']}")
     if split:
         sizes = " · ".join(f"{name} {size:,}" for name, size in split["sizes"].items())
         say("data", f"{split['name']}, {plural(len(split['classes']), 'class')}", sizes)

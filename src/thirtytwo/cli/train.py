@@ -176,7 +176,11 @@ def _introduce(session: "Session", words: list[str]) -> None:
         before, rate = parts.feed.epoch(begun["step"]), f"{recipe.schedule} over all {recipe.train.epochs:g} epochs"
         say("continues", f"{begun['run']}, {before:.4g} epochs", f"{rate}: the rate is {begun['rate']:.2g} of its peak")
     elif session.run.status["state"] == "finished":
-        say("finished", "there is nothing to resume", f"`--continue {session.run.path} epochs=...` trains on")
+        say(
+            "finished",
+            "there is nothing to resume",
+            f"`thirtytwo train --continue {session.run.path} epochs=...` trains on",
+        )
     elif words and (Path(words[0]) / "status.json").is_file():
         say("recipe", f"of {words[0]}", f"trained anew; `--continue {words[0]}` goes on from its weights")
     parameters = sum(parameter.numel() for parameter in parts.model.parameters())

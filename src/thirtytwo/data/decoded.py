@@ -144,7 +144,8 @@ def _build(
 
     def describe() -> dict[str, Any]:
         _report(gathered, list(bad.values()), len(headers), bad_images)
-        notes = [*_treatments(good, target, depth, fit), *_skipped(list(bad.values()))]
+        read = [header for i, header in enumerate(headers) if i not in bad and isinstance(header, Header)]
+        notes = [*_treatments(read, target, depth, fit), *_skipped(list(bad.values()))]
         return {"bad": list(bad), "notes": notes, "digests": b64encode(digests).decode()}
 
     cache.store(key, (len(headers), depth, *target), decoded(), describe)
@@ -155,7 +156,10 @@ def _report(gathered: Gathered, bad: Sequence[BadPicture], total: int, bad_image
         raise UserError(f"none of the {total:,} pictures in {gathered.root} can be read; the first is {bad[0]}")
     if bad and bad_images == "fail":
         count = f"{len(bad)} of {total:,} pictures cannot be read"
-        raise UserError(f"{bad[0]} ({count}): see `thirtytwo data scan {gathered.root}`, or set data.bad_images=skip")
+        raise UserError(
+            f"{bad[0]} ({count}): see `thirtytwo data scan {gathered.root}`, or "
+            "leave them out (data.bad_images=skip; `data info --bad-images skip`)"
+        )
 
 
 def _require_every_class(gathered: Gathered, train: ImageSet) -> None:
@@ -178,6 +182,7 @@ def _treatments(headers: Sequence[Header], size: Size, channels: int, fit: Fit) 
     for header in headers:
         shape = f"{size[0]}x{size[1]}"
         counts[f"resized to {shape} ({fit})"] += header.size != size
+        counts["converted from CMYK"] += header.mode == "CMYK"
         counts["converted from grey to RGB"] += header.grey and channels == 3
         counts["converted from colour to grey"] += not header.grey and channels == 1
         counts["turned upright according to EXIF"] += header.turned

@@ -4,6 +4,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -187,6 +188,8 @@ def _same(known: GivenData, data: GivenData) -> bool:
 
 
 def _require_kind(part: object) -> None:
+    if isinstance(part, str | Path):
+        raise UserError(f"data={str(part)!r}: takes images: a folder, or a source by its name, goes in source=")
     pair = isinstance(part, tuple) and len(part) == 2
     if isinstance(part, IterableDataset) or (isinstance(part, Dataset) and not isinstance(part, Sized)):
         raise UserError(f"data={type(part).__name__}: has no length: give a dataset whose items can be indexed")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from thirtytwo.data.content import DIGEST, content_digests
 from thirtytwo.errors import UserError
+from thirtytwo.words import plural
 
 
 def to_float(images: Tensor, device: torch.device) -> Tensor:
@@ -76,6 +77,12 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        colour, (height, width) = "grey" if self.channels == 1 else "RGB", self.size
+        return (
+            f"<ImageSet: {plural(len(self), f'{colour} image')} {height}x{width}, {plural(len(self.classes), 'class')}>"
+        )
 
     @property
     def channels(self) -> int:
@@ -180,3 +187,7 @@ class Official:
     val: ImageSet | None = None
     test: ImageSet | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        sets = {"train": self.train, "val": self.val, "test": self.test}
+        return f"<{self.name}: {', '.join(f'{name} {each!r}' for name, each in sets.items() if each is not None)}>"

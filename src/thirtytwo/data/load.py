@@ -20,7 +20,7 @@ Layout = Literal["parquet", "npz", "idx", "cifar", "svhn", "folder"]
 
 
 def load(
-    source: str,
+    source: str | Path,
     *,
     size: int | None = None,
     channels: Literal[1, 3] | None = None,
@@ -37,7 +37,8 @@ def load(
     1797
 
     Args:
-        source: a registered name, with arguments if it takes any (``emnist(split="letters")``), or a path.
+        source: a registered name, with arguments if it takes any (``emnist(split="letters")``), or a path; a `Path`
+            is never a name.
         size: height and width in pixels. None keeps the images' own size if it is one and at most 64, else takes 32.
         channels: 1 (grey) or 3 (RGB). None keeps what the source has; pictures in files are grey if all of them are.
         fit: how a picture that is not square becomes square.
@@ -48,13 +49,13 @@ def load(
 
     Raises UserError, in one line, for an unknown name, a path of unknown layout, and damaged files.
     """
-    path = as_path(source)
-    if is_name(source):
+    path, may_be_name, source = as_path(source), isinstance(source, str), str(source)
+    if may_be_name and is_name(source):
         _require_parquet(source, source, image_column, label_column)
         settings = {"size": size, "channels": channels, "fit": fit, "bad_images": bad_images}
         official = sources.build(source, **settings)
     elif not path.exists():
-        raise _unknown(source, path)
+        raise _unknown(source, path, may_be_name=may_be_name)
     else:
         try:
             layout = recognise(path)
@@ -128,8 +129,8 @@ def is_name(source: str) -> bool:
     return source.partition("(")[0].strip() in sources
 
 
-def _unknown(source: str, path: Path) -> UserError:
-    if any(mark in source for mark in "/\\~."):
+def _unknown(source: str, path: Path, *, may_be_name: bool) -> UserError:
+    if not may_be_name or any(mark in source for mark in "/\\~."):
         return UserError(f"{path}: no such file or folder: restore it, or name another")
     name = Spec.parse(source).name
     hint = did_you_mean(name, sources.names())

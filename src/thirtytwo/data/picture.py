@@ -241,6 +241,8 @@ def _opened(source: Path | bytes, name: str | None) -> Iterator[Image.Image]:
         raise BadPicture(name, _unidentified(source)) from None
     except FileNotFoundError:
         raise BadPicture(name, "no such file") from None
+    except IsADirectoryError:
+        raise BadPicture(name, "a folder, not a picture") from None
     except PermissionError:
         raise BadPicture(name, "no permission to read it") from None
     except _BROKEN as error:

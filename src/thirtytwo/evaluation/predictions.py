@@ -66,18 +66,20 @@ class Predictions:
         return correct
 
     def table(self) -> list[dict[str, str | int]]:
-        """One row per image: its id, its path where it has one, true and predicted class, confidence, right or not."""
+        """One row per image: id, path where it has one, true and predicted class, their probabilities, right or not."""
         confidence = self.probabilities.max(axis=1).tolist()
+        of_truth = self.probabilities[np.arange(len(self)), self.labels].tolist()
         rows: list[dict[str, str | int]] = [
             {
                 "id": id_,
                 "truth": self.classes[truth],
                 "predicted": self.classes[predicted],
                 "confidence": f"{sure:.6g}",
+                "of_truth": f"{true:.6g}",
                 "right": "true" if truth == predicted else "false",
             }
-            for id_, truth, predicted, sure in zip(
-                self.ids.tolist(), self.labels.tolist(), self.predicted.tolist(), confidence, strict=True
+            for id_, truth, predicted, sure, true in zip(
+                self.ids.tolist(), self.labels.tolist(), self.predicted.tolist(), confidence, of_truth, strict=True
             )
         ]
         if self.paths is None:

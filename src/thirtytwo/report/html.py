@@ -189,7 +189,9 @@ def _header(seen: View) -> list[str]:
     if status.get("seconds"):
         machine = [each for each in (seen.env.get("device"), seen.env.get("precision")) if each]
         steps = "passes" if model and "solved" in model else "steps"
-        words.append(f"{status.get('step', 0):,} {steps} in {duration(status['seconds'])} on {', '.join(machine)}")
+        begun = seen.env.get("continued")
+        of = f" ({begun['step']:,} of them in an earlier run)" if begun else ""
+        words.append(f"{status.get('step', 0):,} {steps}{of} in {duration(status['seconds'])} on {', '.join(machine)}")
     return words
 
 

@@ -21,6 +21,7 @@ from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored, stored_scores
 from thirtytwo.spec import OWN, RUN, Spec
 from thirtytwo.study.folder import StudyFolder
+from thirtytwo.words import times
 
 Measured = Literal["train_loss", "val_loss", "train_accuracy", "val_accuracy", "lr"]
 
@@ -266,7 +267,7 @@ def _caveats(
     if "imported" in run.env:
         sentences.append(f"The weights were imported from {run.env['imported']}, not trained here.")
     if begun := run.env.get("continued"):
-        seen = f", whose test score had been looked at {begun['looks']} times" if begun["looks"] else ""
+        seen = f", whose test score had been looked at {times(begun['looks'])}" if begun["looks"] else ""
         sentences.append(
             f"It goes on from step {begun['step']:,} of {begun['run']}{seen}: its recipe alone does not train it again."
         )
@@ -292,9 +293,9 @@ def _caveats(
             "The head's strength was chosen on val, so val's own figures are a little too good; test's are not."
         )
     if len(looks) > 1:
-        often = "twice" if len(looks) == 2 else f"{len(looks)} times"
         sentences.append(
-            f"The test split was looked at {often}. If anything was changed between two looks, its score is too good."
+            f"The test split was looked at {times(len(looks))}. If anything was changed between two looks, its score "
+            "is too good."
         )
     return sentences
 

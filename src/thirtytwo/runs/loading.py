@@ -146,7 +146,7 @@ def _place(run: Run) -> str:
     return then
 
 
-_SAY_WHERE = "--data NEW, or data= from Python"
+_SAY_WHERE = "--data NEW, which `train --resume` keeps for later; or data= from Python"
 
 
 def load_classifier(run: Run, device: Device) -> Classifier:
