@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
+from sklearn.datasets import load_digits
 
 import thirtytwo
 from thirtytwo import recipes
@@ -298,6 +300,21 @@ def test_compare_needs_two_recipes_or_the_word_vs(cli, run_copy):
     assert [row["name"] for row in rows] == [str(run_copy), str(same_name)]
     done = cli("compare", run_copy, "vs", run_copy)
     assert done.code == 0 and "+0.00" in done.out and "McNemar" in done.out
+
+
+def test_a_study_whose_data_was_moved_is_closed_where_it_is_now(cli, small, tmp_path):
+    digits = load_digits()
+    for i in range(200):
+        (tmp_path / "pictures" / str(digits.target[i])).mkdir(parents=True, exist_ok=True)
+        pixels = (digits.images[i] / 16 * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / str(digits.target[i]) / f"{i}.png")
+    result = thirtytwo.run_study(
+        str(small), out=tmp_path / "s", seeds=1, epochs=1, source=str(tmp_path / "pictures"), data__limit=None
+    )
+    (tmp_path / "pictures").rename(tmp_path / "elsewhere")
+    refused(cli("study", "close", result.path), "pictures, which is gone: say where they are now (--data NEW")
+    assert cli("study", "close", result.path, "--data", tmp_path / "elsewhere").code == 0
+    assert thirtytwo.open_study(result.path).run("flip", 0).scores("test")
 
 
 def test_a_study_from_python(small, tmp_path):

@@ -43,9 +43,14 @@ class StudyResult:
         """One run of the study. Raises UserError when it has not begun."""
         return TrainedRun.open(self.folder.run_path(arm, seed))
 
-    def close(self, arms: Sequence[str] = (), *, device: str = "auto") -> list[Compared]:
-        """Score test for every run of ``arms``, all if none is named, once and for all; return the table on test."""
-        close(self.folder, arms, device=device, watch=lambda name: None)
+    def close(
+        self, arms: Sequence[str] = (), *, device: str = "auto", data: str | Path | None = None
+    ) -> list[Compared]:
+        """Score test for every run of ``arms``, all if none is named, once and for all; return the table on test.
+
+        ``data`` is where the runs' images are now, if they were moved.
+        """
+        close(self.folder, arms, device=device, data=None if data is None else str(data), watch=lambda name: None)
         return self.table()
 
     def report(self, score: str = "accuracy") -> Path:

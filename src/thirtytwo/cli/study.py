@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from thirtytwo.cli.app import DeviceName, Import, Json, Quiet, Score, app
+from thirtytwo.cli.app import DeviceName, Import, Json, Moved, Quiet, Score, app
 from thirtytwo.errors import UserError
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ def close_study(
         list[str], typer.Option("--arm", help="Score this arm only; may be given several times. [default: all]")
     ] = [],  # noqa: B006
     device: DeviceName = "auto",
+    data: Moved = None,
     imports: Import = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
@@ -170,7 +171,7 @@ def close_study(
     from thirtytwo.study.folder import StudyFolder
 
     folder = StudyFolder.open(path)
-    close(folder, arms, device=device, watch=lambda name: None if as_json else say("scored", name))
+    close(folder, arms, device=device, data=data, watch=lambda name: None if as_json else say("scored", name))
     _finish(folder, as_json=as_json)
 
 

@@ -9,11 +9,19 @@ from thirtytwo.runs.score import score_test
 from thirtytwo.study.folder import StudyFolder
 
 
-def close(folder: StudyFolder, arms: Sequence[str] = (), *, device: str = "auto", watch: Callable[[str], None]) -> None:
+def close(
+    folder: StudyFolder,
+    arms: Sequence[str] = (),
+    *,
+    device: str = "auto",
+    data: str | None = None,
+    watch: Callable[[str], None],
+) -> None:
     """Score test for every run of ``arms`` (all, if none is named), then mark the study as closed.
 
-    A kill in between leaves the study open with some runs scored; closing it again scores the others. Raises UserError
-    for an arm that does not exist, a study that is closed, and one in which runs of ``arms`` are not finished.
+    ``data`` is where the runs' images are now, if they were moved. A kill in between leaves the study open with some
+    runs scored; closing it again scores the others. Raises UserError for an arm that does not exist, a study that is
+    closed, and one in which runs of ``arms`` are not finished.
     """
     study = folder.study
     for arm in arms:
@@ -31,6 +39,6 @@ def close(folder: StudyFolder, arms: Sequence[str] = (), *, device: str = "auto"
             assert trial.run is not None
             if not trial.run.predictions("test"):
                 place = Device.choose(device, trial.run.env.get("precision", "auto"))
-                score_test(trial.run, load_classifier(trial.run, place), place, by="study")
+                score_test(trial.run, load_classifier(trial.run, place), place, by="study", data=data)
                 watch(trial.name)
         folder.close(arms or list(study.arms))
