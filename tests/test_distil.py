@@ -179,7 +179,7 @@ def test_a_finished_run_needs_its_teacher_no_more(run_copy, tmp_path, cli):
     assert done.code == 0, done.err
     picture = np.zeros((8, 8), np.uint8)
     assert len(opened.predict(picture)) == 1
-    again = logits(opened.model, torch.zeros(1, 1, 8, 8, dtype=torch.uint8), opened.device)[0]
+    again = logits(opened.model, torch.zeros(1, 1, 8, 8, dtype=torch.uint8), opened.device)
     assert again.shape == (1, 10)
 
 

@@ -171,6 +171,8 @@ class Evaluate(_Section):
 
     views: Literal["none", "flip", "flip+shift"] = "none"
     """Test-time augmentation: the mean over the mirrored image (2 views), and over two shifts by a pixel (6)."""
+    views_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The share of val's images, the least confident ones, that get views; others do if they are as unsure as these."""
 
 
 class Recipe(_Section):

@@ -48,6 +48,8 @@ class Changes(TypedDict, total=False):
     train__eval_every: float
     views: Literal["none", "flip", "flip+shift"]
     evaluate__views: Literal["none", "flip", "flip+shift"]
+    views_share: float
+    evaluate__views_share: float
 
 
 class Overrides(Changes, total=False):

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from html import escape
@@ -27,7 +27,7 @@ from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate, titled
-from thirtytwo.evaluation.predict import logits
+from thirtytwo.evaluation.predict import averaged_logits, logits
 from thirtytwo.explain import Explanation, explanations
 from thirtytwo.models.classifier import Classifier
 from thirtytwo.paths import NUMBERED, readable
@@ -39,7 +39,7 @@ from thirtytwo.runs.card import unlike_training
 from thirtytwo.runs.export import export
 from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
-from thirtytwo.runs.score import score_test
+from thirtytwo.runs.score import score_test, unsure
 from thirtytwo.runs.scored import stored_scores
 from thirtytwo.spec import Spec
 from thirtytwo.study.folder import StudyFolder
@@ -278,6 +278,10 @@ class TrainedRun:
         if told := unlike_training(self.card, np.array(means), inverted=invert):
             log.warning("%s", told)
 
+    @cached_property
+    def _unsure(self) -> Callable[[Tensor], float] | None:
+        return unsure(self.run)
+
     def _answer(self, pictures: list["_Prepared"], top: int) -> list[Answer]:
         if not pictures:
             return []
@@ -290,8 +294,11 @@ class TrainedRun:
     def _probabilities(self, pictures: list["_Prepared"]) -> Tensor:
         """float64 (N, K), with the recipe's test-time augmentation."""
         images = torch.stack([each.image for each in pictures])
-        plain, averaged = logits(self.model, images, self.device, views=self.run.recipe.evaluate.views)
-        return (plain if averaged is None else averaged).double().softmax(1)
+        scores, views = logits(self.model, images, self.device), self.run.recipe.evaluate.views
+        if views != "none":
+            limit = 1.0 if self._unsure is None else self._unsure(scores)
+            scores = averaged_logits(self.model, images, self.device, scores, views=views, limit=limit)
+        return scores.double().softmax(1)
 
     def report(self) -> Path:
         """Write report.html and figures/ again from the files in the run's folder."""

@@ -1,10 +1,14 @@
 """Score a trained run on a split, and store all that a report needs. Test is scored only here."""
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
-from thirtytwo.evaluation.predict import predict
+from thirtytwo.evaluation.predict import least_sure, predict
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.layers import explain
 from thirtytwo.models.classifier import Classifier
@@ -25,7 +29,9 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
     Scoring test is a look: it is recorded, with who asked for it (``by``: "train", "test", "study" or "import").
     """
     require_readable(run)  # what is read again below, after the look
-    plain, averaged = predict(model, images, device, split=split, views=run.recipe.evaluate.views)
+    plain, averaged = predict(
+        model, images, device, split=split, views=run.recipe.evaluate.views, unsure=unsure(run, of_val=split == "val")
+    )
     if split == "test":
         accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}
         run.record_look(by, len(plain), accuracies)
@@ -37,6 +43,24 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
         typical = _typical(plain)
         run.write_explanation(explain(model, images.images[typical]), int(plain.ids[typical]))
     store_scores(run, *(each for each in (plain, averaged) if each is not None))
+
+
+def unsure(run: Run, *, of_val: bool = False) -> Callable[[Tensor], float] | None:
+    """Up to which confidence a run's images get views: as sure as the least sure `Evaluate.views_share` of val's are.
+
+    It is found from val's own logits where ``of_val``, else from those that the run has stored; without these, all
+    images get views (None).
+    """
+    share = run.recipe.evaluate.views_share
+    if share == 1:
+        return None
+    if of_val:
+        return lambda plain: least_sure(plain, share)
+    stored = run.predictions("val")
+    if stored is None:
+        return None
+    limit = least_sure(torch.from_numpy(stored[0].logits), share)
+    return lambda plain: limit
 
 
 def score_test(run: Run, model: Classifier, device: Device, *, by: str, data: str | None = None) -> None:

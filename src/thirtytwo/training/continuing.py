@@ -29,6 +29,7 @@ CHANGEABLE = (
     "train.patience",
     "train.eval_every",
     "evaluate.views",
+    "evaluate.views_share",
 )
 """What a training may change on its way. Other keys decide which weights there are, what the optimizer remembers about
 them, or which images a step is about."""

@@ -119,7 +119,7 @@ def score_val(parts: Parts) -> tuple[float, float]:
     """Mean cross-entropy on val in nats, and share of right answers, of a training's model as it is now."""
     model, val = parts.average.model, parts.splits.val
     if parts.features is None:
-        scores, _ = logits(model, val.images, parts.device)
+        scores = logits(model, val.images, parts.device)
     else:
         with parts.device.autocast():
             scores = parts.features.head_of(model)(parts.features.val).float().cpu()
@@ -165,9 +165,10 @@ class Clock:
 
 
 def _to_score(parts: Parts, run: Run) -> int:
-    """Images to pass through the network after the training: val's, and test's unless it is withheld, in all views."""
+    """Images to pass through the network after the training: val's, and test's unless it is withheld, and views."""
     images = len(parts.splits.val) + (len(parts.splits.test) if run.status.get("test", True) else 0)
-    return images * VIEWS[parts.recipe.evaluate.views]
+    evaluate = parts.recipe.evaluate
+    return round(images * (1 + (VIEWS[evaluate.views] - 1) * evaluate.views_share))
 
 
 @contextmanager
