@@ -262,6 +262,7 @@ def test_some_changed_files(root, cli):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_every_changed_file(root, cli):
     for change in CHANGES:
         check(change, root, cli, drawn=True)
