@@ -23,6 +23,7 @@ from thirtytwo.errors import UserError
 from thirtytwo.files import sha256
 from thirtytwo.recipe import parse_assignments
 from thirtytwo.runs.lineage import seen_before
+from thirtytwo.runs.loading import images_of
 from thirtytwo.runs.run import Run
 from thirtytwo.training.session import Session
 
@@ -173,6 +174,24 @@ def test_a_jpeg_is_what_its_pixels_are_whatever_its_file_says_about_them(mode):
     assert content(other.getvalue()) not in same
 
 
+def test_what_decides_the_colours_or_the_way_up_of_a_jpeg_belongs_to_its_content():
+    buffer = BytesIO()
+    Image.fromarray(load_sample_image("china.jpg")[:200, :300]).save(buffer, "JPEG", keep_rgb=True)
+    rgb = buffer.getvalue()
+    assert b"JFIF" not in rgb[:40]
+    jfif = rgb[:2] + b"\xff\xe0\x00\x10JFIF\0\1\1\0\0\1\0\1\0\0" + rgb[2:]
+    assert np.abs(decode(rgb).astype(int) - decode(jfif)).max() > 100 and content(rgb) != content(jfif)
+    found = {}
+    for orientation in (None, 0, 1, 3, 9, 259):
+        exif, buffer = Image.Exif(), BytesIO()
+        if orientation is not None:
+            exif[0x0112] = orientation
+        Image.fromarray(load_sample_image("china.jpg")[:200, :300]).save(buffer, "JPEG", exif=exif)
+        found[orientation] = content(buffer.getvalue())
+    upright = {found[each] for each in (None, 0, 1, 9, 259)}
+    assert len(upright) == 1 and found[3] not in upright
+
+
 @pytest.mark.parametrize("cut", [2, 3, 20, 100, 700])
 def test_a_jpeg_that_is_cut_off_has_a_content_or_is_a_bad_picture(cut):
     whole = jpegs(Image.fromarray(load_sample_image("china.jpg")[:200, :300]))["comment"]
@@ -193,7 +212,11 @@ def test_a_large_picture_without_loss_is_what_its_pixels_are(tmp_path):
     ):
         photo.save(tmp_path / name, **more)
         found.add(content(tmp_path / name))
-    assert found == {np.asarray(photo).transpose(2, 0, 1).tobytes()}
+    assert found == {b"(3, 100, 150)" + np.asarray(photo).transpose(2, 0, 1).tobytes()}
+    white = [Image.new("RGB", size, "white") for size in ((200, 100), (100, 200))]
+    for name, picture in zip(("a.png", "b.png"), white, strict=True):
+        picture.save(tmp_path / name)
+    assert content(tmp_path / "a.png") != content(tmp_path / "b.png")
 
 
 def test_copies_that_a_program_rated_are_known_as_the_same_pictures(tmp_path):
@@ -211,6 +234,79 @@ def test_copies_that_a_program_rated_are_known_as_the_same_pictures(tmp_path):
     inside = {name: _digests(make_splits(load(str(tmp_path / "twice"))).record["content"][name]) for name in SPLITS}
     # An odd number of a class's images cuts one pair: one of each of two classes, for test and for val.
     assert 60 <= sum(map(len, inside.values())) <= 64 and len(set.union(*inside.values())) == 60
+
+
+def test_a_run_of_version_2_finds_its_photographs_and_no_other_version_keeps_its_split(tmp_path):
+    root = photographs(tmp_path / "set")
+    old = train(tmp_path, f"data.source={root}", "data.size=12", "data.split_version=2")
+    new = train(tmp_path, f"data.source={root}", "data.size=12")
+    assert old.split["version"] == 2 and new.split["version"] == 3
+    assert not _digests(old.split["content"]["train"]) & _digests(new.split["content"]["train"])
+    for i in range(3):
+        Image.fromarray(load_sample_image("flower.jpg")[i : i + 100, :90]).save(root / "sky" / f"new {i}.jpg")
+    assert thirtytwo.open_run(old.path, device="cpu").test() and thirtytwo.open_run(new.path, device="cpu").test()
+    words = (f"data.source={root}", "data.size=12", f"data.keep_split={old.path}")
+    with pytest.raises(UserError, match=r"none of that run's images is here.* set data.split_version"):
+        train(tmp_path, *words)
+    kept = train(tmp_path, *words, "data.split_version=2")
+    assert all(_digests(old.split["content"][s]) <= _digests(kept.split["content"][s]) for s in SPLITS)
+    seen = train(tmp_path, f"data.source={root}", "data.size=12", f"train.teacher=run:{old.path}")
+    assert "seen_before" in seen.env  # by places, since the contents of two versions cannot be compared
+
+
+def test_pictures_that_are_in_two_classes_are_found_again(tmp_path):
+    root = tree(tmp_path / "set", range(150))
+    for name in ("class1", "class2"):
+        for path in sorted((root / "class0").glob("*.png"))[:8]:
+            shutil.copy(path, root / name / f"copy {path.name}")
+    run = train(tmp_path, f"data.source={root}")
+    tree(root, range(150, 200))
+    for path in sorted((root / "class1").glob("0*.png"))[-3:]:
+        shutil.copy(path, root / "class0" / f"0 copy {path.name}")  # before those that are the run's
+    assert thirtytwo.open_run(run.path, device="cpu").test()
+    assert [images_of(run, split).ids.tolist() for split in SPLITS] == [run.split["ids"][split] for split in SPLITS]
+
+
+@pytest.mark.parametrize("other", [Image.new("L", (50, 50), 9), Image.new("RGB", (8, 8), "red")], ids=["large", "red"])
+def test_a_new_picture_of_another_kind_changes_nothing_for_earlier_runs(tmp_path, other):
+    root = tree(tmp_path / "set", range(150))
+    run = train(tmp_path, f"data.source={root}")
+    other.save(root / "class1" / "other.png")
+    assert thirtytwo.open_run(run.path, device="cpu").test()
+
+
+def test_a_split_that_is_not_asked_for_may_be_gone(tmp_path):
+    tree(tmp_path / "set" / "train", range(150))
+    tree(tmp_path / "set" / "test", range(150, 200))
+    run = train(tmp_path, f"data.source={tmp_path / 'set'}")
+    shutil.rmtree(tmp_path / "set" / "test")
+    assert len(images_of(run, "val")) == run.split["sizes"]["val"]
+    with pytest.raises(UserError, match=r"the test images of .* are not those"):
+        images_of(run, "test")
+
+
+def test_copies_count_as_often_as_both_runs_have_them_and_none_in_common_is_refused(tmp_path, caplog):
+    root = tree(tmp_path / "set", range(150))
+    tests = tmp_path / "tests"
+    tree(tests, range(300, 330))
+    for path in [*tests.glob("*/*.png")]:
+        shutil.copy(path, path.with_name(f"copy {path.name}"))
+    splits = {"a": tests, "b": tmp_path / "more"}
+    shutil.copytree(tests, splits["b"])
+    tree(splits["b"], range(330, 334))
+    runs = {}
+    for name, folder in splits.items():
+        shutil.copytree(root, tmp_path / name / "train")
+        shutil.copytree(folder, tmp_path / name / "test")
+        runs[name] = train(tmp_path, f"data.source={tmp_path / name}")
+    rows = thirtytwo.compare(runs, split="test")
+    assert "compared on the 60 images of test that all runs were scored on (of 60 to 64)" in caplog.text
+    assert rows[0].mean.value == runs["a"].predictions("test")[0].correct.mean()
+    shutil.copytree(root, tmp_path / "c" / "train")
+    tree(tmp_path / "c" / "test", range(400, 460))
+    runs["c"] = train(tmp_path, f"data.source={tmp_path / 'c'}")
+    with pytest.raises(UserError, match="no image of test was scored by all"):
+        thirtytwo.compare(runs, split="test")
 
 
 def _digests(content: str) -> set[str]:

@@ -168,7 +168,7 @@ def test_a_bad_picture_stops_or_is_skipped(tree: Path) -> None:
     (tree / "class1" / "zzz.png").write_text("no picture")
     assert one_line(tree) == (
         f"{bad}: truncated (2 of 25 pictures cannot be read): see `thirtytwo data scan {tree}`, "
-        "or leave them out (data.bad_images=skip; `data info --bad-images skip`)"
+        "or leave them out (data.bad_images=skip; `thirtytwo data info --bad-images skip`)"
     )
     official = load(str(tree), bad_images="skip")
     assert len(official.train) == 23 and official.train.paths is not None

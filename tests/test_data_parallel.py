@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
+from thirtytwo import cores
 from thirtytwo.data import parallel, reading
 from thirtytwo.data.picture import BadPicture
 from thirtytwo.errors import UserError
@@ -41,7 +42,7 @@ def sources(root: Path) -> list[reading.Source]:
 
 def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "LONG", 0.0)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(cores, "available", lambda: 2)
 
 
 def test_processes_give_what_threads_give_in_the_same_order(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +102,30 @@ def test_a_killed_process_is_one_line_and_work_can_go_on(digits: Path, monkeypat
     with pytest.raises(UserError, match="a process that decodes pictures was killed"):
         list(parallel.each(partial(end, unless=os.getpid()), todo, len(todo)))
     assert len(list(parallel.each(reading.header, todo, len(todo)))) == len(todo)
+
+
+DAEMON = """
+import multiprocessing, os, sys
+from thirtytwo.data import parallel, reading
+parallel.LONG, parallel.BLOCK = 0.0, 16
+def work(file):
+    todo = [("one", file)] * 100
+    assert len(list(parallel.each(reading.header, todo, len(todo)))) == 100
+if __name__ == "__main__":
+    for daemon in (True, False):
+        child = multiprocessing.get_context(sys.argv[2]).Process(target=work, args=(sys.argv[1],), daemon=daemon)
+        child.start()
+        child.join(60)
+        print(child.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_in_a_process_that_may_have_none_threads_do_it(digits: Path, tmp_path: Path, method: str) -> None:
+    (tmp_path / "script.py").write_text(DAEMON)
+    command = [sys.executable, str(tmp_path / "script.py"), str(digits / "0" / "0000.png"), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.stderr) == (["0", "0"], "")
 
 
 SCRIPT = """

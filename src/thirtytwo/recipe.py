@@ -57,8 +57,9 @@ class Data(_Section):
     """Share, or number, of the images that go to test if the source has no official test split."""
     split_seed: Seed = 0
     """Seed of the cut. Separate from `seed`, so that runs with different seeds share one split."""
-    split_version: Literal[1, 2] = 2
-    """The rule of the cut: 2 goes by what the pictures are, 1, the earlier rule, by what they are once resized."""
+    split_version: Literal[1, 2, 3] = 3
+    """The rule of the cut: 3 goes by what the pictures are. Earlier runs keep theirs: 2 went by the bytes of files of
+    more than 64 pixels a side, 1 by what the pictures are once resized."""
     keep_split: str = "none"
     """A run's folder: its images stay in the splits that they were in, and only what is new is cut."""
     limit: Count | None = None

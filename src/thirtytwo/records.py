@@ -137,13 +137,14 @@ class Card(CardBody, total=False):
 class SplitRecord(TypedDict, total=False):
     """split.json: the cut of a run's images. Keys of the dictionaries are "train", "val" and "test".
 
-    ``content`` has 16 hex digits per image, in the order of ``ids``, which tell it from others whatever size it is
-    trained at; ``kept`` is the content of an earlier run whose images stayed where they were.
+    ``content`` has 16 hex digits per image, which tell it from others whatever size it is trained at; it and ``labels``
+    are in the order of ``ids``. ``kept`` is the content of an earlier run whose images stayed where they were. ``shape``
+    is [C, H, W].
     """
 
     name: Required[Text]
     classes: Required[Classes]
-    version: Literal[1, 2]
+    version: Literal[1, 2, 3]
     plan: Required[Text]
     split_seed: Required[int]
     sizes: Required[dict[str, Count]]
@@ -153,6 +154,8 @@ class SplitRecord(TypedDict, total=False):
     orders: dict[str, Hash]
     ids: Required[dict[str, list[Count]]]
     content: dict[str, Digests]
+    labels: dict[str, list[Count]]
+    shape: list[Count]
     kept: dict[str, Digests]
     notes: Required[list[Text]]
 
@@ -334,6 +337,8 @@ def _whole_card(card: Card) -> None:
 
 def _whole_split(split: SplitRecord) -> None:
     _different(split["classes"])
+    if len(split.get("shape", (1, 1, 1))) != 3:
+        raise ValueError("shape is not [C, H, W]")
     for split_name in ("train", "val", "test"):
         for key in ("sizes", "class_counts", "sha256", "ids"):
             if split_name not in split[key]:
@@ -343,6 +348,11 @@ def _whole_split(split: SplitRecord) -> None:
             raise ValueError(f"sizes, class_counts and ids of {split_name} contradict each other")
         if "content" in split and len(split["content"].get(split_name, "")) != 16 * size:
             raise ValueError(f"content of {split_name} is not of {size} images")
+        labels = split.get("labels", {}).get(split_name, [])
+        if "labels" in split and (len(labels) != size or max(labels, default=0) >= len(split["classes"])):
+            raise ValueError(f"labels of {split_name} are not {size} below {len(split['classes'])}")
+        if "cut_from" in split and split["cut_from"].get(split_name) not in ("train", "val", "test"):
+            raise ValueError(f"cut_from does not say what {split_name} was cut from")
         if "kept" in split and split_name not in split["kept"]:
             raise ValueError(f"kept lacks {split_name}")
 

@@ -21,8 +21,8 @@ def name_of(marks: str, most: int) -> AfterValidator:
     def checked(name: str) -> str:
         if not pattern.fullmatch(name):
             raise ValueError(
-                f"expected a name of letters (a to z), digits and {' '.join(marks)}, at most {most} in all, "
-                "that begins with a letter or a digit"
+                f"expected at most {most} letters, digits and signs of '{marks}', without accents, of which the first "
+                "is a letter or a digit"
             )
         return name
 

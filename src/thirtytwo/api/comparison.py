@@ -1,9 +1,9 @@
 """Compare runs, or predictions from anywhere."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -78,34 +78,56 @@ def _runs(given: Any) -> list[Run]:
 
 @dataclass(frozen=True, eq=False)
 class _OfRun:
-    """A run's predictions of a split, and what their images are: uint64 (N,), None where that is not known."""
+    """A run's predictions of a split, and what tells their images apart; None where that is not known.
+
+    An image is its content, its label and how many of the same came before, so that copies count as often as they are.
+    """
 
     predictions: Predictions
-    content: np.ndarray | None
+    images: list[tuple[str, int, int]] | None
 
 
 def _on_the_same(groups: Mapping[str, Mapping[int, _OfRun]], split: str) -> dict[str, dict[int, Predictions]]:
-    """The predictions by group and seed; of images that all runs were scored on, where that is not so of all."""
-    contents = [each.content for group in groups.values() for each in group.values()]
-    known = [each for each in contents if each is not None]
-    if len(known) < len(contents) or all(np.array_equal(known[0], each) for each in known):
+    """The predictions by group and seed; of images that all runs were scored on, where that is not so of all.
+
+    Raises UserError where there are none.
+    """
+    every = [each for group in groups.values() for each in group.values()]
+    known = [each.images for each in every if each.images is not None]
+    alike = all(each.predictions.classes == every[0].predictions.classes for each in every)
+    if not alike or len(known) < len(every) or all(each == known[0] for each in known):
         return {name: {seed: each.predictions for seed, each in group.items()} for name, group in groups.items()}
-    shared: np.ndarray = reduce(np.intersect1d, known)
-    if not len(shared):
-        return {name: {seed: each.predictions for seed, each in group.items()} for name, group in groups.items()}
-    sizes = sorted({len(each) for each in known} | {len(shared)})
-    if len(shared) and len(sizes) > 1:
-        said = " to ".join(f"{size:,}" for size in dict.fromkeys((min(map(len, known)), max(map(len, known)))))
-        log.warning("compared on the %d images of %s that all runs were scored on (of %s)", len(shared), split, said)
+    shared = set.intersection(*map(set, known))
+    if not shared:
+        raise UserError(f"no image of {split} was scored by all of these runs: compare runs of one data set")
+    if most := max(map(len, known)) - len(shared):
+        fewest = min(map(len, known))
+        sizes = f"{fewest:,}" if fewest == len(shared) + most else f"{fewest:,} to {len(shared) + most:,}"
+        log.warning("compared on the %d images of %s that all runs were scored on (of %s)", len(shared), split, sizes)
     return {name: {seed: _of_images(each, shared) for seed, each in group.items()} for name, group in groups.items()}
 
 
-def _of_images(each: _OfRun, shared: np.ndarray) -> Predictions:
-    """The predictions of the images whose content is in ``shared``, in its order; their places there are the ids."""
-    assert each.content is not None, "known of all"
-    content, first = np.unique(each.content, return_index=True)
-    rows, found = first[np.isin(content, shared)], each.predictions
+def _of_images(each: _OfRun, shared: Set[tuple[str, int, int]]) -> Predictions:
+    """The predictions of the images in ``shared``, in one order for all runs; their places there are the ids."""
+    assert each.images is not None, "known of all"
+    rows = sorted((i for i, image in enumerate(each.images) if image in shared), key=each.images.__getitem__)
+    found = each.predictions
     return replace(found, logits=found.logits[rows], labels=found.labels[rows], ids=np.arange(len(rows)), paths=None)
+
+
+def _images(run: Run, scored: Predictions) -> list[tuple[str, int, int]] | None:
+    """`_OfRun.images`, from split.json."""
+    cut = run.split
+    content = cut["content"][scored.split] if cut and "content" in cut else ""
+    if cut is None or len(content) != 16 * len(scored) or cut["ids"][scored.split] != scored.ids.tolist():
+        return None
+    before: Counter[tuple[str, int]] = Counter()
+    found = []
+    for i, label in enumerate(scored.labels.tolist()):
+        image = f"{cut.get('version', 1)} {content[16 * i : 16 * i + 16]}", label
+        found.append((*image, before[image]))
+        before[image] += 1
+    return found
 
 
 def _by_seed(runs: Sequence[Run], split: str) -> dict[int, _OfRun]:
@@ -120,8 +142,5 @@ def _by_seed(runs: Sequence[Run], split: str) -> dict[int, _OfRun]:
             raise UserError(f"{run.path}: was not scored on {split}: {remedy} does it")
         if run.recipe.seed in found:
             raise UserError(f"{run.path}: another run of its group has seed {run.recipe.seed} too: leave one out")
-        cut = run.split
-        of = cut["content"][split] if cut and "content" in cut else ""
-        content = np.frombuffer(bytes.fromhex(of), dtype="<u8")
-        found[run.recipe.seed] = _OfRun(scored[0], content if len(content) == len(scored[0]) else None)
+        found[run.recipe.seed] = _OfRun(scored[0], _images(run, scored[0]))
     return found

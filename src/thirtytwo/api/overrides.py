@@ -78,8 +78,8 @@ class Overrides(Changes, total=False):
     data__test: float | int
     split_seed: int
     data__split_seed: int
-    split_version: Literal[1, 2]
-    data__split_version: Literal[1, 2]
+    split_version: Literal[1, 2, 3]
+    data__split_version: Literal[1, 2, 3]
     keep_split: str | os.PathLike[str]
     data__keep_split: str | os.PathLike[str]
     limit: int | None

@@ -257,18 +257,19 @@ class TrainedRun:
 
     def _prepared(self, pictures: Picture | Iterable[Picture], invert: bool) -> Iterator["_Prepared | BadPicture"]:
         """The pictures as the network takes them, a block at a time: ten thousand large ones exceed the memory."""
-        given = [(f"picture {i + 1}", each) for i, each in enumerate([pictures] if _is_single(pictures) else pictures)]
-        own = [_own(each) for _, each in given]
-        others = [_source(each, name) for (name, each), known in zip(given, own, strict=True) if known is None]
+        given: list[Picture] = [pictures] if _is_single(pictures) else list(pictures)
+        names = [readable(str(e)) if isinstance(e, str | Path) else f"picture {i + 1}" for i, e in enumerate(given)]
+        own = [_own(each) for each in given]
+        others = [(name, each) for name, each, known in zip(names, given, own, strict=True) if known is None]
         card, means = self.card, []
         decode = partial(reading.pixels, size=card["size"], channels=card["channels"], fit=card["fit"], invert=invert)
-        decoded = zip(others, parallel.each(decode, others, len(others)), strict=True)
-        for known in own:
+        decoded = parallel.each(decode, (_source(name, each) for name, each in others), len(others))
+        for name, known in zip(names, own, strict=True):
             if known is not None:
                 found = self._own_image(known["split"], int(known["number"]))
                 prepared = replace(found, image=255 - found.image) if invert else found
             else:
-                (name, _), pixels = next(decoded)
+                pixels = next(decoded)
                 if isinstance(pixels, BadPicture):
                     yield pixels
                     continue
@@ -357,10 +358,8 @@ def _own(picture: object) -> re.Match[str] | None:
     return None if found is None or Path(found.string).exists() else found
 
 
-def _source(picture: Picture, unnamed: str) -> Source:
-    if isinstance(picture, str | Path):
-        return readable(str(picture)), str(picture)
-    return unnamed, as_png(picture, unnamed)
+def _source(name: str, picture: Picture) -> Source:
+    return name, str(picture) if isinstance(picture, str | Path) else as_png(picture, name)
 
 
 def _whole(each: T | BadPicture) -> T:

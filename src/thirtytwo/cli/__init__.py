@@ -84,8 +84,16 @@ def _hint(error: "TyperException") -> str:
         with suppress(UserError):
             key = resolve_key(getattr(error, "option_name", "").lstrip("-").replace("-", "_"))
             return f"a recipe's keys have no dashes: {key}=..."
-    path = getattr(getattr(error, "ctx", None), "command_path", "").partition(" ")[2]
-    return f"`thirtytwo {path} --help` says what it takes" if path else "`thirtytwo --help` shows the verbs"
+    names: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return (
+        f"`{' '.join(['thirtytwo', *names])} --help` says what it takes"
+        if names
+        else "`thirtytwo --help` shows the verbs"
+    )
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -39,7 +39,7 @@ class Part:
     rows: np.ndarray
 
     @classmethod
-    def whole(cls, origin: str, images: ImageSet, seed: int, version: Literal[1, 2]) -> "Part":
+    def whole(cls, origin: str, images: ImageSet, seed: int, version: Literal[1, 2, 3]) -> "Part":
         """All of an official split. ``version`` as in `split.make_splits`."""
         content = images.content()
         hashes = images.pixel_digests()[:, 1] if version == 1 and images.digests is not None else content[:, 1]

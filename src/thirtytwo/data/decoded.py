@@ -24,7 +24,7 @@ from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 from thirtytwo.words import plural
 
-FORMAT = 4
+FORMAT = 5
 """Increased whenever more is kept beside the pixels, or files go to other splits, so that no older cache is used."""
 
 
@@ -81,6 +81,7 @@ def decode_all(
     fit: Fit = "pad",
     bad_images: Literal["fail", "skip"] = "fail",
     memory_limit: int | None = None,
+    by_bytes: bool = False,
 ) -> Official:
     """Decode every picture, or take the pixels from the cache.
 
@@ -89,10 +90,11 @@ def decode_all(
     """
     where = str(gathered.root.resolve())
     settings = [FORMAT, picture.VERSION, size, channels, fit, bad_images, where, list(gathered.files), gathered.columns]
+    settings += ["by bytes"] * by_bytes
     settings += [extra.name for extra in EXTRAS if extra.installed]  # which pictures cannot be read depends on them
     key = hashlib.blake2b(json.dumps(settings).encode(), digest_size=16).hexdigest()
     images, description = cache.get(
-        key, lambda key: _build(key, gathered, size, channels, fit, bad_images), memory_limit
+        key, lambda key: _build(key, gathered, size, channels, fit, bad_images, by_bytes), memory_limit
     )
     bad = np.array(description["bad"], dtype=np.int64)
     digests = np.frombuffer(b64decode(description["digests"]), dtype="V16").reshape(len(images), 2)
@@ -115,7 +117,13 @@ def decode_all(
 
 
 def _build(
-    key: str, gathered: Gathered, size: int | None, channels: Literal[1, 3] | None, fit: Fit, bad_images: str
+    key: str,
+    gathered: Gathered,
+    size: int | None,
+    channels: Literal[1, 3] | None,
+    fit: Fit,
+    bad_images: str,
+    by_bytes: bool,
 ) -> None:
     found = parallel.each(reading.header, gathered.pictures(), len(gathered))
     headers = list(counted(found, len(gathered), "reading headers"))
@@ -133,7 +141,7 @@ def _build(
     def decoded() -> Iterator[np.ndarray]:
         labels = chain.from_iterable(split.labels.tolist() for split in gathered.splits.values())
         pictures = zip(gathered.pictures(), labels, headers, strict=True)
-        decode = partial(reading.pixels_and_digests, size=target, channels=depth, fit=fit)
+        decode = partial(reading.pixels_and_digests, size=target, channels=depth, fit=fit, by_bytes=by_bytes)
         found = parallel.each(decode, pictures, len(headers))
         for block in parallel.blocks(enumerate(counted(found, len(headers), "decoding")), parallel.BLOCK):
             bad.update((i, result) for i, result in block if isinstance(result, BadPicture))
@@ -158,7 +166,7 @@ def _report(gathered: Gathered, bad: Sequence[BadPicture], total: int, bad_image
         count = f"{len(bad)} of {total:,} pictures cannot be read"
         raise UserError(
             f"{bad[0]} ({count}): see `thirtytwo data scan {gathered.root}`, or "
-            "leave them out (data.bad_images=skip; `data info --bad-images skip`)"
+            "leave them out (data.bad_images=skip; `thirtytwo data info --bad-images skip`)"
         )
 
 

@@ -29,6 +29,7 @@ def load(
     memory_limit: int | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    by_bytes: bool = False,
 ) -> Official:
     """Load a source in its own official splits.
 
@@ -46,6 +47,8 @@ def load(
         memory_limit: bytes of decoded pictures above which they are memory-mapped; None is a quarter of what is free.
         image_column: which column of parquet files has the pictures; None finds it.
         label_column: which column of parquet files has the labels; None finds it.
+        by_bytes: whether pictures of more than 64 pixels are told apart by their files' bytes, as in version 2 of the
+            splits.
 
     Raises UserError, in one line, for an unknown name, a path of unknown layout, and damaged files.
     """
@@ -63,7 +66,7 @@ def load(
                 gathered = gather(path, layout, image_column, label_column)
                 official = decoded.decode_all(
                     gathered, size=size, channels=channels, fit=fit, bad_images=bad_images,
-                    memory_limit=memory_limit,
+                    memory_limit=memory_limit, by_bytes=by_bytes,
                 )  # fmt: skip
             else:
                 _require_parquet(source, layout, image_column, label_column)

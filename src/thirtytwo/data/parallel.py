@@ -4,6 +4,7 @@ Pillow decodes without Python's lock, but a small picture is mostly Python: with
 for each, one 110, two processes 45.
 """
 
+import multiprocessing
 import os
 import time
 from collections import deque
@@ -12,16 +13,22 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from threading import Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from thirtytwo import cores
 from thirtytwo.data.picture import BadPicture
 from thirtytwo.errors import UserError
+
+if TYPE_CHECKING:
+    from loky.process_executor import ProcessPoolExecutor
 
 T = TypeVar("T")
 P = TypeVar("P")
 
 BLOCK = 256
-"""Pictures that are in memory at a time: at 224 x 224 RGB, 37 MiB of pixels."""
+"""Pictures that threads work on at a time: at 224 x 224 RGB, 37 MiB of pixels."""
+MOST = 16
+"""Threads or processes."""
 LONG = 2.0
 """Seconds of work from which processes pay: they start in 0.5 s."""
 TASK = 0.05
@@ -31,23 +38,25 @@ TASK = 0.05
 def each(function: Callable[[P], T], items: Iterable[P], total: int) -> Iterator[T | BadPicture]:
     """``function`` of each of ``total`` items, in order, or the BadPicture that it raised.
 
-    Processes import the module of ``function``, which should therefore need no torch. Raises UserError when one of them
-    is killed.
+    The first `BLOCK` are done by threads, before any is yielded: they show how long the rest will take. Processes
+    import the module of ``function``, which should therefore need no torch. Raises UserError when one of them is
+    killed.
     """
-    items = iter(items)
-    cores = os.cpu_count() or 1
+    items, workers = iter(items), min(MOST, cores.available())
     start = time.perf_counter()
-    # Parts of 16: one task per picture would cost as much as decoding a small one.
-    with ThreadPoolExecutor(min(16, cores)) as threads:
+    with ThreadPoolExecutor(workers) as threads:
+        # Parts of 16: one task per picture would cost as much as decoding a small one.
         first = list(_in_parts(threads, function, islice(items, BLOCK), 16, 16))
-        seconds = (time.perf_counter() - start) / max(1, len(first))
-        yield from first
-        if cores == 1 or seconds * (total - len(first)) < LONG:
+    seconds = (time.perf_counter() - start) / max(1, len(first))
+    yield from first
+    long = workers > 1 and seconds * (total - len(first)) > LONG
+    if processes := _processes(workers) if long else None:
+        part = min(BLOCK, max(1, round(TASK / seconds)))
+        with _ended(processes):
+            yield from _in_parts(processes, function, items, part, 2 * workers)
+    else:
+        with ThreadPoolExecutor(workers) as threads:
             yield from _in_parts(threads, function, items, 16, BLOCK // 16)
-            return
-    part = min(BLOCK, max(1, round(TASK / seconds)))
-    with _processes(cores) as processes:
-        yield from _in_parts(processes, function, items, part, 2 * cores)
 
 
 def blocks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -83,19 +92,33 @@ def _run(function: Callable[[P], T], part: Sequence[P]) -> list[T | BadPicture]:
     return results
 
 
-@contextmanager
-def _processes(cores: int) -> Iterator[Executor]:
-    """Fresh interpreters: a fork of torch's threads may hang, and the standard library's run the user's script."""
+def _processes(workers: int) -> "ProcessPoolExecutor | None":
+    """Fresh interpreters: a fork of torch's threads may hang, and the standard library's run the user's script.
+
+    None where this process may have none (a worker of a DataLoader), would wait for them at its end (multiprocessing
+    joins its children's children), or where the system has no shared memory for their locks.
+    """
+    if multiprocessing.parent_process() is not None:
+        return None
     from loky import get_reusable_executor
+
+    try:
+        return get_reusable_executor(max_workers=workers, timeout=10, initializer=_end_with, initargs=(os.getpid(),))
+    except OSError:
+        return None
+
+
+@contextmanager
+def _ended(processes: "ProcessPoolExecutor") -> Iterator[None]:
+    """Within this context a killed process is a UserError, and all of them end if this one is interrupted."""
     from loky.process_executor import TerminatedWorkerError
 
-    executor = get_reusable_executor(max_workers=cores, timeout=10, initializer=_end_with, initargs=(os.getpid(),))
     try:
-        yield executor
+        yield
     except TerminatedWorkerError:
         raise UserError("a process that decodes pictures was killed: free some memory, and try again") from None
     except (KeyboardInterrupt, SystemExit):
-        executor.shutdown(kill_workers=True)
+        processes.shutdown(kill_workers=True)
         raise
 
 

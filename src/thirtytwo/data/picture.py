@@ -148,19 +148,25 @@ def header(source: Path | bytes, *, name: str | None = None) -> Header:
 def content(source: Path | bytes, *, name: str | None = None) -> bytes:
     """What identifies a picture, whatever size it is trained at: its own pixels; of a large JPEG, what they are in.
 
-    A photograph would have to be decoded at its full size for its pixels, where `decode` lets a JPEG's decoder shrink
-    it. Its compressed pixels, without comments, ratings and whatever else its file says about them, stand for them.
-    Raises BadPicture as `decode` does.
+    Small pictures may also come as arrays, so theirs are the pixels alone; of larger ones the shape belongs to it. A
+    photograph would have to be decoded at its full size for its pixels, where `decode` lets a JPEG's decoder shrink it:
+    its compressed pixels, without comments, ratings and whatever else its file says about them, stand for them. Raises
+    BadPicture as `decode` does.
     """
     with _opened(source, name) as image:
-        jpeg, orientation = image.format in ("JPEG", "MPO"), _orientation(image)
-    if not jpeg or max(image.size) <= SMALL:
-        return decode(source, name=name).tobytes()
-    return bytes([orientation & 255]) + _compressed(source.read_bytes() if isinstance(source, Path) else source)
+        large, jpeg, orientation = max(image.size) > SMALL, image.format in ("JPEG", "MPO"), _orientation(image)
+    if large and jpeg:
+        turned = orientation if orientation in _UPRIGHT else 1
+        return bytes([turned]) + _compressed(source.read_bytes() if isinstance(source, Path) else source)
+    pixels = decode(source, name=name)
+    return str(pixels.shape).encode() * large + pixels.tobytes()
 
 
 def _compressed(jpeg: bytes) -> bytes:
-    """The segments of a JPEG that its pixels depend on: all but those of applications, save Adobe's, and comments."""
+    """Of a JPEG's segments those that its pixels depend on: not those of applications and comments.
+
+    Adobe's stays, and of JFIF's that there is one: they decide how colours are stored.
+    """
     kept, at = [], 2
     while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] != b"\xda":  # until the first scan
         marker, length = jpeg[at + 1 : at + 2], int.from_bytes(jpeg[at + 2 : at + 4])
@@ -169,8 +175,11 @@ def _compressed(jpeg: bytes) -> bytes:
             continue
         if length < 2:
             break
-        if not (b"\xe0" <= marker <= b"\xef" or marker == b"\xfe") or marker == b"\xee":
-            kept.append(jpeg[at : at + 2 + length])
+        segment = jpeg[at : at + 2 + length]
+        if marker == b"\xe0":
+            kept.append(segment[4:9])
+        elif marker == b"\xee" or not (b"\xe0" <= marker <= b"\xef" or marker == b"\xfe"):
+            kept.append(segment)
         at += 2 + length
     return b"".join([*kept, jpeg[at:]])
 

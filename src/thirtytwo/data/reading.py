@@ -1,6 +1,5 @@
 """What is done to each picture of a source, in whichever process. Without torch."""
 
-import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +17,10 @@ def _file(source: Source) -> Path | bytes:
     return source[1] if isinstance(source[1], bytes) else Path(source[1])
 
 
+def _bytes(source: Source) -> bytes:
+    return source[1] if isinstance(source[1], bytes) else Path(source[1]).read_bytes()
+
+
 def header(source: Source) -> Header:
     """The header of a picture. Raises BadPicture, as everything here does."""
     return picture.header(_file(source), name=source[0])
@@ -31,19 +34,26 @@ def pixels(
 
 
 def pixels_and_digests(
-    item: tuple[Source, int, Header | BadPicture], size: Size, channels: Literal[1, 3], fit: Fit
+    item: tuple[Source, int, Header | BadPicture], size: Size, channels: Literal[1, 3], fit: Fit, by_bytes: bool
 ) -> tuple[np.ndarray, bytes]:
-    """The pixels of a picture, whose label and header are known, and its `content_digests`."""
+    """The pixels of a picture, whose label and header are known, and its `content_digests`.
+
+    ``by_bytes`` as in `thirtytwo.data.load.load`.
+    """
     source, label, found = item
     decoded = pixels(source, size, channels, fit)
     whole = isinstance(found, Header) and found.size == size and found.grey == (channels == 1)
     small = whole and max(size) <= picture.SMALL
-    content = decoded.tobytes() if small else picture.content(_file(source), name=source[0])
+    if by_bytes and isinstance(found, Header) and max(found.size) > picture.SMALL:
+        content = _bytes(source)
+    else:
+        content = decoded.tobytes() if small else picture.content(_file(source), name=source[0])
     return decoded, content_digests(DIGEST(content), label)
 
 
 def header_and_digest(source: Source) -> tuple[str, Header, bytes]:
     """The name of a picture, its header, and a hash of its pixels in RGB at their own size."""
     decoded = pixels(source, None, 3, "pad")
-    shape = "x".join(map(str, decoded.shape)).encode()
-    return source[0], header(source), hashlib.blake2b(shape + decoded.tobytes(), digest_size=16).digest()
+    seen = DIGEST("x".join(map(str, decoded.shape)).encode())
+    seen.update(decoded.data)  # a copy of a photograph's pixels would cost more than their hash
+    return source[0], header(source), seen.digest()

@@ -54,7 +54,7 @@ def make_splits(
     test: float | int = 0.2,
     split_seed: int = 0,
     limit: int | None = None,
-    version: Literal[1, 2] = 2,
+    version: Literal[1, 2, 3] = 3,
     kept: Mapping[str, str] | None = None,
     memory_limit: int | None = None,
 ) -> Splits:
@@ -70,7 +70,8 @@ def make_splits(
         test: likewise.
         split_seed: seed of the cut.
         limit: keep only this many training images, stratified, at least one per class; val and test stay whole.
-        version: 1, the earlier rule, decides by the pixels after resizing; 2 by the content before it.
+        version: 1, the earliest rule, decides by the pixels after resizing; 2 and 3 by the content before it, as `load`
+            gives it with and without ``by_bytes``.
         kept: an earlier run's content by split (`SplitRecord`): its images stay where they were, and only what is new
             is cut.
         memory_limit: bytes above which a split is written to a memory-mapped file; see `cache.gather`.
@@ -95,6 +96,11 @@ def make_splits(
     notes += [*absent({name: image_set.named_counts() for name, image_set in sets.items()}), *_shared(content, sets)]
     if before is not None:
         known = np.isin(np.concatenate([*content.values()]), np.concatenate([*before.values()]))
+        if not known.any():
+            raise UserError(
+                "data.keep_split: none of that run's images is here: name a run of these pictures, or, if it was begun "
+                "with another version of the splits, set data.split_version to that of its recipe.toml"
+            )
         stayed, new = plural(int(known.sum()), "image"), plural(int((~known).sum()), "new one")
         notes.append(f"{stayed} stayed in the split that an earlier run had them in, {new} cut in addition")
     record: SplitRecord = {
@@ -107,10 +113,12 @@ def make_splits(
         "orders": {origin: orders[origin] for origin in sorted({part.origin for part in ordered.values()})},
         "content": {name: each.tobytes().hex() for name, each in content.items()},
         "notes": notes,
+        "shape": list(sets["train"].images.shape[1:]),
         "sizes": {name: len(image_set) for name, image_set in sets.items()},
         "class_counts": {name: image_set.class_counts().tolist() for name, image_set in sets.items()},
         "sha256": {name: content_hash(image_set) for name, image_set in sets.items()},
         "ids": {name: image_set.ids.tolist() for name, image_set in sets.items()},
+        "labels": {name: image_set.labels.tolist() for name, image_set in sets.items()},
     }
     if kept is not None:
         record["kept"] = dict(kept)
@@ -118,30 +126,29 @@ def make_splits(
 
 
 def find_again(official: Official, record: SplitRecord, need: Sequence[str]) -> Splits | None:
-    """The splits of a record, by what their images are; None where that is not known, or one in ``need`` lacks some.
+    """The splits of a record, found by what their images are.
 
     What was added to a source since, images and classes, is left out, so that an earlier run has the images that it
-    had, under the numbers and the classes that they had. A split that is not in ``need`` may lack images.
+    had, under the numbers and the classes that they had. A split that is not in ``need`` may lack images. None where a
+    split in ``need`` lacks some, and where the record does not say what its images are.
     """
     labels = _renumbered(official.train.classes, record["classes"])
-    if "content" not in record or labels is None:
+    if labels is None or "content" not in record or "cut_from" not in record:
         return None
     parts: dict[str, Part] = {}
-    places: dict[str, dict[int, list[int]]] = {}
+    places: dict[str, dict[tuple[int, int], list[int]]] = {}
     sets: dict[str, ImageSet] = {}
     for split in SPLITS:
         origin = record["cut_from"][split]
         images: ImageSet | None = getattr(official, origin)
-        if images is None:
-            return None
         if origin not in parts:
-            parts[origin] = part = Part.whole(origin, images, record["split_seed"], version=2)
-            places[origin] = {}
-            for row in np.flatnonzero(labels[images.labels.numpy()] >= 0).tolist():
-                places[origin].setdefault(int(part.content[row]), []).append(row)
-        there = places[origin]
-        found = [there[d].pop(0) if there.get(d) else -1 for d in _unpacked(record["content"][split]).tolist()]
-        rows, ids = np.array(found, dtype=np.int64), np.array(record["ids"][split], dtype=np.int64)
+            parts[origin] = Part.whole(origin, images or official.train, record["split_seed"], record.get("version", 1))
+            places[origin] = {} if images is None else _places(parts[origin], labels, "labels" in record)
+        wanted = zip(_unpacked(record["content"][split]).tolist(), _labels(record, split), strict=False)
+        rows = np.array(
+            [there.pop(0) if (there := places[origin].get(each)) else -1 for each in wanted], dtype=np.int64
+        )
+        ids = np.array(record["ids"][split], dtype=np.int64)
         if len(rows) != len(ids) or (split in need and (rows < 0).any()):
             return None
         again = replace(parts[origin], rows=rows[rows >= 0]).gathered(None)
@@ -155,8 +162,25 @@ def find_again(official: Official, record: SplitRecord, need: Sequence[str]) -> 
     return Splits(official.name, sets["train"], sets["val"], sets["test"], now, tuple(record["notes"]))
 
 
+def _places(part: Part, labels: np.ndarray, told_apart: bool) -> dict[tuple[int, int], list[int]]:
+    """The rows of each content with its earlier label, or with -1 for any; those of new classes are left out."""
+    found: dict[tuple[int, int], list[int]] = {}
+    earlier = labels[part.images.labels.numpy()]
+    for row in np.flatnonzero(earlier >= 0).tolist():
+        found.setdefault((int(part.content[row]), int(earlier[row]) if told_apart else -1), []).append(row)
+    return found
+
+
+def _labels(record: SplitRecord, split: str) -> list[int]:
+    """A split's labels; -1 for all in the records of earlier runs, which lack them."""
+    return record["labels"][split] if "labels" in record else [-1] * len(record["ids"][split])
+
+
 def _renumbered(now: Sequence[str], then: Sequence[str]) -> np.ndarray | None:
-    """The earlier label of each class, int64, -1 for a new one. As many classes of other names are the same ones."""
+    """The earlier label of each class, int64, -1 for a new one; None where classes are gone.
+
+    If there are as many classes under other names, they are taken to be the same ones.
+    """
     if set(then) <= set(now):
         return np.array([then.index(name) if name in then else -1 for name in now], dtype=np.int64)
     return np.arange(len(now)) if len(now) == len(then) else None

@@ -55,7 +55,7 @@ def _official(recipe: Recipe) -> Official:
     data = recipe.data
     return load(
         data.source, size=data.size, channels=data.channels, fit=data.fit, bad_images=data.bad_images,
-        image_column=data.image_column, label_column=data.label_column,
+        image_column=data.image_column, label_column=data.label_column, by_bytes=data.split_version == 2,
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def _cut(recipe: Recipe, official: Official, kept: Mapping[str, str] | None) -> 
 
 
 def _require_as_many_classes(run: Run, source: str, now: Sequence[str], then: Sequence[str]) -> None:
-    """As many, but under any names: the hashes decide whether the images are the same."""
+    """Raise UserError unless there are as many classes, under any names: hashes say whether the images are the same."""
     if len(now) == len(then):
         return
     changes = {"new": [name for name in now if name not in then], "gone": [name for name in then if name not in now]}
@@ -106,7 +106,11 @@ def load_again(run: Run, data: str | None = None, *, need: Sequence[str] = SPLIT
     recipe = run.recipe.override({"data.source": source})
     with own_components(run):
         official = _official(recipe)
-    splits = find_again(official, cut, need)
+        splits = find_again(official, cut, need)
+        lacking = splits is None or _changed(splits, cut, need)
+        if lacking and (same := _as_they_were(cut, official)):  # what was added may have changed how these are read
+            official = _official(recipe.override(same))
+            splits = find_again(official, cut, need)
     if splits is None or _changed(splits, cut, need):
         _require_as_many_classes(run, source, official.train.classes, cut["classes"])
         splits = _cut(recipe, official, cut.get("kept"))
@@ -117,6 +121,14 @@ def load_again(run: Run, data: str | None = None, *, need: Sequence[str] = SPLIT
             f"{now[:12]}, not {then[:12]}): restore them, say where they are ({_SAY_WHERE}), or train again"
         )
     return splits
+
+
+def _as_they_were(cut: SplitRecord, official: Official) -> dict[str, int]:
+    """The settings that give square images the size and the channels that they had; none where they have them."""
+    channels, height, width = cut.get("shape", [*official.train.images.shape[1:]])
+    if (channels, height, width) == tuple(official.train.images.shape[1:]) or height != width:
+        return {}
+    return {"data.size": height, "data.channels": channels}
 
 
 def _changed(splits: Splits, cut: SplitRecord, need: Sequence[str]) -> list[str]:
@@ -142,11 +154,14 @@ def _place(run: Run) -> str:
     if then is None or (not as_path(then).exists() and as_path(named).exists()):
         return named
     if not as_path(then).exists():
-        raise UserError(f"{run.path}: its images were in {then}, which is gone: say where they are now ({_SAY_WHERE})")
+        raise UserError(
+            f"{run.path}: its images were in {then}, which is gone: say where they are now ({_SAY_WHERE}; "
+            f"`thirtytwo train --resume {run.path} --data NEW` remembers it)"
+        )
     return then
 
 
-_SAY_WHERE = "--data NEW, which `train --resume` keeps for later; or data= from Python"
+_SAY_WHERE = "--data NEW, or data= from Python"
 
 
 def load_classifier(run: Run, device: Device) -> Classifier:

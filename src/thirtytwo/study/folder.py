@@ -133,7 +133,7 @@ class StudyFolder:
         """The recipe of one run; its images are cut as those of the runs that there are."""
         recipe = self.study.recipe(arm, seed)
         version = read_recipe(self.path / BASE, stored=True).data.split_version
-        return recipe.override({"data.split_version": 1}) if version == 1 else recipe
+        return recipe.override({"data.split_version": version})
 
     @property
     def definition(self) -> str:

@@ -1,6 +1,5 @@
 """Train the runs of a study side by side, in processes of their own, which share nothing but files."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+from thirtytwo import cores
 from thirtytwo.device import Device
 from thirtytwo.runs.loading import check
 from thirtytwo.study.definition import Study
@@ -129,8 +129,8 @@ def begin(
     on_gpu = Device.choose(device).torch.type != "cpu"
     for arm in study.arms:
         check(study.recipe(arm, study.seeds[0]))
-    cores = _cores()
-    threads = cores // (jobs or (1 if on_gpu else cores))
+    own = cores.available()
+    threads = own // (jobs or (1 if on_gpu else own))
     return StudyFolder.create(out, study, threads=max(1, threads), device=device, imports=imports)
 
 
@@ -147,7 +147,7 @@ def train_all(
     because the folder names it.
     """
     folder.require_imports(imports)
-    jobs = jobs or max(1, _cores() // folder.threads)
+    jobs = jobs or max(1, cores.available() // folder.threads)
     trials = folder.trials()
     waiting = [trial for trial in trials if trial.state != "finished"]
     before, began = len(trials) - len(waiting), time.monotonic()
@@ -179,8 +179,3 @@ def train_all(
         for worker in workers:
             worker.wait()
     return failed
-
-
-def _cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
