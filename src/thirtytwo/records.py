@@ -138,8 +138,8 @@ class SplitRecord(TypedDict, total=False):
     """split.json: the cut of a run's images. Keys of the dictionaries are "train", "val" and "test".
 
     ``content`` has 16 hex digits per image, which tell it from others whatever size it is trained at; it and ``labels``
-    are in the order of ``ids``. ``kept`` is the content of an earlier run whose images stayed where they were. ``shape``
-    is [C, H, W].
+    are in the order of ``ids``. ``kept`` is the content of an earlier run whose images stayed where they were.
+    ``shape`` is [C, H, W].
     """
 
     name: Required[Text]

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from thirtytwo.arrays import damaged
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation.compare import Compared, Scored, bases_of, groups_of
 from thirtytwo.evaluation.compare import compare as compare_groups
@@ -119,8 +120,10 @@ def _images(run: Run, scored: Predictions) -> list[tuple[str, int, int]] | None:
     """`_OfRun.images`, from split.json."""
     cut = run.split
     content = cut["content"][scored.split] if cut and "content" in cut else ""
-    if cut is None or len(content) != 16 * len(scored) or cut["ids"][scored.split] != scored.ids.tolist():
+    if cut is None or not content:
         return None
+    if cut["ids"][scored.split] != scored.ids.tolist():
+        raise damaged(run.path / "predictions" / f"{scored.split}.npz", "has other images than split.json")
     before: Counter[tuple[str, int]] = Counter()
     found = []
     for i, label in enumerate(scored.labels.tolist()):

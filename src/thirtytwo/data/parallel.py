@@ -6,6 +6,7 @@ for each, one 110, two processes 45.
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -123,7 +124,11 @@ def _ended(processes: "ProcessPoolExecutor") -> Iterator[None]:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after the one that began it: if that is killed, loky's processes wait for ever."""
+    """End this process soon after the one that began it: if that is killed, loky's processes wait for ever.
+
+    Ctrl-C reaches them all; it is for that process to say what becomes of these.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def watch() -> None:
         while os.getppid() == parent:
