@@ -120,10 +120,10 @@ def _images(run: Run, scored: Predictions) -> list[tuple[str, int, int]] | None:
     """`_OfRun.images`, from split.json."""
     cut = run.split
     content = cut["content"][scored.split] if cut and "content" in cut else ""
+    if cut and cut["ids"][scored.split] != scored.ids.tolist():
+        raise damaged(run.path / "predictions" / f"{scored.split}.npz", "has other images than split.json")
     if cut is None or not content:
         return None
-    if cut["ids"][scored.split] != scored.ids.tolist():
-        raise damaged(run.path / "predictions" / f"{scored.split}.npz", "has other images than split.json")
     before: Counter[tuple[str, int]] = Counter()
     found = []
     for i, label in enumerate(scored.labels.tolist()):
