@@ -79,13 +79,26 @@ def _runs(given: Any) -> list[Run]:
 
 @dataclass(frozen=True, eq=False)
 class _OfRun:
-    """A run's predictions of a split, and what tells their images apart; None where that is not known.
-
-    An image is its content, its label and how many of the same came before, so that copies count as often as they are.
-    """
+    """A run's predictions of a split, and what its images are, as `SplitRecord` has it; "" where that is not known."""
 
     predictions: Predictions
-    images: list[tuple[str, int, int]] | None
+    version: int
+    content: str
+
+    def images(self) -> list[tuple[str, int, int]]:
+        """What tells its images apart: content, label and how many of the same came before, so that copies count."""
+        before: Counter[tuple[str, int]] = Counter()
+        found = []
+        for i, label in enumerate(self.predictions.labels.tolist()):
+            image = f"{self.version} {self.content[16 * i : 16 * i + 16]}", label
+            found.append((*image, before[image]))
+            before[image] += 1
+        return found
+
+    def same_as(self, other: "_OfRun") -> bool:
+        """Whether these are the same images in the same order, with the same labels."""
+        mine, theirs = (self.version, self.content), (other.version, other.content)
+        return mine == theirs and np.array_equal(self.predictions.labels, other.predictions.labels)
 
 
 def _on_the_same(groups: Mapping[str, Mapping[int, _OfRun]], split: str) -> dict[str, dict[int, Predictions]]:
@@ -94,43 +107,37 @@ def _on_the_same(groups: Mapping[str, Mapping[int, _OfRun]], split: str) -> dict
     Raises UserError where there are none.
     """
     every = [each for group in groups.values() for each in group.values()]
-    known = [each.images for each in every if each.images is not None]
-    alike = all(each.predictions.classes == every[0].predictions.classes for each in every)
-    if not alike or len(known) < len(every) or all(each == known[0] for each in known):
+    alike = all(each.content and each.predictions.classes == every[0].predictions.classes for each in every)
+    if not alike or all(each.same_as(every[0]) for each in every):
         return {name: {seed: each.predictions for seed, each in group.items()} for name, group in groups.items()}
-    shared = set.intersection(*map(set, known))
+    images = {name: {seed: each.images() for seed, each in group.items()} for name, group in groups.items()}
+    shared = set.intersection(*(set(each) for group in images.values() for each in group.values()))
     if not shared:
         raise UserError(f"no image of {split} was scored by all of these runs: compare runs of one data set")
-    if most := max(map(len, known)) - len(shared):
-        fewest = min(map(len, known))
-        sizes = f"{fewest:,}" if fewest == len(shared) + most else f"{fewest:,} to {len(shared) + most:,}"
-        log.warning("compared on the %d images of %s that all runs were scored on (of %s)", len(shared), split, sizes)
-    return {name: {seed: _of_images(each, shared) for seed, each in group.items()} for name, group in groups.items()}
+    sizes = sorted({len(each.predictions) for each in every})
+    if sizes != [len(shared)]:
+        of = " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+        log.warning("compared on the %d images of %s that all runs were scored on (of %s)", len(shared), split, of)
+    return {
+        name: {seed: _only(shared, images[name][seed], each.predictions) for seed, each in group.items()}
+        for name, group in groups.items()
+    }
 
 
-def _of_images(each: _OfRun, shared: Set[tuple[str, int, int]]) -> Predictions:
+def _only(shared: Set[tuple[str, int, int]], images: Sequence[tuple[str, int, int]], found: Predictions) -> Predictions:
     """The predictions of the images in ``shared``, in one order for all runs; their places there are the ids."""
-    assert each.images is not None, "known of all"
-    rows = sorted((i for i, image in enumerate(each.images) if image in shared), key=each.images.__getitem__)
-    found = each.predictions
+    rows = sorted((i for i, image in enumerate(images) if image in shared), key=images.__getitem__)
     return replace(found, logits=found.logits[rows], labels=found.labels[rows], ids=np.arange(len(rows)), paths=None)
 
 
-def _images(run: Run, scored: Predictions) -> list[tuple[str, int, int]] | None:
-    """`_OfRun.images`, from split.json."""
+def _of_run(run: Run, scored: Predictions) -> _OfRun:
+    """Raises UserError for predictions of other images than split.json's."""
     cut = run.split
-    content = cut["content"][scored.split] if cut and "content" in cut else ""
-    if cut and cut["ids"][scored.split] != scored.ids.tolist():
+    if cut is None:
+        return _OfRun(scored, 1, "")
+    if cut["ids"][scored.split] != scored.ids.tolist():
         raise damaged(run.path / "predictions" / f"{scored.split}.npz", "has other images than split.json")
-    if cut is None or not content:
-        return None
-    before: Counter[tuple[str, int]] = Counter()
-    found = []
-    for i, label in enumerate(scored.labels.tolist()):
-        image = f"{cut.get('version', 1)} {content[16 * i : 16 * i + 16]}", label
-        found.append((*image, before[image]))
-        before[image] += 1
-    return found
+    return _OfRun(scored, cut.get("version", 1), cut["content"][scored.split] if "content" in cut else "")
 
 
 def _by_seed(runs: Sequence[Run], split: str) -> dict[int, _OfRun]:
@@ -145,5 +152,5 @@ def _by_seed(runs: Sequence[Run], split: str) -> dict[int, _OfRun]:
             raise UserError(f"{run.path}: was not scored on {split}: {remedy} does it")
         if run.recipe.seed in found:
             raise UserError(f"{run.path}: another run of its group has seed {run.recipe.seed} too: leave one out")
-        found[run.recipe.seed] = _OfRun(scored[0], _images(run, scored[0]))
+        found[run.recipe.seed] = _of_run(run, scored[0])
     return found

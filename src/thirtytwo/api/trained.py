@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from html import escape
@@ -39,7 +39,7 @@ from thirtytwo.runs.card import unlike_training
 from thirtytwo.runs.export import export
 from thirtytwo.runs.loading import images_of, load_classifier
 from thirtytwo.runs.run import Run
-from thirtytwo.runs.score import score_test, unsure
+from thirtytwo.runs.score import score_test, views_limit
 from thirtytwo.runs.scored import stored_scores
 from thirtytwo.spec import Spec
 from thirtytwo.study.folder import StudyFolder
@@ -280,8 +280,8 @@ class TrainedRun:
             log.warning("%s", told)
 
     @cached_property
-    def _unsure(self) -> Callable[[Tensor], float] | None:
-        return unsure(self.run)
+    def _views_limit(self) -> float:
+        return views_limit(self.run)
 
     def _answer(self, pictures: list["_Prepared"], top: int) -> list[Answer]:
         if not pictures:
@@ -297,8 +297,7 @@ class TrainedRun:
         images = torch.stack([each.image for each in pictures])
         scores, views = logits(self.model, images, self.device), self.run.recipe.evaluate.views
         if views != "none":
-            limit = 1.0 if self._unsure is None else self._unsure(scores)
-            scores = averaged_logits(self.model, images, self.device, scores, views=views, limit=limit)
+            scores = averaged_logits(self.model, images, self.device, scores, views=views, limit=self._views_limit)
         return scores.double().softmax(1)
 
     def report(self) -> Path:

@@ -60,7 +60,7 @@ def main() -> None:
     except TyperException as error:
         if not error.format_message():  # no arguments: the help was shown
             sys.exit(2)
-        _fail(f"{error.format_message().replace('Value error, ', '')} ({_hint(error)})")
+        _fail(f"{error.format_message().replace('Value error, ', '', 1)} ({_hint(error)})")
     except (KeyboardInterrupt, Abort):
         sys.exit(130)
     except OSError as error:
@@ -89,11 +89,9 @@ def _hint(error: "TyperException") -> str:
     while context is not None and context.parent is not None:
         names.insert(0, context.info_name)
         context = context.parent
-    return (
-        f"`{' '.join(['thirtytwo', *names])} --help` says what it takes"
-        if names
-        else "`thirtytwo --help` shows the verbs"
-    )
+    if not names:
+        return "`thirtytwo --help` shows the verbs"
+    return f"`thirtytwo {' '.join(names)} --help` says what it takes"
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

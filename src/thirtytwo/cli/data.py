@@ -51,9 +51,7 @@ def info(
     from thirtytwo.words import plural
 
     official = load(source, bad_images=bad_images or "fail", image_column=image_column, label_column=label_column)
-    sets = {
-        name: each for name, each in vars(official).items() if name in ("train", "val", "test") and each is not None
-    }
+    sets = official.sets
     mean, std = official.train.statistics()
     notes = [*official.notes, *absent({name: each.named_counts() for name, each in sets.items()})]
     training, default = None, Data()

@@ -173,7 +173,7 @@ def _pixels(image: np.ndarray | Tensor, what: str) -> np.ndarray:
 
 def _parts(data: GivenData) -> Mapping[str, Any]:
     if isinstance(data, Official):
-        return {split: each for split in SPLITS if (each := getattr(data, split)) is not None}
+        return data.sets
     return data if isinstance(data, Mapping) else {"train": data}
 
 

@@ -188,6 +188,11 @@ class Official:
     test: ImageSet | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def sets(self) -> dict[str, ImageSet]:
+        """The splits that it has, by name: "train", and "val" and "test" where they exist."""
+        found = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: each for name, each in found.items() if each is not None}
+
     def __repr__(self) -> str:
-        sets = {"train": self.train, "val": self.val, "test": self.test}
-        return f"<{self.name}: {', '.join(f'{name} {each!r}' for name, each in sets.items() if each is not None)}>"
+        return f"<{self.name}: {', '.join(f'{name} {each!r}' for name, each in self.sets.items())}>"

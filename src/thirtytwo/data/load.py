@@ -163,7 +163,7 @@ def _require_images(official: Official, source: str) -> None:
 
 def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None, fit: Fit) -> Official:
     """The same images in one size and depth; what was changed is noted. What fits already is left alone."""
-    sets = [image_set for image_set in (official.train, official.val, official.test) if image_set is not None]
+    sets = official.sets.values()
     target = picture.choose_size({image_set.size for image_set in sets}, size)
     depth = channels or max(image_set.channels for image_set in sets)
     notes = list(official.notes)

@@ -157,9 +157,14 @@ def content(source: Path | bytes, *, name: str | None = None) -> bytes:
         large, jpeg, orientation = max(image.size) > SMALL, image.format in ("JPEG", "MPO"), _orientation(image)
     if large and jpeg:
         turned = orientation if orientation in _UPRIGHT else 1
-        return bytes([turned]) + _compressed(source.read_bytes() if isinstance(source, Path) else source)
+        return bytes([turned]) + _compressed(encoded(source))
     pixels = decode(source, name=name)
     return str(pixels.shape).encode() * large + pixels.tobytes()
+
+
+def encoded(source: Path | bytes) -> bytes:
+    """The bytes of a picture's file."""
+    return source.read_bytes() if isinstance(source, Path) else source
 
 
 def _compressed(jpeg: bytes) -> bytes:

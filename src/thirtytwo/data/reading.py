@@ -17,10 +17,6 @@ def _file(source: Source) -> Path | bytes:
     return source[1] if isinstance(source[1], bytes) else Path(source[1])
 
 
-def _bytes(source: Source) -> bytes:
-    return source[1] if isinstance(source[1], bytes) else Path(source[1]).read_bytes()
-
-
 def header(source: Source) -> Header:
     """The header of a picture. Raises BadPicture, as everything here does."""
     return picture.header(_file(source), name=source[0])
@@ -45,7 +41,7 @@ def pixels_and_digests(
     whole = isinstance(found, Header) and found.size == size and found.grey == (channels == 1)
     small = whole and max(size) <= picture.SMALL
     if by_bytes and isinstance(found, Header) and max(found.size) > picture.SMALL:
-        content = _bytes(source)
+        content = picture.encoded(_file(source))
     else:
         content = decoded.tobytes() if small else picture.content(_file(source), name=source[0])
     return decoded, content_digests(DIGEST(content), label)

@@ -80,11 +80,7 @@ def make_splits(
     plan "val-from-test" without an official test split, and when there are too few images of a class.
     """
     notes = list(official.notes)
-    parts = {
-        name: Part.whole(name, image_set, split_seed, version)
-        for name, image_set in (("train", official.train), ("val", official.val), ("test", official.test))
-        if image_set is not None
-    }
+    parts = {name: Part.whole(name, image_set, split_seed, version) for name, image_set in official.sets.items()}
     orders = {name: part.images.order_hash() for name, part in parts.items()}
     before = None if kept is None else {name: _unpacked(kept[name]) for name in SPLITS}
     notes += _cut(parts, official.name, plan, val, test, before)
@@ -95,14 +91,7 @@ def make_splits(
     content = {name: part.content[part.rows] for name, part in ordered.items()}
     notes += [*absent({name: image_set.named_counts() for name, image_set in sets.items()}), *_shared(content, sets)]
     if before is not None:
-        known = np.isin(np.concatenate([*content.values()]), np.concatenate([*before.values()]))
-        if not known.any():
-            raise UserError(
-                "data.keep_split: none of that run's images is here: name a run of these pictures, or, if it was begun "
-                "with another version of the splits, set data.split_version to that of its recipe.toml"
-            )
-        stayed, new = plural(int(known.sum()), "image"), plural(int((~known).sum()), "new one")
-        notes.append(f"{stayed} stayed in the split that an earlier run had them in, {new} cut in addition")
+        notes.append(_stayed(content, before))
     record: SplitRecord = {
         "name": official.name,
         "classes": list(official.train.classes),
@@ -140,7 +129,7 @@ def find_again(official: Official, record: SplitRecord, need: Sequence[str]) -> 
     sets: dict[str, ImageSet] = {}
     for split in SPLITS:
         origin = record["cut_from"][split]
-        images: ImageSet | None = getattr(official, origin)
+        images = official.sets.get(origin)
         if origin not in parts:
             parts[origin] = Part.whole(origin, images or official.train, record["split_seed"], record.get("version", 1))
             places[origin] = {} if images is None else _places(parts[origin], labels, "labels" in record)
@@ -213,8 +202,7 @@ def sizes(official: Official, *, val: float | int, test: float | int) -> dict[st
 
     Raises the same UserError for a class with too few images.
     """
-    sets = {name: getattr(official, name) for name in SPLITS}
-    counts = {name: each.class_counts().numpy() for name, each in sets.items() if each is not None}
+    counts = {name: each.class_counts().numpy() for name, each in official.sets.items()}
     for purpose, amount in (("test", test), ("val", val)):
         if purpose not in counts:
             counts[purpose] = quotas(counts["train"], official.train.classes, amount, purpose)
@@ -234,6 +222,18 @@ def content_hash(image_set: ImageSet) -> str:
 def _unpacked(content: str) -> np.ndarray:
     """uint64 digests from a record's content."""
     return np.frombuffer(bytes.fromhex(content), dtype="<u8")
+
+
+def _stayed(content: Mapping[str, np.ndarray], before: Kept) -> str:
+    """How many images an earlier run had, and how many are new. Raises UserError where it had none of them."""
+    known = np.isin(np.concatenate([*content.values()]), np.concatenate([*before.values()]))
+    if not known.any():
+        raise UserError(
+            "data.keep_split: none of that run's images is here: name a run of these pictures, or, if it was begun "
+            "with another version of the splits, set data.split_version to that of its recipe.toml"
+        )
+    stayed, new = plural(int(known.sum()), "image"), plural(int((~known).sum()), "new one")
+    return f"{stayed} stayed in the split that an earlier run had them in, {new} cut in addition"
 
 
 def _shared(content: Mapping[str, np.ndarray], sets: Mapping[str, ImageSet]) -> list[str]:

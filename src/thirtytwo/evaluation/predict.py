@@ -28,11 +28,13 @@ def predict(
     *,
     split: str,
     views: str = "none",
-    unsure: Callable[[Tensor], float] | None = None,
+    share: float = 1.0,
+    limit: float | None = None,
 ) -> tuple[Predictions, Predictions | None]:
     """Score an image set: the plain predictions, and those averaged over ``views`` unless that is "none".
 
-    ``unsure``, given the plain logits, is the confidence up to which images get views; None gives them to all.
+    Views are for the images whose confidence is at most ``limit``; None takes that which ``share`` of them do not
+    exceed.
     """
     plain = logits(model, images.images, device, shown=f"scoring {split}")
     paths = None if images.paths is None else tuple(map(readable, images.paths))
@@ -41,7 +43,7 @@ def predict(
     )
     if views == "none":
         return predictions, None
-    limit = 1.0 if unsure is None else unsure(plain)
+    limit = least_sure(plain, share) if limit is None else limit
     averaged = averaged_logits(model, images.images, device, plain, views=views, limit=limit, shown=f"{split}, views")
     return predictions, replace(predictions, logits=averaged.numpy(), views=VIEWS[views])
 
@@ -62,8 +64,8 @@ def logits(model: nn.Module, images: Tensor, device: Device, *, shown: str | Non
 
     While it takes long, a bar says how far it is, under the name ``shown``; None shows none.
     """
-    found = [_forward(model, device)(to_float(block, device.torch)).cpu() for block in _blocks(images, device, shown)]
-    return torch.cat(found)
+    forward = _forward(model, device)
+    return torch.cat([forward(to_float(block, device.torch)).cpu() for block in _blocks(images, device, shown)])
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ from thirtytwo.report.explained import heading
 from thirtytwo.report.view import Closeup, Curves, Picture, View, view
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored
+from thirtytwo.words import times
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -94,6 +95,7 @@ def environment() -> "Environment":
         "number": number,
         "titled": titled,
         "thousands": lambda number: f"{number:,}",
+        "times": times,
         "duration": duration,
         "data_uri": data_uri,
         "p_text": p_text,

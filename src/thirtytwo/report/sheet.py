@@ -35,8 +35,7 @@ def draw_sheet(official: Official, path: Path, *, chain: Augmentation | None, ca
         images = augmented(chosen, chain, seed)
         heading = [canvas.short(caption or "", 100), *[""] * (len(titles) - 1)]
         parts.append(pictures.sample_grid(images, heading, COLUMNS))
-    sets = {"train": train, "val": official.val, "test": official.test}
-    counts = {name: each.class_counts().tolist() for name, each in sets.items() if each is not None}
+    counts = {name: each.class_counts().tolist() for name, each in official.sets.items()}
     parts.append(pictures.class_counts(counts, train.classes))
     mean, std = train.statistics()
     parts.append(pictures.pixel_histogram(train.pixel_counts().numpy(), mean.tolist(), std.tolist()))

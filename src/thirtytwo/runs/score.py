@@ -1,10 +1,7 @@
 """Score a trained run on a split, and store all that a report needs. Test is scored only here."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
@@ -29,8 +26,9 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
     Scoring test is a look: it is recorded, with who asked for it (``by``: "train", "test", "study" or "import").
     """
     require_readable(run)  # what is read again below, after the look
+    evaluate, limit = run.recipe.evaluate, None if split == "val" else views_limit(run)
     plain, averaged = predict(
-        model, images, device, split=split, views=run.recipe.evaluate.views, unsure=unsure(run, of_val=split == "val")
+        model, images, device, split=split, views=evaluate.views, share=evaluate.views_share, limit=limit
     )
     if split == "test":
         accuracies = {each.views: float(each.correct.mean()) for each in (plain, averaged) if each is not None}
@@ -45,22 +43,14 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
     store_scores(run, *(each for each in (plain, averaged) if each is not None))
 
 
-def unsure(run: Run, *, of_val: bool = False) -> Callable[[Tensor], float] | None:
-    """Up to which confidence a run's images get views: as sure as the least sure `Evaluate.views_share` of val's are.
+def views_limit(run: Run) -> float:
+    """The confidence up to which a run's images get views: what `Evaluate.views_share` of val's do not exceed.
 
-    It is found from val's own logits where ``of_val``, else from those that the run has stored; without these, all
-    images get views (None).
+    1, for all, where the run has stored no logits of val.
     """
     share = run.recipe.evaluate.views_share
-    if share == 1:
-        return None
-    if of_val:
-        return lambda plain: least_sure(plain, share)
-    stored = run.predictions("val")
-    if stored is None:
-        return None
-    limit = least_sure(torch.from_numpy(stored[0].logits), share)
-    return lambda plain: limit
+    stored = run.predictions("val") if share < 1 else None
+    return 1.0 if stored is None else least_sure(torch.from_numpy(stored[0].logits), share)
 
 
 def score_test(run: Run, model: Classifier, device: Device, *, by: str, data: str | None = None) -> None:
