@@ -120,7 +120,9 @@ def make(tmp_path: Path) -> Maker:
         recipe = recipe or Recipe(name="digits-cnn")
         run = Run.create(tmp_path, recipe)
         run.write_env({"thirtytwo": "0.1.0", "torch": "2.15.0", "device": "cpu", "precision": "bf16", "threads": 1})
-        sizes = {"train": 1293, "val": 144, "test": 360}
+        ids = {"train": [*range(1293)], "val": [*range(144)], "test": [*range(360)]}
+        ids |= {plain.split: plain.ids.tolist() for plain, _ in scorings}
+        sizes = {split: len(numbers) for split, numbers in ids.items()}
         record = {
             "name": "digits",
             "classes": list(classes),
@@ -129,7 +131,7 @@ def make(tmp_path: Path) -> Maker:
             "sizes": sizes,
             "class_counts": {name: counts(size, len(classes)) for name, size in sizes.items()},
             "sha256": {"train": "a1" * 32, "val": "b2" * 32, "test": "c3" * 32},
-            "ids": {name: [*range(size)] for name, size in sizes.items()},
+            "ids": ids,
             "notes": ["<b>3</b> pictures were resized"],
         }
         run.write_split(record)
@@ -144,8 +146,8 @@ def make(tmp_path: Path) -> Maker:
         for plain, views in scorings:
             run.write_predictions(plain, views)
             wrong, right = np.flatnonzero(~plain.correct)[:36], np.flatnonzero(plain.correct)[:36]
-            ids = plain.ids[np.concatenate([wrong, right])]
-            run.write_pictures(plain.split, images[ids], ids)
+            shown = plain.ids[np.concatenate([wrong, right])]
+            run.write_pictures(plain.split, images[shown], shown)
             for look in range(looks if plain.split == "test" else 0):
                 accuracies = {p.views: float(p.correct.mean()) for p in (plain, views) if p is not None}
                 run.record_look("test" if look else "train", len(plain), accuracies)

@@ -118,8 +118,8 @@ def find_again(official: Official, record: SplitRecord, need: Sequence[str]) -> 
     """The splits of a record, found by what their images are.
 
     What was added to a source since, images and classes, is left out, so that an earlier run has the images that it
-    had, under the numbers and the classes that they had. A split that is not in ``need`` may lack images. None where a
-    split in ``need`` lacks some, and where the record does not say what its images are.
+    had, with the labels that they had. A split that is not in ``need`` may lack images. None where a split in
+    ``need`` lacks some, and where the record does not say what its images are.
     """
     labels = _renumbered(official.train.classes, record["classes"])
     if labels is None or "content" not in record or "cut_from" not in record:
@@ -137,16 +137,11 @@ def find_again(official: Official, record: SplitRecord, need: Sequence[str]) -> 
         rows = np.array(
             [there.pop(0) if (there := places[origin].get(each)) else -1 for each in wanted], dtype=np.int64
         )
-        ids = np.array(record["ids"][split], dtype=np.int64)
-        if len(rows) != len(ids) or (split in need and (rows < 0).any()):
+        if len(rows) != len(record["ids"][split]) or (split in need and (rows < 0).any()):
             return None
         again = replace(parts[origin], rows=rows[rows >= 0]).gathered(None)
-        sets[split] = replace(
-            again,
-            labels=torch.from_numpy(labels)[again.labels],
-            ids=torch.from_numpy(ids[rows >= 0]),
-            classes=tuple(record["classes"]),
-        )
+        earlier = torch.from_numpy(labels)[again.labels]
+        sets[split] = replace(again, labels=earlier, classes=tuple(record["classes"]))
     now: SplitRecord = {**record, "sha256": {name: content_hash(image_set) for name, image_set in sets.items()}}
     return Splits(official.name, sets["train"], sets["val"], sets["test"], now, tuple(record["notes"]))
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.errors import UserError
+from thirtytwo.records import SplitRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +150,10 @@ def pack(plain: Predictions, tta: Predictions | None) -> bytes:
     return pack_arrays(arrays)
 
 
-def load(path: Path, expected: Sequence[str] | None = None) -> tuple[Predictions, Predictions | None]:
+def load(path: Path, cut: SplitRecord | None = None) -> tuple[Predictions, Predictions | None]:
     """Read what `pack` packed: the plain predictions and those with test-time augmentation, if any.
 
-    Raises UserError when the file is missing or damaged, or has other classes than those ``expected``, of split.json.
+    Raises UserError when the file is missing or damaged, or about other images or classes than split.json, ``cut``.
     """
     shapes = {"logits": "float N K", "labels": "int N", "ids": "int N", "classes": "text K"}
     more = {"logits_tta": "float N K", "views": "int", "paths": "text N"}
@@ -162,8 +163,8 @@ def load(path: Path, expected: Sequence[str] | None = None) -> tuple[Predictions
         raise damaged(path, f"labels must be 0 to {len(classes) - 1}")
     if len({*classes}) < len(classes):
         raise damaged(path, "two classes have the same name")
-    if expected is not None and tuple(expected) != classes:
-        raise damaged(path, "has other classes than split.json")
+    if cut and (cut["classes"] != list(classes) or cut["ids"].get(path.stem) != ids.tolist()):
+        raise damaged(path, "has other images or classes than split.json")
     paths = tuple(arrays["paths"].tolist()) if "paths" in arrays else None
     plain = Predictions(arrays["logits"], labels, classes, ids, path.stem, paths=paths)
     if "logits_tta" not in arrays:

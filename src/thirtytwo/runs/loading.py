@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
 
 from thirtytwo.augment import augmentations
 from thirtytwo.data.imageset import ImageSet, Official
@@ -120,7 +123,19 @@ def load_again(run: Run, data: str | None = None, *, need: Sequence[str] = SPLIT
             f"{run.path}: the {split} images of '{source}' are not those that this run was made with (sha256 "
             f"{now[:12]}, not {then[:12]}): restore them, say where they are ({_SAY_WHERE}), or train again"
         )
-    return splits
+    return _as_recorded(splits, cut, need)
+
+
+def _as_recorded(splits: Splits, cut: SplitRecord, need: Sequence[str]) -> Splits:
+    """The same images under the numbers and the classes that they had, whatever these are where they are now."""
+
+    def named(split: str, images: ImageSet) -> ImageSet:
+        ids = torch.tensor(cut["ids"][split], dtype=torch.int64)
+        return replace(images, ids=ids, classes=tuple(cut["classes"])) if split in need else images
+
+    return replace(
+        splits, train=named("train", splits.train), val=named("val", splits.val), test=named("test", splits.test)
+    )
 
 
 def _as_they_were(cut: SplitRecord, official: Official) -> dict[str, int]:

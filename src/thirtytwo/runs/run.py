@@ -244,7 +244,7 @@ class Run:
             return None
         from thirtytwo.evaluation.predictions import load
 
-        return load(path, (cut := self.split) and cut["classes"])
+        return load(path, self.split)
 
     def write_predictions(self, plain: "Predictions", tta: "Predictions | None") -> None:
         """Write ``predictions/<split>.npz``, and beside it a table of what the plain ones say of each image."""
