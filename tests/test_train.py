@@ -86,6 +86,7 @@ VARIANTS = {
     "patience": ["train.patience=1", "optim.lr=0.5", "train.epochs=4"],
     "mixtures": ["augment=flip_alternating|mixup(0.5)|cutout(2)"],
     "policy": ["augment=trivialaugment"],
+    "progressive resizing": ["model=speednet(widths=(8, 8, 8))", "train.start_scale=0.5", "train.full_size_from=0.6"],
     "weighted": ["train.class_weights=balanced", "train.label_smoothing=0"],
 }
 

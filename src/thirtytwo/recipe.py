@@ -129,6 +129,11 @@ class Train(_Section):
     """Images per step. The last, smaller batch of an epoch is left out when an epoch has more than one batch."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of each target that is spread over all classes."""
+    start_scale: Annotated[float, Field(ge=0.125, le=1)] = 1.0
+    """The images' sides at the start, as a share of their own (progressive resizing): small images take less time, and
+    enough can be seen in them to begin with. From then on they grow."""
+    full_size_from: Annotated[float, Field(gt=0, lt=1)] = 0.75
+    """With `train.start_scale` below 1: the share of the training from which the images have their own size."""
     freeze: Annotated[str, Field(min_length=1, max_length=1000)] = "none"
     """What is not trained: `none`, `all-but-head`, `to:layer4` (everything before that stage), or patterns of parameter
     names: `features.*,classifier.1.*`."""

@@ -39,7 +39,11 @@ class Changes(TypedDict, total=False):
     epochs: float
     train__epochs: float
     label_smoothing: float
+    start_scale: float
+    full_size_from: float
     train__label_smoothing: float
+    train__start_scale: float
+    train__full_size_from: float
     class_weights: Literal["none", "balanced"] | dict[str, float]
     train__class_weights: Literal["none", "balanced"] | dict[str, float]
     patience: int | None

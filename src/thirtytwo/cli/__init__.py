@@ -30,6 +30,7 @@ VERBS = (
     "data",
     "export",
     "import_",
+    "bench",
     "info",
 )
 """In the order in which ``--help`` lists them."""

@@ -29,6 +29,7 @@ from thirtytwo.runs.run import Run
 from thirtytwo.training.features import FeatureFeed, Features, compute, is_linear
 from thirtytwo.training.feed import Batches, Feed
 from thirtytwo.training.objective import Distillation, Labels, Objective
+from thirtytwo.training.resizing import Resizing
 
 INITIALISE_ON = 5000
 """Images shown to a network with a data-dependent initialisation."""
@@ -43,6 +44,7 @@ class Parts:
     splits: Splits
     augment: Chain
     feed: Batches
+    resizing: Resizing
     model: Classifier
     freeze: Freeze
     optimizer: Optimizer
@@ -140,6 +142,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         splits=splits,
         augment=augment,
         feed=feed,
+        resizing=Resizing(recipe.train.start_scale, recipe.train.full_size_from),
         model=model,
         freeze=freeze,
         optimizer=Optimizer(parts, optim.clip),
@@ -180,7 +183,7 @@ def try_out(parts: Parts) -> None:
     """
     what = f"model '{parts.recipe.model}'"
     before = {name: tensor.clone() for name, tensor in parts.model.state_dict().items()}
-    images = parts.feed.batch(0).images[:8]
+    images = parts.resizing(parts.feed.batch(0).images[:8], 0)
     try:
         with torch.random.fork_rng(devices=[]), parts.device.autocast():
             parts.model.train()
@@ -190,7 +193,7 @@ def try_out(parts: Parts) -> None:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"{what} cannot train on batches of {parts.feed.batch_size} images of "
-            f"{images.shape[-2]} x {images.shape[-1]} pixels ({reason})"
+            f"{images.shape[-2]} x {images.shape[-1]} pixels{_as_resized(parts.recipe)} ({reason})"
         ) from error
     require_logits(logits, len(images), len(parts.splits.train.classes), what)
     if not logits.requires_grad:
@@ -198,11 +201,20 @@ def try_out(parts: Parts) -> None:
     parts.model.load_state_dict(before)
 
 
+def _as_resized(recipe: Recipe) -> str:
+    return f", as train.start_scale={recipe.train.start_scale:g} shows them" if recipe.train.start_scale < 1 else ""
+
+
 def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -> str | None:
     """`Parts.probed`, tested on images (B, C, H, W) in 0..1. Raises UserError if a solver needs it and it is None."""
     train = recipe.train
     taught = train.teacher != "none"
     head = freeze.probed if not taught and freeze.probed and is_linear(model, freeze.probed, images) else None
+    if head is not None and train.start_scale < 1:
+        raise UserError(
+            f"train.start_scale={train.start_scale:g}: only the head is trained, on features that are computed once: "
+            "leave it out"
+        )
     if train.solver == "steps" or head is not None:
         return head
     if taught:

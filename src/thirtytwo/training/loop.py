@@ -88,8 +88,9 @@ def advance(
     parts.freeze.hold(epoch)
     torch.manual_seed(derive(parts.recipe.seed, "dropout", step))
     batch = parts.feed.batch(step)
+    images = parts.resizing(batch.images, step / parts.steps)
     with parts.device.autocast():
-        outputs = forward(batch.images)
+        outputs = forward(images)
     loss = parts.objective(outputs.float(), batch)
     torch.autograd.backward(loss)
     parts.optimizer.step(multiplier, epoch)
@@ -135,8 +136,8 @@ class Clock:
         step: steps taken before this sitting.
         to_score: how many images pass through the network after the last step, each view counted.
 
-    Set ``per_image`` to the seconds of one of these, once they are measured. Until then, a third of a step is taken for
-    its forward pass.
+    Set ``per_image`` to the seconds of one of these, once they are measured. Until then, a third of a step with images
+    of their own size is taken for its forward pass.
     """
 
     def __init__(self, before: float, step: int, to_score: int) -> None:
@@ -158,9 +159,10 @@ class Clock:
         """How far the training has got. Raises NotFinite if a loss is not finite."""
         self._ticked = time.monotonic()
         meter.require_finite()
-        rate = (time.monotonic() - self._began) / max(1, meter.step - self._first)
-        one = rate / parts.feed.batch_size / 3 if self.per_image is None else self.per_image
-        left = rate * (parts.steps - meter.step) + one * self._to_score
+        first, now, end = (parts.resizing.work(step / parts.steps) for step in (self._first, meter.step, parts.steps))
+        per_step = (time.monotonic() - self._began) / ((now - first) * parts.steps or 1.0)
+        one = per_step / parts.feed.batch_size / 3 if self.per_image is None else self.per_image
+        left = per_step * parts.steps * (end - now) + one * self._to_score
         return Progress(meter.step, parts.steps, parts.feed.epoch(meter.step), meter.last_loss, self.seconds, left)
 
 

@@ -1,0 +1,177 @@
+"""A recipe beside airbench94's two algorithms, one after the other on the same images, several times over.
+
+    git clone https://github.com/KellerJordan/cifar10-airbench
+    python benchmarks/airbench.py cifar10-fast --peers cifar10-airbench --rounds 2 data.source=path/to/cifar10
+
+Prints the accuracy without and with 6 views and the seconds of training of each, and the ratio of the times. Seconds
+are those of the steps, for both sides: without imports, data, evaluation and views. The peers' files are read where
+they were cloned, and run as they are, except that on a processor bf16 autocast takes the place of half precision and
+nothing is compiled (which is slower there). They train on all 50,000 images; a recipe keeps some of them for val.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from recipes import keep, summary
+from step_rate import best_rate
+
+from thirtytwo import recipes
+from thirtytwo.data.load import load
+from thirtytwo.device import Device
+from thirtytwo.recipe import Recipe, parse_assignments
+from thirtytwo.training.session import Session
+
+FILES = {"airbench94 (SGD)": "legacy/airbench94.py", "airbench94 (Muon)": "airbench94_muon.py"}
+Result = dict[str, float]
+
+
+def write_images(source: str, folder: Path) -> None:
+    """The images as the peers' loaders cache them: ``cifar10/train.pt`` and ``test.pt``."""
+    official = load(source)
+    assert official.test is not None
+    (folder / "cifar10").mkdir()
+    for name, images in (("train", official.train), ("test", official.test)):
+        kept = {"images": images.images.permute(0, 2, 3, 1).contiguous(), "labels": images.labels}
+        torch.save({**kept, "classes": list(images.classes)}, folder / "cifar10" / f"{name}.pt")
+
+
+def load_peer(file: Path, device: Device) -> types.ModuleType:
+    """The peer's file as a module."""
+    text = file.read_text(encoding="utf-8")
+    if device.torch.type == "cpu":
+        for theirs, ours in {
+            ".half()": ".float()",
+            ".cuda()": "",
+            "torch.device(gpu)": "'cpu'",
+            'torch.device("cuda")': "'cpu'",
+            "@torch.compile\n": "\n",
+        }.items():
+            text = text.replace(theirs, ours)
+    module = types.ModuleType(file.stem)
+    with mock.patch.object(sys, "argv", [str(file)]):
+        exec(compile(text, str(file), "exec"), module.__dict__)
+    return module
+
+
+class _Event:
+    """What the peers time a GPU with, for a processor. Their own times are not used."""
+
+    def __init__(self, enable_timing: bool) -> None: ...
+
+    def record(self) -> None: ...
+
+    def elapsed_time(self, other: "_Event") -> float:
+        return 0.0
+
+
+def train_peer(module: types.ModuleType, device: Device) -> Result:
+    """One training by the peer."""
+    scores, spent = [], 0.0
+    evaluate: Callable[..., float] = module.evaluate
+
+    def timed(*words: Any, **options: Any) -> float:
+        nonlocal spent
+        _wait(device)
+        began = time.perf_counter()
+        scores.append(evaluate(*words, **options))
+        _wait(device)
+        spent += time.perf_counter() - began
+        return scores[-1]
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(module, "evaluate", timed))
+        if device.torch.type == "cpu":
+            stack.enter_context(mock.patch("torch.cuda.Event", _Event))
+            stack.enter_context(mock.patch("torch.cuda.synchronize", lambda: None))
+            stack.enter_context(device.autocast())
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        model = [module.CifarNet().to(device.torch, memory_format=torch.channels_last)] if _takes_model(module) else []
+        if model and device.torch.type == "cuda":
+            model[0].compile(mode="max-autotune")
+            module.main("warmup", *model)
+            scores, spent = [], 0.0
+        _wait(device)
+        began = time.perf_counter()
+        module.main(0, *model)
+        _wait(device)
+        seconds = time.perf_counter() - began - spent
+    return {"plain": 100 * scores[-2], "views": 100 * scores[-1], "seconds": seconds}
+
+
+def _takes_model(module: types.ModuleType) -> bool:
+    return hasattr(module, "CifarNet")
+
+
+def _wait(device: Device) -> None:
+    if device.torch.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def train_ours(recipe: Recipe, out: Path, device: str) -> Result:
+    """One training by a recipe. Val is scored after the last step alone, as the peers' times leave scoring out, too."""
+    recipe = recipe.override({"train.eval_every": recipe.train.epochs})
+    session = Session.new(recipe, out=out, device=device)
+    session.complete()
+    right = {each["views"]: 100 * each["right"] / each["n"] for each in session.run.scores() if each["split"] == "test"}
+    return {"plain": right[1], "views": right[6], "seconds": session.run.status["seconds"]}
+
+
+@contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipe")
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--peers", type=Path, required=True, help="a clone of KellerJordan/cifar10-airbench")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_intermixed_args()
+    recipe = recipes.find(options.recipe).override(parse_assignments(options.overrides))
+    device = Device.choose(options.device)
+    found: dict[str, list[Result]] = {name: [] for name in (options.recipe, *FILES)}
+    rates = []
+    with tempfile.TemporaryDirectory() as folder:
+        write_images(recipe.data.source, Path(folder))
+        peers = {name: load_peer(options.peers / file, device) for name, file in FILES.items()}
+        with _inside(Path(folder)), device.training():
+            for round_ in range(options.rounds):
+                rates.append(best_rate()["best"])
+                for name in found:
+                    torch.manual_seed(round_)
+                    if name in peers:
+                        result = train_peer(peers[name], device)
+                    else:
+                        result = train_ours(recipe.override({"seed": round_}), Path(folder), options.device)
+                    found[name].append(result)
+                    print(name, json.dumps(result), flush=True)
+    table = {name: {key: summary([each[key] for each in runs]) for key in runs[0]} for name, runs in found.items()}
+    ours = table[options.recipe]["seconds"]["mean"]
+    ratios = {name: ours / table[name]["seconds"]["mean"] for name in FILES}
+    for name, ratio in ratios.items():
+        print(f"{options.recipe} takes {ratio:.2f} times as long as {name}")
+    keep(f"airbench-{options.recipe}", {"step_rate": rates, "runs": found, "summary": table, "ratio": ratios})
+
+
+if __name__ == "__main__":
+    main()
