@@ -25,7 +25,7 @@ class Resizing:
 
     >>> from thirtytwo.training.resizing import Resizing
     >>> growing = Resizing(0.5, full_from=0.8)
-    >>> [growing.scale(progress) for progress in (0, 0.2, 0.4, 0.6, 0.8)]
+    >>> [growing.scale(progress) for progress in (0.1, 0.3, 0.5, 0.7, 0.9)]
     [0.5, 0.625, 0.75, 0.875, 1.0]
     """
 
