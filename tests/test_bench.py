@@ -13,7 +13,14 @@ from thirtytwo.bench import Bench, bench
 
 @pytest.fixture
 def quick(monkeypatch):
-    for name, value in {"SECONDS": 0.01, "REPEATS": 1, "IMAGES": 64, "BATCH": 16, "BATCHES": (8, 16)}.items():
+    for name, value in {
+        "SECONDS": 0.01,
+        "REPEATS": 1,
+        "IMAGES": 64,
+        "BATCH": 16,
+        "BATCHES": (8, 16),
+        "THREADED": 8,
+    }.items():
         monkeypatch.setattr(measuring, name, value)
 
 

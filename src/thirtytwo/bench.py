@@ -24,12 +24,16 @@ from thirtytwo.training.loop import advance
 
 REPEATS, SECONDS = 3, 0.4
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
-BATCHES = (32, 128, 512, 2048)
+BATCHES = (32, 128, 512)
+GPU = 8
+"""On a GPU batches are this many times larger."""
 RECIPE = "cifar10-fast"
 """Whose step is measured, on images of CIFAR-10's size."""
 IMAGES = 4096
 BATCH = 512
 """Images per step where the batch is not what is compared."""
+THREADED = 128
+"""Images per step where numbers of threads are compared."""
 CLOSE = 0.95
 """A batch is large enough if its rate is this share of the best."""
 
@@ -80,8 +84,8 @@ class Bench:
                 "study, use the cores better"
             )
         told.append(
-            f"an epoch of CIFAR-10 (50,000 images) takes {RECIPE} {50_000 / best:,.0f} s here; feeding the images "
-            f"is {best / self.feed:.1%} of that"
+            f"an epoch of CIFAR-10's 50,000 images at their own size takes {RECIPE} {50_000 / best:,.0f} s here; "
+            f"feeding them is {best / self.feed:.1%} of that"
         )
         return told
 
@@ -103,15 +107,17 @@ def bench(device: str = "auto", told: Callable[[str], object] = lambda what: Non
         splits = _splits()
         feed = _feed(splits.train, chosen.torch)
         told("training steps")
-        steps = {name: _step(splits, Device(chosen.torch, name), BATCH) for name in PRECISIONS}
+        larger = GPU if chosen.torch.type == "cuda" else 1
+        steps = {name: _step(splits, Device(chosen.torch, name), larger * BATCH) for name in PRECISIONS}
         better = Device(chosen.torch, max(steps, key=lambda name: steps[name]))
         told("batch sizes")
-        batches = {size: _step(splits, better, size) for size in BATCHES}
+        others = {larger * size: _step(splits, better, larger * size) for size in BATCHES if size != BATCH}
+        batches = dict(sorted({**others, larger * BATCH: steps[better.precision]}.items()))
         told("threads")
         threads = {}
         for count in sorted({1, torch.get_num_threads()}) if chosen.torch.type == "cpu" else ():
             with _threads(count):
-                threads[count] = _step(splits, better, 128)
+                threads[count] = _step(splits, better, THREADED)
     return Bench(chosen.describe(), products, convolutions, feed, steps, batches, threads)
 
 
@@ -170,7 +176,8 @@ def _feed(images: ImageSet, device: torch.device) -> float:
 
 
 def _step(splits: Splits, device: Device, batch: int) -> float:
-    recipe: Recipe = recipes.find(RECIPE).override({"train.batch_size": batch, "train.epochs": 1e6})
+    changes = {"train.batch_size": batch, "train.epochs": 1e6, "train.start_scale": 1}
+    recipe: Recipe = recipes.find(RECIPE).override(changes)
     parts = build(recipe, device, splits)
     forward, step = parts.forward, iter(range(10**9))
     return _rate(lambda: advance(parts, forward, next(step), 0.1), batch, device.torch)

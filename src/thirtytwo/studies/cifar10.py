@@ -31,7 +31,12 @@ def augmentation() -> Study:
             "set": {
                 "model": "speednet(widths=(16, 64, 64))",
                 "data.plan": "val-from-test",
+                "optim.lr": 0.12,
+                "optim.bias_lr": 21.2,
+                "optim.head_lr": 0.0041,
                 "train.epochs": 6,
+                "train.batch_size": 400,
+                "train.start_scale": 1,
                 "train.patience": 3,
                 "evaluate.views": "none",
             },

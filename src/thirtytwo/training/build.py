@@ -112,7 +112,9 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         .to(target)
         .to(memory_format=torch.channels_last)
     )
-    _initialise(model, feed)
+    if network.initialise is not None:
+        with torch.no_grad():
+            network.initialise(model.normalise(to_float(train.images[:INITIALISE_ON], target)))
     optim = recipe.optim
     since = plan(network, recipe.train.freeze, recipe.train.unfreeze_every)
     freeze = Freeze(network, since)
@@ -225,12 +227,6 @@ def _probed(recipe: Recipe, model: Classifier, freeze: Freeze, images: Tensor) -
         reason = f"model '{recipe.model}' does not end in one linear layer"
         remedy = "last_relu='identity' in a model that ends in a ReLU"
     raise UserError(f"train.solver={train.solver}: {reason}: set {remedy}, or train.solver=steps")
-
-
-@torch.no_grad()
-def _initialise(model: Classifier, feed: Feed) -> None:
-    if model.described.initialise is not None:
-        model.described.initialise(model.normalise(to_float(feed.images[:INITIALISE_ON], feed.device)))
 
 
 def _objective(recipe: Recipe, device: Device, splits: Splits, teacher: Run | None) -> Objective:

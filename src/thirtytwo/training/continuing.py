@@ -25,6 +25,8 @@ CHANGEABLE = (
     "optim.clip",
     "train.epochs",
     "train.label_smoothing",
+    "train.start_scale",
+    "train.full_size_from",
     "train.class_weights",
     "train.patience",
     "train.eval_every",

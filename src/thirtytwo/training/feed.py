@@ -13,6 +13,7 @@ from thirtytwo.data.imageset import ImageSet, to_float
 from thirtytwo.device import Device
 from thirtytwo.errors import UserError
 from thirtytwo.rng import generator
+from thirtytwo.training.storage import fetching
 
 
 class Batches(ABC):
@@ -96,7 +97,7 @@ class Feed(Batches):
     """Every batch of a training, by its step alone: order and augmentation are drawn from (seed, epoch or step).
 
     The images are on the device as uint8, a quarter of their size as float32; each batch is gathered, scaled to 0..1
-    and augmented there.
+    and augmented there. Those that take more than half of a GPU's free memory are streamed to it, a batch ahead.
 
     >>> from thirtytwo import Feed
     >>> from thirtytwo.data.load import load
@@ -146,7 +147,7 @@ class Feed(Batches):
         where = Device.choose(str(device), "float32").torch
         labels = images.labels if balanced else None
         super().__init__(len(images), batch_size=batch_size, seed=seed, device=where, balanced=labels)
-        self.images = images.images.to(where)
+        self._fetch = fetching(images.images, lambda step: self.ids(step)[1], where)
         self.labels = images.labels.to(where)
         self.classes = len(images.classes)
         self.augment = Chain.parse(augment) if isinstance(augment, str) else augment
@@ -154,7 +155,7 @@ class Feed(Batches):
     def batch(self, step: int) -> Batch:
         """The augmented batch of ``step``, from 0 up, on the device, images channels_last."""
         epoch, ids = self.ids(step)
-        images = to_float(self.images[ids], self.device)
+        images = to_float(self._fetch(step), self.device)
         targets = one_hot(self.labels[ids], self.classes).float()
         batch = Batch(images, targets, ids, epoch, self.seed)
         return self.augment(batch, generator(self.seed, "augment", step, device=images.device))
