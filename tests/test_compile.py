@@ -12,7 +12,6 @@ from thirtytwo.training.session import Session
 SETTINGS = {
     "plain": {},
     "images that grow": {"train.start_scale": 0.5},
-    "a whitening that is frozen on the way": {"model": "speednet(widths=(8, 8, 8), whiten_bias_epochs=1)"},
 }
 
 
