@@ -75,7 +75,7 @@ class Bench:
         told = [f"{better} trains {gain:.1f} times as fast as {worse}{chosen}"]
         best = max(self.batches.values())
         enough = min(size for size, rate in self.batches.items() if rate >= CLOSE * best)
-        told.append(f"batches of {enough:,} images or more use the device fully; with smaller ones an epoch takes longer")
+        told.append(f"batches of {enough:,} images or more use the device fully; with fewer, an epoch takes longer")
         most = max(self.threads, default=1)
         if most > 1:
             gain = self.threads[most] / self.threads[1]
