@@ -13,13 +13,11 @@ import argparse
 import contextlib
 import io
 import json
-import os
 import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -84,10 +82,10 @@ def train_peer(module: types.ModuleType, device: Device) -> Result:
 
     def timed(*words: Any, **options: Any) -> float:
         nonlocal spent
-        _wait(device)
+        device.wait()
         began = time.perf_counter()
         scores.append(evaluate(*words, **options))
-        _wait(device)
+        device.wait()
         spent += time.perf_counter() - began
         return scores[-1]
 
@@ -103,21 +101,16 @@ def train_peer(module: types.ModuleType, device: Device) -> Result:
             model[0].compile(mode="max-autotune")
             module.main("warmup", *model)
             scores, spent = [], 0.0
-        _wait(device)
+        device.wait()
         began = time.perf_counter()
         module.main(0, *model)
-        _wait(device)
+        device.wait()
         seconds = time.perf_counter() - began - spent
     return {"plain": 100 * scores[-2], "views": 100 * scores[-1], "seconds": seconds}
 
 
 def _takes_model(module: types.ModuleType) -> bool:
     return hasattr(module, "CifarNet")
-
-
-def _wait(device: Device) -> None:
-    if device.torch.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def train_ours(recipe: Recipe, out: Path, device: str) -> Result:
@@ -127,16 +120,6 @@ def train_ours(recipe: Recipe, out: Path, device: str) -> Result:
     session.complete()
     right = {each["views"]: 100 * each["right"] / each["n"] for each in session.run.scores() if each["split"] == "test"}
     return {"plain": right[1], "views": right[6], "seconds": session.run.status["seconds"]}
-
-
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def main() -> None:
@@ -154,7 +137,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_images(recipe.data.source, Path(folder))
         peers = {name: load_peer(options.peers / file, device) for name, file in FILES.items()}
-        with _inside(Path(folder)), device.training():
+        with contextlib.chdir(folder), device.training():
             for round_ in range(options.rounds):
                 rates.append(best_rate()["best"])
                 for name in found:

@@ -9,6 +9,7 @@ import torch
 
 from thirtytwo import bench as measuring
 from thirtytwo.bench import Bench, bench
+from thirtytwo.device import Device
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_rate_is_what_was_done_in_a_second(monkeypatch):
     """With a clock on which each pass takes a quarter of a second."""
     now = [0.0]
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])
-    rate = measuring._rate(lambda: now.__setitem__(0, now[0] + 0.25), 10, torch.device("cpu"))
+    rate = measuring._rate(lambda: now.__setitem__(0, now[0] + 0.25), 10, Device(torch.device("cpu"), "float32"))
     assert rate == pytest.approx(40)
 
 

@@ -100,12 +100,12 @@ def bench(device: str = "auto", told: Callable[[str], object] = lambda what: Non
     with torch.random.fork_rng(devices=[]), chosen.training():
         torch.manual_seed(0)
         told("matrix products")
-        products = {name: _product(chosen.torch, dtype) for name, dtype in PRECISIONS.items()}
+        products = {name: _product(chosen, dtype) for name, dtype in PRECISIONS.items()}
         told("convolutions")
         convolutions = {name: _convolution(Device(chosen.torch, name)) for name in PRECISIONS}
         told("the feed")
         splits = _splits()
-        feed = _feed(splits.train, chosen.torch)
+        feed = _feed(splits.train, chosen)
         told("training steps")
         larger = GPU if chosen.torch.type == "cuda" else 1
         steps = {name: _step(splits, Device(chosen.torch, name), larger * BATCH) for name in PRECISIONS}
@@ -121,29 +121,24 @@ def bench(device: str = "auto", told: Callable[[str], object] = lambda what: Non
     return Bench(chosen.describe(), products, convolutions, feed, steps, batches, threads)
 
 
-def _rate(act: Callable[[], object], amount: float, device: torch.device) -> float:
+def _rate(act: Callable[[], object], amount: float, device: Device) -> float:
     """How often per second ``act`` does what ``amount`` counts."""
-
-    def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
     act()
     found = []
     for _ in range(REPEATS):
-        wait()
+        device.wait()
         began, passes = time.perf_counter(), 0
         while time.perf_counter() - began < SECONDS:
             act()
             passes += 1
-            wait()
+            device.wait()
         found.append(amount * passes / (time.perf_counter() - began))
     return median(found)
 
 
-def _product(device: torch.device, dtype: torch.dtype) -> float:
-    side = 8192 if device.type == "cuda" else 2048
-    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+def _product(device: Device, dtype: torch.dtype) -> float:
+    side = 8192 if device.torch.type == "cuda" else 2048
+    left, right = (torch.randn(side, side, device=device.torch, dtype=dtype) for _ in range(2))
     return _rate(lambda: left @ right, 2 * side**3, device)
 
 
@@ -159,7 +154,7 @@ def _convolution(device: Device) -> float:
             out: Tensor = layer(batch)
         out.float().sum().backward()
 
-    return _rate(both_ways, 3 * 2 * images * side**2 * width**2 * 9, device.torch)
+    return _rate(both_ways, 3 * 2 * images * side**2 * width**2 * 9, device)
 
 
 def _splits() -> Splits:
@@ -169,8 +164,8 @@ def _splits() -> Splits:
     return make_splits(Official("random", ImageSet.of(images, labels, tuple("abcdefghij"))), val=100, test=100)
 
 
-def _feed(images: ImageSet, device: torch.device) -> float:
-    feed = Feed(images, batch_size=BATCH, augment="flip|translate(2)", device=device)
+def _feed(images: ImageSet, device: Device) -> float:
+    feed = Feed(images, batch_size=BATCH, augment="flip|translate(2)", device=device.torch)
     step = iter(range(10**9))
     return _rate(lambda: feed.batch(next(step)), BATCH, device)
 
@@ -180,7 +175,7 @@ def _step(splits: Splits, device: Device, batch: int) -> float:
     recipe: Recipe = recipes.find(RECIPE).override(changes)
     parts = build(recipe, device, splits)
     forward, step = parts.forward, iter(range(10**9))
-    return _rate(lambda: advance(parts, forward, next(step), 0.1), batch, device.torch)
+    return _rate(lambda: advance(parts, forward, next(step), 0.1), batch, device)
 
 
 @contextmanager

@@ -59,6 +59,11 @@ class Device:
         """The context of a forward pass."""
         return torch.autocast(self.torch.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
+    def wait(self) -> None:
+        """Until a GPU has done what it was asked to, so that it can be timed; a processor has at once."""
+        if self.torch.type == "cuda":
+            torch.cuda.synchronize(self.torch)
+
     @contextmanager
     def training(self, *, search: bool = True) -> Iterator[None]:
         """Set this process up for training steps.
