@@ -29,8 +29,8 @@ def test_streamed_batches_are_those_of_images_on_the_device(images, steps):
     def order(step: int) -> torch.Tensor:
         return torch.randperm(len(images), generator=torch.Generator().manual_seed(step))[:64]
 
-    resident, streamed = Resident(images, order, CPU), Streamed(images, order, CPU)
-    kept = [(streamed(step), resident(step)) for step in steps]
+    resident, streamed = Resident(images, CPU), Streamed(images, order, CPU)
+    kept = [(streamed(step, order(step)), resident(step, order(step))) for step in steps]
     for ours, expected in kept:  # compared at the end: no later batch was written over an earlier one
         assert torch.equal(ours, expected)
 
@@ -38,7 +38,7 @@ def test_streamed_batches_are_those_of_images_on_the_device(images, steps):
 def test_a_feed_that_streams_gives_the_same_training(tmp_path, monkeypatch):
     recipe = recipes.find("digits-cnn").override({"train.epochs": 3, "augment": "flip_alternating|translate(1)"})
     weights = []
-    for kind in (Resident, Streamed):
+    for kind in (lambda images, order, device: Resident(images, device), Streamed):
         monkeypatch.setattr("thirtytwo.training.feed.fetching", kind)
         session = Session.new(recipe, out=tmp_path, device="cpu", test=False)
         session.complete()

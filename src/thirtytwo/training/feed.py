@@ -40,7 +40,7 @@ class Batches(ABC):
         self.batch_size = min(batch_size, images)
         self.seed = seed
         self.device = device
-        self._order: tuple[int, Tensor] | None = None
+        self._order: tuple[int, Tensor, Tensor] | None = None
         self._begun = 0
 
     @property
@@ -58,14 +58,27 @@ class Batches(ABC):
 
     def ids(self, step: int) -> tuple[int, Tensor]:
         """The epoch of ``step`` and the numbers of its images, int64 (B,) on the device."""
-        epoch, position = divmod(step, self.steps_per_epoch)
+        epoch, _, order = self._order_of(step)
+        return epoch, order[self._positions(step)]
+
+    def order(self, step: int) -> Tensor:
+        """The numbers of ``step``'s images, int64 (B,), in the computer's memory."""
+        return self._order_of(step)[1][self._positions(step)]
+
+    def _positions(self, step: int) -> slice:
+        position = step % self.steps_per_epoch
+        return slice(position * self.batch_size, (position + 1) * self.batch_size)
+
+    def _order_of(self, step: int) -> tuple[int, Tensor, Tensor]:
+        """The epoch of ``step``, its order in the computer's memory, and the same on the device."""
+        epoch = step // self.steps_per_epoch
         if self._order is None or self._order[0] != epoch:
             draw = generator(self.seed, "order", epoch)
             order = torch.randperm(self.count, generator=draw)
             if self.balanced is not None:
                 order = _balanced(self.balanced, order, draw)
-            self._order = epoch, order.to(self.device)
-        return epoch, self._order[1][position * self.batch_size : (position + 1) * self.batch_size]
+            self._order = epoch, order, order.to(self.device)
+        return self._order
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
@@ -147,7 +160,7 @@ class Feed(Batches):
         where = Device.choose(str(device), "float32").torch
         labels = images.labels if balanced else None
         super().__init__(len(images), batch_size=batch_size, seed=seed, device=where, balanced=labels)
-        self._fetch = fetching(images.images, lambda step: self.ids(step)[1], where)
+        self._fetch = fetching(images.images, self.order, where)
         self.labels = images.labels.to(where)
         self.classes = len(images.classes)
         self.augment = Chain.parse(augment) if isinstance(augment, str) else augment
@@ -155,7 +168,7 @@ class Feed(Batches):
     def batch(self, step: int) -> Batch:
         """The augmented batch of ``step``, from 0 up, on the device, images channels_last."""
         epoch, ids = self.ids(step)
-        images = to_float(self._fetch(step), self.device)
+        images = to_float(self._fetch(step, ids), self.device)
         targets = one_hot(self.labels[ids], self.classes).float()
         batch = Batch(images, targets, ids, epoch, self.seed)
         return self.augment(batch, generator(self.seed, "augment", step, device=images.device))

@@ -9,28 +9,28 @@ from torch import Tensor
 ROOM = 0.5
 """The share of a GPU's free memory that the images may take. The rest is for the network and its activations."""
 
-Fetch = Callable[[int], Tensor]
-"""A step's number, from 0 up -> its batch, uint8 (B, C, H, W), on the device."""
+Fetch = Callable[[int, Tensor], Tensor]
+"""A step, from 0 up, and its images' places, int64 (B,) on the device -> its batch, uint8 (B, C, H, W), there."""
 Order = Callable[[int], Tensor]
-"""A step's number -> the places of its images, int64 (B,)."""
+"""A step -> its images' places, int64 (B,), in the computer's memory: no device is asked, and so none is waited for."""
 
 
 def fetching(images: Tensor, order: Order, device: torch.device) -> Fetch:
     """The fastest way to the batches of ``images``, uint8 (N, C, H, W), that ``device`` has room for."""
     if device.type != "cuda" or images.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]:
-        return Resident(images, order, device)
+        return Resident(images, device)
     return Streamed(images, order, device)
 
 
 class Resident:
     """All images on the device: a batch is one gather there."""
 
-    def __init__(self, images: Tensor, order: Order, device: torch.device) -> None:
-        self.images, self.order = images.to(device), order
+    def __init__(self, images: Tensor, device: torch.device) -> None:
+        self.images = images.to(device)
 
-    def __call__(self, step: int) -> Tensor:
-        """The batch of ``step``."""
-        return self.images[self.order(step).to(self.images.device)]
+    def __call__(self, step: int, places: Tensor) -> Tensor:
+        """The images of ``places``."""
+        return self.images[places]
 
 
 class Streamed:
@@ -47,7 +47,7 @@ class Streamed:
         self._copied: list[torch.cuda.Event | None] = [None, None]
         self._next: tuple[int, Future[Tensor]] | None = None
 
-    def __call__(self, step: int) -> Tensor:
+    def __call__(self, step: int, places: Tensor) -> Tensor:
         """The batch of ``step``, which is quickest when it is the one after the last."""
         ahead = self._next if self._next is not None and self._next[0] == step else (step, self._begin(step))
         gathered = ahead[1].result()
@@ -62,7 +62,7 @@ class Streamed:
         return batch
 
     def _begin(self, step: int) -> "Future[Tensor]":
-        return self._thread.submit(self._gather, step, self.order(step).cpu())
+        return self._thread.submit(self._gather, step, self.order(step))
 
     def _gather(self, step: int, places: Tensor) -> Tensor:
         if not self._buffers:
