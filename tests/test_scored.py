@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 import thirtytwo
+from thirtytwo.device import Device
 from thirtytwo.evaluation import metrics
 from thirtytwo.evaluation.estimate import Estimate
 from thirtytwo.runs import scored
+from thirtytwo.runs.loading import load_classifier, load_splits
 from thirtytwo.runs.run import Run
+from thirtytwo.runs.score import train_accuracy
 from thirtytwo.study.definition import from_toml
 from thirtytwo.study.folder import StudyFolder
 
@@ -92,6 +95,19 @@ def test_what_is_stored_is_what_the_predictions_say(trained):
     assert thirtytwo.open_run(trained).scores("val") == found[0].scores
     opened = thirtytwo.open_run(trained)
     assert run.accuracies() == {split: opened.scores(split)["accuracy"] for split in ("val", "test")}
+
+
+def test_the_accuracy_on_training_images_is_of_the_images_as_they_are(trained):
+    opened = thirtytwo.open_run(trained)
+    run, train = opened.run, load_splits(opened.run.recipe).train
+    device = Device.choose("cpu", run.env["precision"])
+    right = opened.predict_proba(train.images[:, 0].numpy()).argmax(1) == train.labels.numpy()
+    model = load_classifier(run, device)
+    assert train_accuracy(model, train, device, len(train), seed=0) == (pytest.approx(right.mean()), len(train))
+    share, count = train_accuracy(model, train, device, run.split["sizes"]["val"], run.recipe.seed)
+    assert (share, count) == (run.status["train_accuracy"], run.status["train_images"])
+    assert share == pytest.approx(right.mean(), abs=4 * (right.mean() * (1 - right.mean()) / count) ** 0.5)
+    assert f"{count} training images as they are" in (trained / "report.html").read_text()
 
 
 def test_an_accuracy_is_found_in_whatever_file_there_is(run_copy):

@@ -169,6 +169,12 @@ def test_from_start_to_closing(cli, small, tmp_path):
     hidden.with_suffix(".away").rename(hidden)
     refused(cli("test", runs["flip", 0].path), f"study close {folder}")
 
+    # The gap between training images and val is drawn for each arm.
+    both = [(runs["flip", s].status["train_accuracy"], runs["flip", s].predictions("val")[0]) for s in (0, 1)]
+    gap = np.mean([train - val.correct.mean() for train, val in both])
+    assert f"flip {100 * gap:+.1f} points" in (folder / "report.html").read_text()
+    assert (folder / "figures" / "gaps.png").stat().st_size > 1000
+
     again = cli("study", *words, "--json")  # nothing is left to train, and nothing changes
     assert (
         again.code == 0

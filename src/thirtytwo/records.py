@@ -26,7 +26,10 @@ Classes = Annotated[list[Text], Field(min_length=1, max_length=10**6)]
 
 
 class Status(TypedDict, total=False):
-    """status.json: how far a run is. ``state`` is created, running, trained, finished, interrupted or failed."""
+    """status.json: how far a run is. ``state`` is created, running, trained, finished, interrupted or failed.
+
+    ``train_accuracy`` is that of the trained network on ``train_images`` of its training images as they are.
+    """
 
     format: Required[Count]
     state: Required[Text]
@@ -38,6 +41,8 @@ class Status(TypedDict, total=False):
     recipe_sha256: Hash
     test: bool
     message: Text
+    train_accuracy: Share
+    train_images: Count
 
 
 class Continued(TypedDict):

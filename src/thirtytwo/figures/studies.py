@@ -33,6 +33,15 @@ class ArmCurves:
     loss: np.ndarray
 
 
+@dataclass(frozen=True)
+class Gap:
+    """An arm's accuracy on training images as they are, and on val: means over its runs, 0..1."""
+
+    name: str
+    train: float
+    val: float
+
+
 @canvas.drawn
 def differences(rows: Sequence[Compared], metric: ImageMetric) -> "Figure":
     """Each arm's difference with its 95 % intervals, over seeds (thick) and over images (thin).
@@ -125,6 +134,25 @@ def arm_curves(arms: Sequence[ArmCurves], first: str, what: Literal["accuracy", 
         top = high + 1.5 * max(high - bottom, 0.1)
         planes.flat[0].set_ylim(max(0.0, bottom - 0.05 * (top - bottom)), top)
     figure.supxlabel("epoch", fontsize=8.5, color=MUTED)
+    return figure
+
+
+@canvas.drawn
+def gaps(arms: Sequence[Gap]) -> "Figure":
+    """Each arm's accuracy on training images and on val, and the gap between them in points: means over seeds."""
+    figure, plane = canvas.axes(5.3, 0.9 + 0.34 * max(len(arms), 2))
+    for y, arm in enumerate(arms):
+        plane.plot([arm.val, arm.train], [y] * 2, color=MUTED, linewidth=1.5, zorder=1)
+        plane.plot(arm.val, y, "o", color=BLUE, markersize=6)
+        plane.plot(arm.train, y, "s", color=VERMILION, markersize=5)
+        middle = (arm.val + arm.train) / 2
+        plane.text(middle, y - 0.12, f"{100 * (arm.train - arm.val):+.1f}", ha="center", va="bottom", color=INK)
+    _names(plane, [arm.name for arm in arms])
+    plane.xaxis.set_major_formatter(canvas.percent)
+    plane.set_xlabel("accuracy, and the gap in points")
+    plane.plot([], [], "o", color=BLUE, label="val")
+    plane.plot([], [], "s", color=VERMILION, label="training images as they are")
+    figure.legend(loc="outside upper right", ncols=2, handletextpad=0.3, columnspacing=1.2)
     return figure
 
 

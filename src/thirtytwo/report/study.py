@@ -13,7 +13,7 @@ from thirtytwo.evaluation.statistics import Statistic, of_runs, statistics
 from thirtytwo.figures import canvas, pictures, scores
 from thirtytwo.figures import studies as figures
 from thirtytwo.figures.canvas import Drawing
-from thirtytwo.figures.studies import ArmCurves
+from thirtytwo.figures.studies import ArmCurves, Gap
 from thirtytwo.files import write_atomic
 from thirtytwo.records import Env, EvaluationRecord, SplitRecord
 from thirtytwo.report.html import LABEL, environment
@@ -34,6 +34,7 @@ class StudyView:
         overrides: by arm, the keys that it sets, as ``key=value``.
         trials: every run.
         curves: val's scores over the epochs, one entry per arm.
+        gaps: accuracy on training images and on val, one entry per arm whose runs have both.
         classes: their names, in label order.
         previews: training images as they are, uint8 (N, C, H, W), and augmented by each arm; None unless arms differ.
         confusion: by arm, how many images of each class (rows) were predicted as each class, in all its runs together.
@@ -56,6 +57,7 @@ class StudyView:
     overrides: dict[str, str]
     trials: list[Trial]
     curves: list[ArmCurves]
+    gaps: list[Gap]
     classes: tuple[str, ...]
     previews: tuple[np.ndarray, dict[str, np.ndarray]] | None
     confusion: dict[str, np.ndarray]
@@ -170,6 +172,7 @@ def view(folder: StudyFolder, score: str = "accuracy") -> StudyView:
         overrides={arm: " ".join(f"{key}={value}" for key, value in keys.items()) for arm, keys in study.arms.items()},
         trials=trials,
         curves=_curves(trials),
+        gaps=_gaps(trials),
         classes=tuple(data["classes"]) if data else (),
         previews=_previews(trials),
         confusion={group.name: np.sum([confusion(run) for run in group.runs.values()], axis=0) for group in groups},
@@ -211,6 +214,16 @@ def _curves(trials: list[Trial]) -> list[ArmCurves]:
         if trial.state == "finished" and (lines := trial.run.metrics()):
             by_arm[trial.arm].append(lines)
     return [_arm_curves(arm, found) for arm, found in by_arm.items() if found]
+
+
+def _gaps(trials: list[Trial]) -> list[Gap]:
+    found: dict[str, list[tuple[float, float]]] = {trial.arm: [] for trial in trials}
+    for trial in trials:
+        if trial.run is None or "train_accuracy" not in trial.run.status:
+            continue
+        if scored := trial.run.predictions("val"):
+            found[trial.arm].append((trial.run.status["train_accuracy"], float(scored[0].correct.mean())))
+    return [Gap(arm, *map(float, np.mean(both, axis=0))) for arm, both in found.items() if both]
 
 
 def _arm_curves(arm: str, runs: list[list[EvaluationRecord]]) -> ArmCurves:
@@ -282,6 +295,12 @@ def _figures(seen: StudyView) -> dict[str, Drawing]:
         shown = np.concatenate([images, *by_arm.values()])
         drawn["previews"] = Drawing(
             pictures.sample_grid(shown, titles, len(images)), "training pictures, one row per arm"
+        )
+    if seen.gaps:
+        drawn["gaps"] = Drawing(
+            figures.gaps(seen.gaps),
+            "accuracy by arm on training images and on val: "
+            + ", ".join(f"{each.name} {100 * (each.train - each.val):+.1f} points" for each in seen.gaps),
         )
     if seen.curves:
         first = next(iter(seen.overrides))

@@ -5,7 +5,7 @@ import torch
 
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.device import Device
-from thirtytwo.evaluation.predict import least_sure, predict
+from thirtytwo.evaluation.predict import least_sure, logits, predict
 from thirtytwo.evaluation.predictions import Predictions
 from thirtytwo.explain.layers import explain
 from thirtytwo.models.classifier import Classifier
@@ -41,6 +41,17 @@ def score(run: Run, model: Classifier, images: ImageSet, device: Device, split: 
         typical = _typical(plain)
         run.write_explanation(explain(model, images.images[typical]), int(plain.ids[typical]))
     store_scores(run, *(each for each in (plain, averaged) if each is not None))
+
+
+def train_accuracy(model: Classifier, train: ImageSet, device: Device, count: int, seed: int) -> tuple[float, int]:
+    """The share of right answers on up to ``count`` of the training images, as they are, and how many they were.
+
+    What it exceeds val's accuracy by is how much of what the network knows is about these images alone.
+    """
+    chosen = np.sort(numpy_generator(seed, "train accuracy").permutation(len(train))[:count])
+    some = train.select(chosen)
+    right = logits(model, some.images, device).argmax(1) == some.labels
+    return float(right.float().mean()), len(some)
 
 
 def views_limit(run: Run) -> float:

@@ -167,10 +167,11 @@ class Clock:
 
 
 def _to_score(parts: Parts, run: Run) -> int:
-    """Images to pass through the network after the training: val's, and test's unless it is withheld, and views."""
-    images = len(parts.splits.val) + (len(parts.splits.test) if run.status.get("test", True) else 0)
+    """Images to pass through the network at the end: val's, test's unless withheld, their views, some of train."""
+    val = len(parts.splits.val)
+    images = val + (len(parts.splits.test) if run.status.get("test", True) else 0)
     evaluate = parts.recipe.evaluate
-    return round(images * (1 + (VIEWS[evaluate.views] - 1) * evaluate.views_share))
+    return round(images * (1 + (VIEWS[evaluate.views] - 1) * evaluate.views_share)) + min(val, len(parts.splits.train))
 
 
 @contextmanager

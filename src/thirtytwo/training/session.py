@@ -22,7 +22,7 @@ from thirtytwo.recipe import Recipe
 from thirtytwo.runs.lineage import learned_from, require_same_weights, write_origins
 from thirtytwo.runs.loading import check, find_teacher, load_again, load_classifier, load_splits, own_components, place
 from thirtytwo.runs.run import Run
-from thirtytwo.runs.score import score
+from thirtytwo.runs.score import score, train_accuracy
 from thirtytwo.spec import RUN, Spec
 from thirtytwo.tracking.audience import Audience, Guarded
 from thirtytwo.tracking.events import Listener
@@ -177,7 +177,8 @@ class Session:
                 score(self.run, model, images.val, self.device, "val", by="train")
                 if self.run.status.get("test", True):
                     score(self.run, model, images.test, self.device, "test", by="train")
-                self.run.set_status("finished")
+                share, count = train_accuracy(model, images.train, self.device, len(images.val), self.run.recipe.seed)
+                self.run.set_status("finished", train_accuracy=share, train_images=count)
             finally:
                 audience.ended(self.run)
 
