@@ -269,8 +269,14 @@ BROKEN = ("30.png", "31.png", "32.jpg", "33.png")
 def test_broken_pictures_are_named_and_the_others_answered(cli, trained, digits_folder):
     done = cli("predict", trained, digits_folder, "--json")
     whole = [digits_folder / f"{i}.png" for i in range(10)]
-    assert done.code == 2 and [each["picture"] for each in json.loads(done.out)] == [*map(str, whole)]
-    assert json.loads(done.out) == json.loads(cli("predict", trained, *whole, "--json").out)
+    found = json.loads(done.out)
+    assert done.code == 2 and [each for each in found if "top" in each] == json.loads(
+        cli("predict", trained, *whole, "--json").out
+    )
+    bad = {each["picture"]: each["error"] for each in found if "error" in each}
+    assert {*bad} == {str(digits_folder / name) for name in BROKEN} and bad[
+        str(digits_folder / "30.png")
+    ] == "truncated"
     assert all(f"{digits_folder / name}: " in done.err for name in BROKEN)
     assert "4 of 14 pictures cannot be read" in done.err and "--bad-images skip" in done.err and "1 .txt" in done.err
     for form, lines in (("--csv", 11), ("--top=1", 10)):
@@ -284,10 +290,14 @@ def test_skipped_they_are_a_warning(cli, trained, digits_folder):
     assert all(f"warning: left out {digits_folder / name}: " in done.err for name in BROKEN)
 
 
-def test_where_all_are_broken_nothing_is_printed(cli, trained, digits_folder):
-    for form, out in (("--json", "[]\n"), ("--csv", "picture\n"), ("--top=1", "")):
-        done = cli("predict", trained, digits_folder / "30.png", digits_folder / "31.png", form)
+def test_where_all_are_broken_none_is_answered(cli, trained, digits_folder):
+    two = (digits_folder / "30.png", digits_folder / "31.png")
+    for form, out in (("--csv", "picture\n"), ("--top=1", "")):
+        done = cli("predict", trained, *two, form)
         assert done.code == 2 and done.out == out and "2 of 2 pictures" in done.err
+    assert json.loads(cli("predict", trained, *two, "--json", "--bad-images", "skip").out) == []
+    done = cli("predict", trained, *two, "--json", "--csv")
+    assert done.code == 2 and "--json and --csv: choose one" in done.err
 
 
 def test_in_python_each_picture_has_its_answer_or_its_error(trained, digits_folder):

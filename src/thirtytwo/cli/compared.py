@@ -18,7 +18,7 @@ def say_compared(rows: list[Compared], split: str, metric: ImageMetric) -> None:
         return
     scored = titled(f"{split} {metric.title}", metric.unit, capital=False)
     numeric = (scored, "difference", "p, Holm", "detectable")
-    columns = ("", scored, "difference", "p, Holm", "", "detectable")
+    columns = ("", scored, "difference", "p, Holm", "verdict", "detectable")
     say_table(columns, [_cells(row, metric.unit) for row in rows], right=numeric, gap=2)
     tests = {row.difference.test for row in rows if row.difference}
     against = list(dict.fromkeys(row.difference.against for row in rows if row.difference))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from thirtytwo.api.trained import Answer
+    from thirtytwo.data.picture import BadPicture
 
 
 @app.command()
@@ -33,10 +34,13 @@ def predict(
 ) -> int:
     """Say what is in a picture: the most probable classes, with their probabilities.
 
-    Exits with 2 when a picture cannot be read; the others are answered. With --bad-images skip that is a warning.
+    Exits with 2 when a picture cannot be read; the others are answered, and --json has an "error" in its place. With
+    --bad-images skip it is a warning.
     """
-    from thirtytwo.cli.console import errors, one_line
+    from thirtytwo.cli.console import errors, one_line, say_json
 
+    if as_json and as_csv:
+        raise UserError("--json and --csv: choose one of them")
     files = find_pictures(pictures)
 
     from thirtytwo.api.trained import Answer
@@ -45,7 +49,10 @@ def predict(
 
     trained = open_run(run, device=device, data=data)
     found = list(counted(trained.predict_each(files, top=top, invert=invert), len(files), "predicting"))
-    _say([each for each in found if isinstance(each, Answer)], as_json=as_json, as_csv=as_csv)
+    if as_json:
+        say_json([_entry(each) for each in found if isinstance(each, Answer) or bad_images != "skip"])
+    else:
+        _say([each for each in found if isinstance(each, Answer)], as_csv=as_csv)
     bad = [each for each in found if not isinstance(each, Answer)]
     if not bad:
         return 0
@@ -61,17 +68,14 @@ def predict(
     )
 
 
-def _say(answers: "list[Answer]", *, as_json: bool, as_csv: bool) -> None:
-    if as_json:
-        from thirtytwo.cli.console import say_json
+def _entry(found: "Answer | BadPicture") -> dict[str, object]:
+    if isinstance(found, UserError):
+        return {"picture": found.name, "error": found.reason}
+    return {"picture": found.name, "top": dict(zip(found.classes, found.probabilities, strict=True))}
 
-        say_json(
-            [
-                {"picture": each.name, "top": dict(zip(each.classes, each.probabilities, strict=True))}
-                for each in answers
-            ]
-        )
-    elif as_csv:
+
+def _say(answers: "list[Answer]", *, as_csv: bool) -> None:
+    if as_csv:
         import csv
         import sys
 
