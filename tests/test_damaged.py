@@ -95,8 +95,13 @@ def npz_changes(file: str) -> Iterator[Change]:
             "bool": np.ones(array.shape, bool), "int": np.full(array.shape, -5),
             "shorter": array[:-1] if array.ndim else array, "large": np.full(array.shape, 2**40),
             "nan": np.full(array.shape, np.nan), "uint8": np.full(array.shape, 200, np.uint8),
-            "narrow": array[..., :1] if array.ndim else array,
+            "narrow": array[..., :1] if array.ndim else array, "flat": array[..., :0] if array.ndim else array,
+            "many": np.full(array.shape, 5000),
         }  # fmt: skip
+        if array.dtype.kind in "fiu":
+            others["swapped"] = array.astype(array.dtype.newbyteorder(">"))
+        if array.dtype.kind == "f":
+            others["long"] = array.astype(np.longdouble)
         for what, other in others.items():
             yield f"{file}: {name} {what}", write({**arrays, name: other})
     data = (BEFORE / file).read_bytes()

@@ -112,6 +112,39 @@ def test_a_run_of_the_version_before_keeps_its_cut(tmp_path):
     assert all(sorted(again.split["ids"][split]) == sorted(old["ids"][split]) for split in SPLITS)
 
 
+def test_runs_are_compared_by_what_their_images_are_not_by_where_they_lie(tmp_path):
+    root = tree(tmp_path / "set", range(200))
+    first = train(tmp_path, f"data.source={root}")
+    for i, file in enumerate(sorted(root.rglob("*.png"))):  # other names, so that they lie in another order
+        file.rename(file.with_name(f"{i * 7919 % 10_007:05}-{file.name}"))
+    second = train(tmp_path, f"data.source={root}", "model=cnn2(width=3)")
+    for split in ("val", "test"):
+        a, b = (run.predictions(split)[0] for run in (first, second))
+        assert np.array_equal(a.labels, b.labels) and not np.array_equal(a.ids, b.ids)
+        found = thirtytwo.compare({"a": first.path, "b": second.path}, split=split)[1].difference
+        assert found.value.value == pytest.approx(b.correct.mean() - a.correct.mean())
+
+
+def test_other_classes_are_named_where_runs_cannot_be_compared(tmp_path):
+    first = train(tmp_path, f"data.source={tree(tmp_path / 'set', range(150))}")
+    shutil.copytree(tmp_path / "set" / "class0", tmp_path / "set" / "owl")
+    second = train(tmp_path, f"data.source={tmp_path / 'set'}", f"data.keep_split={first.path}")
+    with pytest.raises(UserError, match="have other classes, 'owl' is in one of them alone"):
+        thirtytwo.compare({"a": first.path, "b": second.path})
+
+
+def test_a_broken_picture_that_a_run_never_had_does_not_stop_it(tmp_path):
+    root = tree(tmp_path / "set", range(150))
+    run = train(tmp_path, f"data.source={root}")
+    (root / "class0" / "zz.png").write_bytes(b"<html>404</html>")
+    opened = thirtytwo.open_run(run.path, device="cpu")
+    assert opened.test() and opened.predict(f"val:{run.predictions('val')[0].ids[0]}")
+    own = root / run.predictions("test")[0].paths[0]
+    own.write_bytes(own.read_bytes()[:60])
+    with pytest.raises(UserError, match=rf"the test images .* are not those .*\({root}.*: .*\): restore them"):
+        opened.test()
+
+
 def test_a_folder_that_grew_keeps_the_split_of_its_pictures(tmp_path, caplog):
     root = tree(tmp_path / "set", range(200))
     run = train(tmp_path, f"data.source={root}")

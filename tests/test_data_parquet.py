@@ -96,6 +96,12 @@ def test_text_labels_and_fine_labels(tmp_path: Path) -> None:
     check(load(str(tmp_path / "b")).train, TRAIN)
 
 
+@pytest.mark.parametrize("end", ["\0", "\0\0", "\0x"])
+def test_class_names_that_no_text_array_keeps_are_refused(tmp_path: Path, end: str) -> None:
+    write_parquet(tmp_path / "x.parquet", TRAIN, [WORDS[label] + end for label in LABELS[TRAIN]])
+    assert f"the class name {sorted(WORDS)[0] + end!a} has a NUL character: rename it" in one_line(tmp_path)
+
+
 def test_parquet_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "train.parquet"
     write_parquet(path, TRAIN, names=WORDS[:5])

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from thirtytwo.errors import UserError
 from thirtytwo.evaluation.predictions import Predictions
@@ -20,6 +21,12 @@ SPLIT = {
     "class_counts": {"train": [1, 2], "val": [1, 1], "test": [1, 1]},
     "sha256": {"train": "00" * 32, "val": "01" * 32, "test": "02" * 32},
     "ids": {"train": [0, 1, 2], "val": [3, 4], "test": [5, 6]},
+}  # fmt: skip
+
+EMPTY_VAL = {
+    "format": 1, **SPLIT, "sizes": {"train": 3, "val": 0, "test": 2},
+    "ids": {"train": [0, 1, 2], "val": [], "test": [5, 6]},
+    "class_counts": {"train": [1, 2], "val": [0, 0], "test": [1, 1]},
 }  # fmt: skip
 
 
@@ -79,6 +86,29 @@ def test_predictions_survive(run):
     assert found.classes == plain.classes and averaged.views == 6 and found.split == "val"
     assert np.array_equal(found.logits, plain.logits) and np.array_equal(averaged.logits, tta.logits)
     assert Run.open(run.path).predictions("test") is None
+
+
+@pytest.mark.parametrize("kind", [">f4", "<f8", ">f8", "longdouble", "f2"])
+def test_numbers_of_any_type_are_read_as_ours(run, kind):
+    path = run.path / "predictions" / "val.npz"
+    path.parent.mkdir()
+    logits = np.array([[0.5, -2, 1], [3, 0, 0.25]], kind)
+    whole = ">i2" if ">" in kind else "u4"
+    np.savez(path, logits=logits, labels=np.array([0, 1], whole), ids=np.array([4, 9], whole), classes=["a", "b", "c"])
+    found, _ = run.predictions("val")
+    assert found.logits.dtype == np.float32 and found.logits.dtype.isnative and found.ids.dtype == np.int64
+    assert np.array_equal(found.logits, logits) and torch.from_numpy(found.logits).sum() == logits.sum()
+
+
+@pytest.mark.parametrize("views", [0, 1, 1001, 5000, 2**64 - 1])
+def test_predictions_that_no_scores_could_be_stored_of_are_damaged(run, views):
+    path = run.path / "predictions" / "val.npz"
+    path.parent.mkdir()
+    logits = np.zeros((1, 2), np.float32)
+    count = np.array(views, np.uint64)
+    np.savez(path, logits=logits, logits_tta=logits, views=count, labels=[0], ids=[0], classes=["a", "b"])
+    with pytest.raises(UserError, match=r"val.npz: damaged \(averages .* views"):
+        run.predictions("val")
 
 
 def test_damaged_predictions_and_pickles_are_one_line(run):
@@ -144,6 +174,8 @@ def test_a_damaged_file_is_one_line_that_names_it(run, name, content):
         ("looks.jsonl", "{}\n"),
         ("looks.jsonl", "\udcff garbage\n"),
         ("split.json", "{}"),
+        ("split.json", json.dumps(EMPTY_VAL | {"content": {"train": "0" * 48, "test": "0" * 32}})),
+        ("split.json", json.dumps(EMPTY_VAL | {"labels": {"train": [0, 1, 1], "test": [0, 1]}})),
         ("model.json", json.dumps({**CARD, "sha256": "0", "size": [8]})),
         ("model.json", json.dumps({**CARD, "sha256": "0", "size": [1000000, 1000000]})),
         ("results.csv", "\udcff\udcfe"),

@@ -34,7 +34,8 @@ def read_arrays(path: Path, expected: Mapping[str, str], *, optional: Collection
     Args:
         path: the file.
         expected: for each array its kind (float, int, uint8 or text) and the names or lengths of its axes, such as
-            ``"float N K"``. Axes of the same name have the same length in all arrays.
+            ``"float N K"``. Axes of the same name have the same length in all arrays. Floats come as float32, integers
+            as int64.
         optional: which of them may be missing.
 
     Raises UserError naming the file when it is damaged, lacks an array, or has one of another kind or shape.
@@ -47,9 +48,19 @@ def read_arrays(path: Path, expected: Mapping[str, str], *, optional: Collection
         lengths: dict[str, int] = {}
         for name, array in arrays.items():
             _require_shape(name, array, expected[name], lengths)
+            arrays[name] = _native(array, expected[name].partition(" ")[0])
+            if arrays[name].dtype == np.float32 and not np.isfinite(arrays[name]).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
     except ARRAY_ERRORS as error:
         raise damaged(path, error) from None
     return arrays
+
+
+def _native(array: np.ndarray, kind: str) -> np.ndarray:
+    """The same numbers in one type for each kind: torch and Matplotlib take no other byte orders or long doubles."""
+    own = {"float": np.float32, "int": np.int64}
+    with np.errstate(over="ignore"):
+        return array.astype(own[kind], copy=False) if kind in own else array
 
 
 def is_text(array: np.ndarray) -> bool:
@@ -83,5 +94,3 @@ def _require_shape(name: str, array: object, expected: str, lengths: dict[str, i
             raise ValueError(f"{name} has shape {array.shape}, not ({', '.join(axes)})")
     if kind == "text" and not is_text(array):
         raise ValueError(f"{name} holds numbers that are no characters")
-    if kind == "float" and not np.isfinite(array).all():
-        raise ValueError(f"{name} holds numbers that are not finite")

@@ -19,6 +19,8 @@ Count = Annotated[int, Field(ge=0, le=2**53, strict=True)]
 Number = Annotated[float, Field(ge=-1e39, le=1e39, strict=True)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+MOST_VIEWS = 1000
+"""That a prediction averages."""
 Hash = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
 Text = Annotated[str, Field(strict=True)]
 Digests = Annotated[str, Field(strict=True, pattern=r"^([0-9a-f]{16})*$")]
@@ -210,7 +212,7 @@ class Scoring(TypedDict):
     """An entry of scores.json; a score that is not defined for the split is null."""
 
     split: Literal["val", "test"]
-    views: Annotated[int, Field(ge=1, le=1000, strict=True)]
+    views: Annotated[int, Field(ge=1, le=MOST_VIEWS, strict=True)]
     n: Annotated[int, Field(ge=1, le=2**53, strict=True)]
     right: Count
     scores: dict[str, EstimateRecord | None]
@@ -345,21 +347,19 @@ def _whole_split(split: SplitRecord) -> None:
     if len(split.get("shape", (1, 1, 1))) != 3:
         raise ValueError("shape is not [C, H, W]")
     for split_name in ("train", "val", "test"):
-        for key in ("sizes", "class_counts", "sha256", "ids"):
-            if split_name not in split[key]:
+        for key in ("sizes", "class_counts", "sha256", "ids", "content", "labels", "kept"):
+            if key in split and split_name not in split[key]:
                 raise ValueError(f"{key} lacks {split_name}")
         counts, size = split["class_counts"][split_name], split["sizes"][split_name]
         if len(counts) != len(split["classes"]) or sum(counts) != size or len(split["ids"][split_name]) != size:
             raise ValueError(f"sizes, class_counts and ids of {split_name} contradict each other")
-        if "content" in split and len(split["content"].get(split_name, "")) != 16 * size:
+        if "content" in split and len(split["content"][split_name]) != 16 * size:
             raise ValueError(f"content of {split_name} is not of {size} images")
-        labels = split.get("labels", {}).get(split_name, [])
-        if "labels" in split and (len(labels) != size or max(labels, default=0) >= len(split["classes"])):
+        labels = split["labels"][split_name] if "labels" in split else [0] * size
+        if len(labels) != size or max(labels, default=0) >= len(split["classes"]):
             raise ValueError(f"labels of {split_name} are not {size} below {len(split['classes'])}")
         if "cut_from" in split and split["cut_from"].get(split_name) not in ("train", "val", "test"):
             raise ValueError(f"cut_from does not say what {split_name} was cut from")
-        if "kept" in split and split_name not in split["kept"]:
-            raise ValueError(f"kept lacks {split_name}")
 
 
 def _different(classes: list[str]) -> None:

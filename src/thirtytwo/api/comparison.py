@@ -103,12 +103,19 @@ class _OfRun:
 def _on_the_same(groups: Mapping[str, Mapping[int, _OfRun]], split: str) -> dict[str, dict[int, Predictions]]:
     """The predictions by group and seed; of images that all runs were scored on, where that is not so of all.
 
-    Raises UserError where there are none.
+    Images that are the same have the same ids, whatever place in its source each run found them at. Raises UserError
+    where there are none.
     """
     every = [each for group in groups.values() for each in group.values()]
     alike = all(each.content and each.predictions.classes == every[0].predictions.classes for each in every)
-    if not alike or all(each.same_as(every[0]) for each in every):
+    if not alike:
         return {name: {seed: each.predictions for seed, each in group.items()} for name, group in groups.items()}
+    if all(each.same_as(every[0]) for each in every):
+        ids = every[0].predictions.ids
+        return {
+            name: {seed: replace(each.predictions, ids=ids) for seed, each in group.items()}
+            for name, group in groups.items()
+        }
     images = {name: {seed: each.images() for seed, each in group.items()} for name, group in groups.items()}
     shared = set.intersection(*(set(each) for group in images.values() for each in group.values()))
     if not shared:

@@ -18,7 +18,7 @@ import torch
 from thirtytwo.data import cache, parallel, picture, reading
 from thirtytwo.data.formats import EXTRAS
 from thirtytwo.data.imageset import ImageSet, Official
-from thirtytwo.data.picture import BadPicture, Fit, Header, Size
+from thirtytwo.data.picture import BadPicture, Fit, Header, Size, Unreadable
 from thirtytwo.data.reading import Source
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
@@ -164,9 +164,10 @@ def _report(gathered: Gathered, bad: Sequence[BadPicture], total: int, bad_image
         raise UserError(f"none of the {total:,} pictures in {gathered.root} can be read; the first is {bad[0]}")
     if bad and bad_images == "fail":
         count = f"{len(bad)} of {total:,} pictures cannot be read"
-        raise UserError(
+        raise Unreadable(
+            bad[0],
             f"{bad[0]} ({count}): see `thirtytwo data scan {gathered.root}`, or "
-            "leave them out (data.bad_images=skip; `thirtytwo data info --bad-images skip`)"
+            "leave them out (data.bad_images=skip; `thirtytwo data info --bad-images skip`)",
         )
 
 

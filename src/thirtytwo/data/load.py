@@ -155,6 +155,8 @@ def _require_images(official: Official, source: str) -> None:
     if count > 1:
         raise UserError(f"{source}: {count} classes are called {name!r}: give each a name of its own")
     for name in classes:
+        if "\0" in name:  # a text array drops them at its end, so that predictions would be of other classes
+            raise UserError(f"{source}: the class name {name!a} has a NUL character: rename it")
         try:
             name.encode()
         except UnicodeEncodeError:

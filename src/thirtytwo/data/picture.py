@@ -65,6 +65,14 @@ class BadPicture(UserError):
         return BadPicture, (self.name, self.reason)
 
 
+class Unreadable(UserError):
+    """A set with pictures that cannot be read, where none may be left out; ``first`` is one of them."""
+
+    def __init__(self, first: BadPicture, message: str) -> None:
+        super().__init__(message)
+        self.first = first
+
+
 @dataclass(frozen=True)
 class Header:
     """What a picture's header says about it.

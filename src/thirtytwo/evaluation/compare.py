@@ -333,8 +333,11 @@ def _require_same_images(groups: Sequence[Group]) -> None:
     runs = [(group.name, each) for group in groups for each in group.runs.values()]
     name, first = runs[0]
     for other, each in runs[1:]:
-        same = np.array_equal(each.ids, first.ids) and np.array_equal(each.labels, first.labels)
-        if not same or each.classes != first.classes:
+        if each.classes != first.classes:
+            lacking = sorted({*each.classes} ^ {*first.classes})
+            which = f"'{lacking[0]}' is in one of them alone" if lacking else "they are in another order"
+            raise UserError(f"'{name}' and '{other}' have other classes, {which}: compare runs of the same classes")
+        if not (np.array_equal(each.ids, first.ids) and np.array_equal(each.labels, first.labels)):
             raise UserError(
                 f"'{name}' and '{other}' were not scored on the same images{f' of {first.split}' * bool(first.split)}: "
                 "compare runs of one data set with the same plan, val, test and split_seed"

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.errors import UserError
-from thirtytwo.records import SplitRecord
+from thirtytwo.records import MOST_VIEWS, SplitRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +170,6 @@ def load(path: Path, cut: SplitRecord | None = None) -> tuple[Predictions, Predi
     if "logits_tta" not in arrays:
         return plain, None
     averaged = int(arrays.get("views", 0))
-    if averaged < 2:
+    if not 2 <= averaged <= MOST_VIEWS:
         raise damaged(path, f"averages {averaged} views")
     return plain, replace(plain, logits=arrays["logits_tta"], views=averaged)

@@ -87,8 +87,10 @@ def load(path: Path) -> tuple[LayerMaps, int]:
     for i in range(count):
         shapes |= {f"channels_{i}": f"int M{i}", f"maps_{i}": f"uint8 M{i} h{i} w{i}"}
     arrays = read_arrays(path, shapes)
-    if len(arrays["picture"]) not in (1, 3) or not all(arrays[f"maps_{i}"].size for i in range(count)):
-        raise damaged(path, "a picture or a map has no pixels")
+    filters = [arrays["filters"]] if len(arrays["filters"]) else []  # a network may have no convolution
+    drawn = [arrays["picture"], *filters, *(arrays[f"maps_{i}"] for i in range(count))]
+    if len(arrays["picture"]) not in (1, 3) or not all(each.size for each in drawn):
+        raise damaged(path, "a picture, a filter or a map has no pixels")
     layers = []
     for i, (low, high) in enumerate(arrays["ranges"]):
         maps = low + arrays[f"maps_{i}"] * ((high - low) / np.float32(255))

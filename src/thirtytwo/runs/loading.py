@@ -10,6 +10,7 @@ from thirtytwo.augment import augmentations
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.layout import SPLITS, listed
 from thirtytwo.data.load import is_name, load
+from thirtytwo.data.picture import BadPicture, Unreadable
 from thirtytwo.data.split import Splits, find_again, make_splits
 from thirtytwo.device import Device
 from thirtytwo.errors import UnknownName, UserError
@@ -62,6 +63,17 @@ def _official(recipe: Recipe) -> Official:
     )  # fmt: skip
 
 
+def _readable(recipe: Recipe) -> tuple[Official, BadPicture | None]:
+    """The recipe's data without pictures that cannot be read, one of which is named.
+
+    An earlier run's own could be: its hashes say so if one of them is not there. What was added since is not its own.
+    """
+    try:
+        return _official(recipe), None
+    except Unreadable as error:
+        return _official(recipe.override({"data.bad_images": "skip"})), error.first
+
+
 def _cut(recipe: Recipe, official: Official, kept: Mapping[str, str] | None) -> Splits:
     data = recipe.data
     return make_splits(
@@ -108,20 +120,21 @@ def load_again(run: Run, data: str | None = None, *, need: Sequence[str] = SPLIT
         raise UserError(f"{run.path}/split.json: missing, so it is not known which images the run has: restore it")
     recipe = run.recipe.override({"data.source": source})
     with own_components(run):
-        official = _official(recipe)
+        official, broken = _readable(recipe)
         splits = find_again(official, cut, need)
         lacking = splits is None or _changed(splits, cut, need)
         if lacking and (same := _as_they_were(cut, official)):  # what was added may have changed how these are read
-            official = _official(recipe.override(same))
+            official, broken = _readable(recipe.override(same))
             splits = find_again(official, cut, need)
     if splits is None or _changed(splits, cut, need):
         _require_as_many_classes(run, source, official.train.classes, cut["classes"])
         splits = _cut(recipe, official, cut.get("kept"))
     for split in _changed(splits, cut, need):
         then, now = cut["sha256"][split], splits.record["sha256"][split]
+        which = f"sha256 {now[:12]}, not {then[:12]}" if broken is None else broken
         raise UserError(
-            f"{run.path}: the {split} images of '{source}' are not those that this run was made with (sha256 "
-            f"{now[:12]}, not {then[:12]}): restore them, say where they are ({_SAY_WHERE}), or train again"
+            f"{run.path}: the {split} images of '{source}' are not those that this run was made with ({which}): "
+            f"restore them, say where they are ({_SAY_WHERE}), or train again"
         )
     return _as_recorded(splits, cut, need)
 
