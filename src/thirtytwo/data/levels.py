@@ -16,14 +16,16 @@ _USUAL = frozenset(("train", "training", "val", "valid", "validation", "dev", "t
 
 _NO_LABEL = frozenset({
     "image", "images", "img", "imgs", "jpegimages", "picture", "pictures", "pics", "photos", "png", "jpg", "jpeg",
-    "data", "files", "all", "unknown", "unlabeled", "unlabelled", "none",
+    "rgb", "data", "files", "all", "unknown", "unlabeled", "unlabelled", "none",
 })  # fmt: skip
-"""Names that a folder of pictures has when it says nothing about them."""
+"""Names, as `_letters`, that a folder of pictures has when it says nothing about them."""
 
 _ANNOTATIONS = frozenset({
-    "label", "labels", "mask", "masks", "annotation", "annotations", "segmentation", "segmentations", "groundtruth",
-    "ground_truth", "gt", "depth",
+    "label", "labels", "mask", "masks", "annotation", "annotations", "segmentation", "segmentations",
+    "segmentationclass", "segmentationobject", "groundtruth", "groundtruths", "gt", "depth",
 })  # fmt: skip
+"""Names, as `_letters`, that a folder of pictures has when it describes those of another."""
+
 _PART = re.compile(r"(?i)(k?fold|cv|split|partition|batch|chunk|shard)s?[ _.-]*\d+")
 """Names of parts of one set."""
 
@@ -93,7 +95,7 @@ def _wrapped(folder: Folder, classes: Collection[str] = ()) -> Folder | None:
     if folder.pictures or len(folder.full) != 1:
         return None
     (only,) = folder.full
-    alone = len(folder.folders) == 1 or only.name.lower() in _NO_LABEL
+    alone = len(folder.folders) == 1 or _letters(only.name) in _NO_LABEL
     deeper = any(each.full or split_named(each.name) for each in only.full) or len(only.full) > 1
     return only if alone and deeper and only.name not in classes else None
 
@@ -141,7 +143,7 @@ def _is_labelled(folder: Folder, train: Collection[str]) -> bool:
     if len(folder.full) != 1 or folder.full[0].full or folder.full[0].name in train or not train:
         return bool(folder.full)
     name = folder.full[0].name
-    return name.lower() not in _NO_LABEL and not split_named(name)
+    return _letters(name) not in _NO_LABEL and not split_named(name)
 
 
 def _leave_out_unlabelled(levels: Levels, folder: Folder, split: str) -> None:
@@ -172,6 +174,7 @@ def _require_classes_in_split(levels: Levels, base: Folder) -> None:
             f"{levels.root}: {readable(base.name)} holds {_counted(base.full)}, which are splits by their names, not "
             f"classes: give data.source={readable(str(base.path))}, or class folders"
         )
+    _require_no_annotations(levels, base)
     _require_no_splits_in_classes(levels, base)
 
 
@@ -184,6 +187,7 @@ def _splits_are_inside(base: Folder) -> bool:
 
 
 def _read_splits_inside(levels: Levels, base: Folder) -> None:
+    _require_no_annotations(levels, base)
     for folder in base.full:
         for split in SPLITS:
             mine = [each for each in folder.full if split_named(each.name) == split]
@@ -251,18 +255,29 @@ def _require_one_meaning(levels: Levels, base: Folder) -> None:
             f"{levels.root}: {listed(names)} are parts of one set by their names: give train, val and test, each with "
             f"class folders; {escape}"
         )
-    lower = {name.lower() for name in names}
-    if lower & _ANNOTATIONS and lower & _NO_LABEL and lower <= _ANNOTATIONS | _NO_LABEL:
-        raise UserError(
-            f"{levels.root}: {listed(names)} are pictures and annotations by their names, not classes: sort the "
-            f"pictures into {readable(base.name)}/<class>/<picture>; {escape}"
-        )
+    _require_no_annotations(levels, base)
     if shared := _shared(base.full):
         raise UserError(
             f"{levels.root}: {_counted(base.full)} hold the same folders ({listed(shared)}), so it is unclear which "
             "level the classes are: if it is the lower one, name the upper one train, val and test, or give one of it, "
             f"data.source={readable(str(base.full[0].path))}; {escape}"
         )
+
+
+def _require_no_annotations(levels: Levels, base: Folder) -> None:
+    """Refuse folders of pictures and of annotations, in place of classes or within one."""
+    for place in (base, *base.full):
+        words = {_letters(folder.name) for folder in place.full}
+        if words & _ANNOTATIONS and words & _NO_LABEL and words <= _ANNOTATIONS | _NO_LABEL:
+            names = listed(levels.within(folder) for folder in place.full)
+            raise UserError(
+                f"{levels.root}: {names} are pictures and annotations by their names, not classes: "
+                + (
+                    f"sort the pictures into {readable(base.name)}/<class>/<picture>; if they are classes, rename one"
+                    if place is base
+                    else f"leave only the pictures in {levels.within(place)}"
+                )
+            )
 
 
 def _shared(folders: Sequence[Folder]) -> list[str]:
@@ -287,6 +302,11 @@ def _require_no_splits_in_classes(levels: Levels, base: Folder) -> None:
             f"{'splits' if len(held[name]) > 1 else 'a split'}: let every class hold all its pictures in splits, or "
             "put the splits above the classes (train/<class>)"
         )
+
+
+def _letters(name: str) -> str:
+    """``groundtruth`` for ``Ground-Truth 2``."""
+    return "".join(filter(str.isalpha, name.lower()))
 
 
 def _counted(folders: Sequence[Folder]) -> str:
