@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from thirtytwo.data.layout import SPLITS, listed, split_named
@@ -178,10 +178,18 @@ def _require_classes_in_split(levels: Levels, base: Folder) -> None:
     _require_no_splits_in_classes(levels, base)
 
 
+def _inside(folder: Folder) -> list[Folder]:
+    """The folders within one, past those that hold all the others: ``train`` and ``test`` of ``cat/images/train``."""
+    inside = folder.full
+    while len(inside) == 1 and inside[0].full and not split_named(inside[0].name):
+        inside = inside[0].full
+    return inside
+
+
 def _splits_are_inside(base: Folder) -> bool:
-    """Whether each folder holds splits, and these hold pictures: ``<class>/<split>/<picture>``."""
+    """Whether each folder holds splits, and these hold all pictures: ``<class>/<split>/<picture>``."""
     return len(base.full) > 1 and all(
-        not folder.pictures and folder.full and all(split_named(e.name) and not e.full for e in folder.full)
+        folder.count == sum(each.count for each in _inside(folder) if split_named(each.name) and not each.full)
         for folder in base.full
     )
 
@@ -190,7 +198,7 @@ def _read_splits_inside(levels: Levels, base: Folder) -> None:
     _require_no_annotations(levels, base)
     for folder in base.full:
         for split in SPLITS:
-            mine = [each for each in folder.full if split_named(each.name) == split]
+            mine = [each for each in _inside(folder) if split_named(each.name) == split]
             _require_one(levels, mine, f"{split} of {readable(folder.name)}")
             for each in mine:
                 levels.classes.setdefault(split, {})[folder.name] = each
@@ -199,12 +207,11 @@ def _read_splits_inside(levels: Levels, base: Folder) -> None:
         raise UserError(
             f"{levels.root} holds {listed(levels.classes)}, but no train folder with pictures to learn from"
         )
-    example = base.full[0]
+    example = _inside(base.full[0])[0]
     levels.notes.append(
-        f"read {readable(example.name)}/{readable(example.full[0].name)} and the like as <class>/<split>, "
-        "since each class folder holds splits"
+        f"read {levels.within(example)} and the like as <class>/<split>, since each class folder holds splits"
     )
-    _note_spellings(levels, [(e.name, split_named(e.name) or "") for folder in base.full for e in folder.full])
+    _note_spellings(levels, [(e.name, split_named(e.name) or "") for folder in base.full for e in _inside(folder)])
 
 
 def _note_spellings(levels: Levels, read: Sequence[tuple[str, str]]) -> None:
@@ -243,7 +250,7 @@ def _require_no_splits(levels: Levels, base: Folder, named: Sequence[Folder]) ->
 def _require_one_meaning(levels: Levels, base: Folder) -> None:
     """Refuse a tree whose upper level may be sets, parts, or pictures and annotations, instead of classes."""
     names = [folder.name for folder in base.full]
-    sets = [folder for folder in base.full if any(each.full and split_named(each.name) for each in folder.full)]
+    sets = [folder for folder in base.full if any(each.full and split_named(each.name) for each in _inside(folder))]
     if sets and len(names) > 1:
         raise UserError(
             f"{levels.root}: {_counted(sets)} {'hold' if len(sets) > 1 else 'holds'} splits, so that there are several "
@@ -282,24 +289,24 @@ def _require_no_annotations(levels: Levels, base: Folder) -> None:
 
 def _shared(folders: Sequence[Folder]) -> list[str]:
     """The names that folders of several classes have in common, if they are too many to be chance."""
-    nested = [folder for folder in folders if folder.full]
+    nested = [inside for folder in folders if (inside := _inside(folder))]
     if len(nested) < 2 or 2 * len(nested) < len(folders):
         return []
-    counts = Counter(each.name for folder in nested for each in folder.full)
+    counts = Counter(each.name for inside in nested for each in inside)
     common = [name for name, count in counts.items() if count > 1 and 2 * count >= len(nested)]
     return common if len(common) > 1 or (len(common), len(counts)) == (1, 2) else []
 
 
 def _require_no_splits_in_classes(levels: Levels, base: Folder) -> None:
-    """Refuse class folders within which there are splits, beside pictures or beside class folders without any."""
-    held = {folder.name: [each for each in folder.full if split_named(each.name)] for folder in base.full}
-    several = [name for name, inside in held.items() if len({split_named(each.name) for each in inside}) > 1]
-    some = [name for name, inside in held.items() if inside]
+    """Refuse classes with splits at any depth that are not all they hold, or that not every class has."""
+    held = [(folder, [each for each in _below(folder) if split_named(each.name)]) for folder in base.full]
+    several = [(folder, inside) for folder, inside in held if len({split_named(each.name) for each in inside}) > 1]
+    some = [(folder, inside) for folder, inside in held if inside]
     if several or 2 * len(some) > len(base.full):
-        name = (several or some)[0]
+        folder, inside = (several or some)[0]
         raise UserError(
-            f"{levels.root}: class {readable(name)} holds {_counted(held[name])}, by name "
-            f"{'splits' if len(held[name]) > 1 else 'a split'}: let every class hold all its pictures in splits, or "
+            f"{levels.root}: class {readable(folder.name)} holds {_counted(inside, folder)}, by name "
+            f"{'splits' if len(inside) > 1 else 'a split'}: let every class hold all its pictures in splits, or "
             "put the splits above the classes (train/<class>)"
         )
 
@@ -309,6 +316,14 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalpha, name.lower()))
 
 
-def _counted(folders: Sequence[Folder]) -> str:
-    """``train (20 pictures) and test (1 picture)``."""
-    return listed(f"{folder.name} ({plural(folder.count, 'picture')})" for folder in folders)
+def _below(folder: Folder) -> Iterator[Folder]:
+    for each in folder.full:
+        yield each
+        yield from _below(each)
+
+
+def _counted(folders: Sequence[Folder], base: Folder | None = None) -> str:
+    """``train (20 pictures) and test (1 picture)``, by their paths within ``base`` if it is given."""
+    names = [str(each.path.relative_to(base.path)) if base else each.name for each in folders]
+    counts = [plural(each.count, "picture") for each in folders]
+    return listed(f"{name} ({count})" for name, count in zip(names, counts, strict=True))
