@@ -18,8 +18,11 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
@@ -27,6 +30,7 @@ from thirtytwo.data import cifar, idx, matlab, sources, svhn
 from thirtytwo.data.fetch import Remote
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
+from thirtytwo.data.scan import scan
 from thirtytwo.errors import UserError
 
 DIGITS = load_digits()
@@ -46,6 +50,15 @@ def check(image_set: ImageSet | None, part: slice, images: np.ndarray = PIXELS) 
     assert np.array_equal(image_set.images[:, 0].numpy(), images[part])
     assert np.array_equal(image_set.labels.numpy(), LABELS[part])
     assert image_set.ids.tolist() == list(range(part.stop - part.start))
+
+
+PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def one_line(source: object, **settings: object) -> str:
@@ -654,6 +667,78 @@ def test_a_missing_batch_is_noted(tmp_path: Path) -> None:
     for name, data in cifar10_files(binary=False).items():
         (tmp_path / name).write_bytes(data)
     assert load(str(tmp_path)).notes == (f"data_batch_3, data_batch_4, data_batch_5 missing from {tmp_path}",)
+
+
+# --- class folders and files of another layout -----------------------------------------------------------------------
+
+
+def write_table(path: Path, pictures: bool) -> None:
+    """A parquet file of pictures with labels, or of facts about files that lie elsewhere."""
+    column = [png(image) for image in PIXELS[:9]] if pictures else [None] * 9
+    images = pa.array([{"bytes": each, "path": f"{i}.png"} for i, each in enumerate(column)], PICTURE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"image": images, "label": [0, 1, 2] * 3}), path)
+
+
+def write_class_folders(root: Path, *names: str) -> None:
+    for i, name in enumerate(names):
+        (root / name).mkdir(parents=True)
+        (root / name / "0.png").write_bytes(png(PIXELS[i]))
+
+
+@pytest.mark.parametrize("folders", [("cat", "dog"), ("train/cat", "train/dog"), ("pictures/cat", "pictures/dog")])
+@pytest.mark.parametrize(("names", "files", "remedy"), [
+    (["old/export.parquet"], "parquet files with pictures (old/export.parquet)", "give data.source={}, or move that"),
+    (["test.parquet"], "parquet files with pictures (test.parquet)", "give data.source={}, or move that file"),
+    (["train.parquet", "test.parquet"], "(test.parquet and train.parquet)", "move one of the two elsewhere"),
+    (["data_batch_1"], "CIFAR's batches (data_batch_1)", "move one of the two elsewhere"),
+    (["cifar-10-batches-bin/data_batch_1.bin"], "(cifar-10-batches-bin/data_batch_1.bin)", "move one of the two"),
+    (["train_32x32.mat"], "SVHN's .mat files (train_32x32.mat)", "give data.source={}, or move that file elsewhere"),
+    (["raw/train-images-idx3-ubyte", "raw/train-labels-idx1-ubyte.gz"],
+     "MNIST's idx files (raw/train-images-idx3-ubyte and raw/train-labels-idx1-ubyte.gz)", "move one of the two"),
+])  # fmt: skip
+def test_class_folders_and_files_of_another_layout_are_refused(
+    tmp_path: Path, folders: tuple[str, ...], names: list[str], files: str, remedy: str
+) -> None:
+    write_class_folders(tmp_path, *folders)
+    for name in names:
+        write_table(tmp_path / name, pictures=True)
+    message = one_line(tmp_path)
+    assert f"{tmp_path} holds class folders ({folders[0]} and {folders[1]}) and " in message and files in message
+    assert remedy.format(tmp_path / names[0]) in message
+
+
+@pytest.mark.parametrize("folders", [("cat", "dog"), ("train/cat", "train/dog")])
+def test_a_table_without_pictures_beside_class_folders_is_ignored(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    write_class_folders(tmp_path, *folders)
+    pq.write_table(pa.table({"path": ["cat/0.png"], "weight": [1.0]}), tmp_path / "metadata.parquet")
+    write_table(tmp_path / "test.parquet", pictures=False)
+    (tmp_path / "labels.csv").write_text("path,weight")
+    official = load(str(tmp_path))
+    assert official.train.classes == ("cat", "dog")
+    assert official.notes == ("ignored files that are no pictures: 2 .parquet and 1 .csv",)
+    write_table(tmp_path / "old.parquet", pictures=True)
+    assert "and parquet files with pictures (old.parquet): give data.source=" in one_line(tmp_path)
+    (tmp_path / "old.parquet").write_bytes(b"PAR1")
+    assert "(old.parquet)" in one_line(tmp_path)
+
+
+def test_a_table_without_pictures_does_not_hide_what_the_pictures_lack(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, "images")
+    write_table(tmp_path / "metadata.parquet", pictures=False)
+    assert "holds 1 class folder ('images')" in one_line(tmp_path)
+
+
+def test_pictures_that_are_no_classes_are_named_beside_other_files(tmp_path: Path) -> None:
+    for root in (tmp_path / "parquet", tmp_path / "idx"):
+        write_class_folders(root, "assets")
+        (root / "logo.png").write_bytes(png(PIXELS[0]))
+    write_table(tmp_path / "parquet" / "train.parquet", pictures=True)
+    write_idx_set(tmp_path / "idx")
+    note = "left out 2 pictures beside {}: assets/0.png and logo.png"
+    assert load(str(tmp_path / "parquet")).notes[-1] == note.format("parquet files with pictures")
+    assert scan(tmp_path / "parquet").notes[-1] == note.format("parquet files with pictures")
+    assert load(str(tmp_path / "idx")).notes == (note.format("MNIST's idx files"),)
 
 
 # --- what is none of these -------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ _PYTHON_10 = (
 _PYTHON_100 = ("train", "test", "meta")
 _BINARY_10 = (*(f"{name}.bin" for name in _PYTHON_10[:6]), "batches.meta.txt")
 _BINARY_100 = ("train.bin", "test.bin", "fine_label_names.txt")
+_NAMES = frozenset((*_PYTHON_10, *_PYTHON_100, *_BINARY_10, *_BINARY_100))
 _FOLDERS = ("cifar-10-batches-py", "cifar-100-python", "cifar-10-batches-bin", "cifar-100-binary")
 # The authors' releases, by the md5 of their batch files in order.
 _PUBLISHED = {
@@ -101,6 +102,11 @@ def find(path: Path) -> Path | None:
         ):
             return folder
     return None
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files in a folder that have the names of batches, or of their class names."""
+    return sorted(file for file in folder.iterdir() if file.name in _NAMES and file.is_file())
 
 
 def read(path: Path) -> Official:
@@ -192,9 +198,8 @@ def _image_set(parts: list[tuple[np.ndarray, list[int]]], classes: tuple[str, ..
 
 def _members(path: Path) -> Mapping[str, bytes]:
     """The batches in a folder or tar archive, by file name. Nothing is unpacked to disk."""
-    wanted = {*_PYTHON_10, *_PYTHON_100, *_BINARY_10, *_BINARY_100}
     if path.is_dir():
-        return {file.name: file.read_bytes() for file in path.iterdir() if file.name in wanted and file.is_file()}
+        return {file.name: file.read_bytes() for file in files_in(path)}
     members = {}
     place = -1
     try:
@@ -205,7 +210,7 @@ def _members(path: Path) -> Mapping[str, bytes]:
                 place = member.offset
                 name = member.name.rpartition("/")[2]
                 # A sparse file's zeros take no room in the archive, so that a small one could hold any number of them.
-                if name in wanted and member.isfile() and not member.issparse() and member.size <= _MAX_FILE:
+                if name in _NAMES and member.isfile() and not member.issparse() and member.size <= _MAX_FILE:
                     content = archive.extractfile(member)
                     members[name] = content.read() if content else b""
     except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError) as error:

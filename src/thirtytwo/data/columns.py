@@ -50,7 +50,7 @@ def choose(schema: "pyarrow.Schema", path: Path, image: str | None = None, label
     """
     types = {field.name: field.type for field in schema}
     features = _features(schema.metadata or {}, path)
-    pictures = [name for name, type_ in types.items() if _holds_pictures(type_)]
+    pictures = of_pictures(schema)
     described = [name for name in pictures if _kind(features.get(name)) == "Image"]
     image = image or next(iter((*_called(IMAGES, pictures), *_alone(described), *_alone(pictures))), None)
     if image is None:
@@ -74,6 +74,11 @@ def choose(schema: "pyarrow.Schema", path: Path, image: str | None = None, label
         tuple(name for name in pictures if name != image),
         tuple(dict.fromkeys(name for name in (*called, *classes) if name != label)),
     )  # fmt: skip
+
+
+def of_pictures(schema: "pyarrow.Schema") -> list[str]:
+    """The names of the columns that hold encoded pictures, by their types."""
+    return list(dict.fromkeys(field.name for field in schema if _holds_pictures(field.type)))
 
 
 def _called(known: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Any data source, by name or path, as image sets of one size."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,12 +12,21 @@ from thirtytwo import memory
 from thirtytwo.data import cifar, decoded, folder, idx, npz, parquet, picture, sources, svhn
 from thirtytwo.data.decoded import Gathered
 from thirtytwo.data.imageset import ImageSet, Official
+from thirtytwo.data.layout import listed
 from thirtytwo.data.picture import Fit, Size
+from thirtytwo.data.tree import walk
 from thirtytwo.errors import UnknownName, UserError, did_you_mean, nearest
 from thirtytwo.paths import as_path
 from thirtytwo.spec import Spec
+from thirtytwo.words import plural
 
 Layout = Literal["parquet", "npz", "idx", "cifar", "svhn", "folder"]
+
+_FILES: dict[Layout, str] = {
+    "parquet": "parquet files with pictures", "idx": "MNIST's idx files", "cifar": "CIFAR's batches",
+    "svhn": "SVHN's .mat files",
+}  # fmt: skip
+"""What the files are by which a folder's layout is recognised."""
 
 
 def load(
@@ -71,6 +81,7 @@ def load(
             else:
                 _require_parquet(source, layout, image_column, label_column)
                 official = _read_arrays(path, layout)
+                official = replace(official, notes=(*official.notes, *_left_out(path, layout)))
         except OSError as error:
             raise UserError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from None
     _require_images(official, source)
@@ -78,18 +89,56 @@ def load(
 
 
 def recognise(path: Path) -> Layout:
-    """The layout of a file or folder, by its content. Raises UserError for a file of unknown layout."""
+    """The layout of a file or folder, by its content.
+
+    Raises UserError for a file of unknown layout, and for a folder in which class folders and files of another layout
+    lie side by side.
+    """
+    if path.is_dir():
+        return _of_folder(path)
     if cifar.find(path):
         return "cifar"
-    if svhn.find(path) or (path.suffix == ".mat" and svhn.find(path.parent)):
+    if path.suffix == ".mat" and svhn.find(path.parent):
         return "svhn"
-    if path.is_dir():
-        return "idx" if idx.find(path) else "parquet" if parquet.find(path) else "folder"
     if (suffix := path.suffix.lower()) in (".npz", ".parquet"):
         return "npz" if suffix == ".npz" else "parquet"
     if idx.find(path.parent) and "ubyte" in path.name:
         return "idx"
     raise UserError(f"{path} is a file of unknown layout. Expected {folder.EXPECTED}")
+
+
+def _of_folder(path: Path) -> Layout:
+    layout, files = _recognised(path)
+    pictured = [folder for folder in walk(path).all() if folder.pictures or folder.unread] if files else []
+    if pictured and layout == "parquet" and not (files := [file for file in files if parquet.holds_pictures(file)]):
+        return "folder"
+    classes = [folder.path for folder in pictured if folder.path != path]
+    if len(classes) < 2:
+        return layout
+    one = len(files) == 1 and layout != "cifar"  # a batch alone does not name its classes
+    raise UserError(
+        f"{path} holds class folders ({_within(path, classes)}) and {_FILES[layout]} ({_within(path, files)}): "
+        + (f"give data.source={files[0]}, or move that file elsewhere" if one else "move one of the two elsewhere")
+    )
+
+
+def _recognised(path: Path) -> tuple[Layout, list[Path]]:
+    """The layout of a folder, and the files that say so; none for class folders."""
+    if batches := cifar.find(path):
+        return "cifar", cifar.files_in(batches)
+    found: dict[Layout, list[Path]] = {"svhn": svhn.find(path), "idx": idx.find(path), "parquet": parquet.find(path)}
+    return next(((layout, files) for layout, files in found.items() if files), ("folder", []))
+
+
+def _within(root: Path, paths: Iterable[Path], most: int = 4) -> str:
+    return listed((str(path.relative_to(root)) for path in paths), most)
+
+
+def _left_out(path: Path, layout: Layout) -> tuple[str, ...]:
+    """A note on pictures beside the files of another layout, in fewer folders than make classes."""
+    pictures = [Path(file) for file, _, _ in walk(path).files] if path.is_dir() else []
+    names = _within(path, pictures, most=2)
+    return (f"left out {plural(len(pictures), 'picture')} beside {_FILES[layout]}: {names}",) if pictures else ()
 
 
 def gather(
@@ -98,7 +147,8 @@ def gather(
     """The pictures of class folders or parquet files, not decoded yet. Raises UserError for sources of arrays."""
     layout = layout or recognise(path)
     if layout == "parquet":
-        return parquet.gather(path, image_column, label_column)
+        gathered = parquet.gather(path, image_column, label_column)
+        return replace(gathered, notes=(*gathered.notes, *_left_out(path, layout)))
     _require_parquet(str(path), layout, image_column, label_column)
     if layout == "folder":
         return folder.gather(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from thirtytwo.data.columns import choose, is_text
+from thirtytwo.data.columns import choose, is_text, of_pictures
 from thirtytwo.data.decoded import Encoded, Gathered
 from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.data.reading import Source
@@ -36,6 +36,15 @@ def _parquet_files(folder: Path, deeper: int) -> Iterator[Path]:
                 yield Path(entry)
             elif deeper and entry.is_dir():
                 yield from _parquet_files(Path(entry), deeper - 1)
+
+
+def holds_pictures(path: Path) -> bool:
+    """Whether a parquet file holds pictures, rather than facts about some; a damaged one may."""
+    try:
+        with _Reading(path) as file:
+            return any(_has_bytes(file, name) for name in of_pictures(file.schema_arrow))
+    except UserError:
+        return True
 
 
 def gather(root: Path, image: str | None = None, label: str | None = None) -> Gathered:
@@ -147,17 +156,9 @@ class _Shard:
             raise UserError(f"{self.path}: damaged: {len(self):,} labels but {row:,} pictures: fetch it again")
 
     def _require_bytes(self, file: "pyarrow.parquet.ParquetFile") -> None:
-        """Raise UserError if the file has the pictures' paths and none of their bytes.
-
-        Read from the column itself: where the column's statistics are damaged, pyarrow ends the process.
-        """
+        """Raise UserError if the file has the pictures' paths and none of their bytes."""
         name = self.columns.image
-        if not file.schema_arrow.field(name).type.num_fields:
-            return
-        for batch in file.iter_batches(batch_size=16, columns=[f"{name}.bytes"]):
-            if batch.column(0).field("bytes").null_count < len(batch):
-                return
-        if file.metadata.num_rows:
+        if file.metadata.num_rows and not _has_bytes(file, name):
             raise UserError(
                 f"{self.path}: column '{name}' has the paths of pictures, not the pictures: write it with the files' "
                 "bytes, or train on the files"
@@ -177,6 +178,17 @@ class _Shard:
         joined = column.combine_chunks().dictionary_encode()
         values: list[int] | list[str] = joined.dictionary.to_pylist()
         return values, joined.indices.to_numpy().astype(np.int64)
+
+
+def _has_bytes(file: "pyarrow.parquet.ParquetFile", name: str) -> bool:
+    """Whether a column has the bytes of pictures, and not only their paths.
+
+    Read from the column itself: where the column's statistics are damaged, pyarrow ends the process.
+    """
+    if not file.schema_arrow.field(name).type.num_fields:
+        return True
+    batches = file.iter_batches(batch_size=16, columns=[f"{name}.bytes"])
+    return any(batch.column(0).field("bytes").null_count < len(batch) for batch in batches)
 
 
 class _Reading:
