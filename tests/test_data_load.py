@@ -482,7 +482,7 @@ def cifar100_files(binary: bool) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("files", [cifar10_files, cifar100_files])
 @pytest.mark.parametrize("binary", [False, True])
-@pytest.mark.parametrize("place", ["folder", "parent", "tar"])
+@pytest.mark.parametrize("place", ["folder", "parent", "tar", "TAR"])
 def test_cifar_batches(tmp_path: Path, files: Callable[[bool], dict[str, bytes]], binary: bool, place: str) -> None:
     below = {cifar10_files: "cifar-10-batches-", cifar100_files: "cifar-100-"}[files] + (
         "bin"
@@ -497,8 +497,9 @@ def test_cifar_batches(tmp_path: Path, files: Callable[[bool], dict[str, bytes]]
     folder.mkdir(parents=True)
     for name, data in files(binary).items():
         (folder / name).write_bytes(data)
-    path = {"folder": folder, "parent": tmp_path / "mine", "tar": tmp_path / "mine.tar.gz"}[place]
-    if place == "tar":
+    archives = {"tar": tmp_path / "mine.tar.gz", "TAR": tmp_path / "mine.TAR.GZ"}
+    path = (archives | {"folder": folder, "parent": tmp_path / "mine"})[place]
+    if place in archives:
         with tarfile.open(path, "w:gz") as archive:
             archive.add(folder, below)
     official = load(str(path))

@@ -298,6 +298,14 @@ def test_files_go_to_the_splits_that_their_names_say(
     assert official.notes[:-1] == ((note,) if note else ())
 
 
+def test_suffixes_are_known_in_any_case(tmp_path: Path) -> None:
+    for name in ("train.PARQUET", "test.Parquet"):
+        write_columns(tmp_path / name, [0, 1, 2])
+    official = load(str(tmp_path))
+    assert len(official.train) == 3 and official.test is not None and len(official.test) == 3
+    assert len(load(str(tmp_path / "train.PARQUET")).train) == 3
+
+
 def test_one_file_is_train_whatever_its_name(tmp_path: Path) -> None:
     write_columns(tmp_path / "test.parquet", [0, 1, 2])
     assert len(load(str(tmp_path / "test.parquet")).train) == 3

@@ -92,7 +92,7 @@ def cifar100() -> Official:
 def find(path: Path) -> Path | None:
     """The folder or archive that holds batches: ``path`` itself, or the folder in it that the archive unpacks to."""
     if path.is_file():
-        return path if path.name.endswith((".tar.gz", ".tgz", ".tar")) else None
+        return path if path.name.lower().endswith((".tar.gz", ".tgz", ".tar")) else None
     for folder in (path, *(path / name for name in _FOLDERS)):
         names = {entry.name for entry in folder.iterdir() if entry.is_file()} if folder.is_dir() else set()
         if (

@@ -9,6 +9,7 @@ import numpy as np
 
 from thirtytwo.data.columns import choose, is_text, of_pictures
 from thirtytwo.data.decoded import Encoded, Gathered
+from thirtytwo.data.formats import suffix_of
 from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.data.reading import Source
 from thirtytwo.errors import UserError
@@ -32,7 +33,7 @@ def _parquet_files(folder: Path, deeper: int) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.name.endswith(".parquet"):
+            if suffix_of(entry.name) == ".parquet":
                 yield Path(entry)
             elif deeper and entry.is_dir():
                 yield from _parquet_files(Path(entry), deeper - 1)
