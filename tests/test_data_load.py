@@ -758,6 +758,14 @@ def test_paths_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "no such home folder" in one_line("~nobody-of-that-name/x")
 
 
+def test_a_file_that_opens_and_cannot_be_read_is_named(tmp_path: Path) -> None:
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("needs a file that opens and cannot be read")
+    write_class_folders(tmp_path, "cat", "dog")
+    (tmp_path / "cat" / "odd").symlink_to("/proc/self/mem")
+    assert one_line(tmp_path).startswith(f"{tmp_path}/cat/odd: cannot be read (")
+
+
 def test_home_folder_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     np.savez(tmp_path / "x.npz", images=PIXELS[TRAIN], labels=LABELS[TRAIN])

@@ -86,11 +86,7 @@ def is_picture(path: Path | os.DirEntry[str]) -> bool | Extra:
 
 def of_content(source: Path | bytes) -> bool | Extra:
     """Whether a file or an encoded picture begins like one that Pillow reads; an `Extra` if like one of its format."""
-    if isinstance(source, bytes):
-        head = source[:_HEAD]
-    else:
-        with source.open("rb") as file:
-            head = file.read(_HEAD)
+    head = source[:_HEAD] if isinstance(source, bytes) else _head(source)
     if head[4:8] == b"ftyp":
         box = head[: int.from_bytes(head[:4], "big")]
         brands = {box[i : i + 4] for i in range(8, len(box), 4)}
@@ -100,6 +96,14 @@ def of_content(source: Path | bytes) -> bool | Extra:
     riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
     bmp = head[:2] == b"BM" and head[6:10] == bytes(4)
     return head.startswith(_STARTS) or riff or bmp or bool(re.match(rb"P[1-6]\s+[#\d]", head))
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError as error:  # of a file that opens and then cannot be read, Python does not say the name
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def open_dicom(source: Path | bytes, most_pixels: int) -> Image.Image:
