@@ -46,7 +46,7 @@ def test_the_advice_follows_from_what_was_measured():
     found = Bench(device, {}, {}, 1e4, steps, batches, {1: 100.0, 2: 150.0})
     precision, batch, threads, epoch = found.advice()
     assert precision.startswith("bf16 trains 2.5 times as fast as float32") and "set train.precision=bf16" in precision
-    assert "which is what" in replace(found, device={**device, "precision": "bf16"}).advice()[0]
+    assert "use it, as train.precision=auto does" in replace(found, device={**device, "precision": "bf16"}).advice()[0]
     assert batch.startswith("batches of 128 images"), "the smallest that is nearly as fast as the best"
     assert threads.startswith("2 threads train 1.50 times as fast as one")
     assert "takes cifar10-fast 167 s here" in epoch and "is 3.0% of that" in epoch

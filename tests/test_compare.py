@@ -137,7 +137,7 @@ def test_what_is_called_detectable_is_found_in_four_of_five_cases():
 def test_without_any_spread_nothing_is_claimed():
     same = Group("a", {seed: predictions(0.7, 1) for seed in range(3)})
     found = beside_first([same, Group("b", same.runs)])[1].difference
-    assert isnan(found.p) and not found.shown and found.value.value == 0
+    assert isnan(found.p) and isnan(found.detectable) and not found.shown and found.value.value == 0
 
 
 def test_one_seed_says_nothing_of_the_spread():

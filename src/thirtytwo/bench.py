@@ -69,10 +69,10 @@ class Bench:
         """One sentence each, the most useful first."""
         better, worse = self.precision, min(self.steps, key=lambda name: self.steps[name])
         gain = self.steps[better] / self.steps[worse]
-        chosen = f", which is what train.precision=auto chooses: {self.device['precision']}"
+        advice = "as train.precision=auto does"
         if self.device["precision"] != better:
-            chosen = f": set train.precision={better}, as auto chooses {self.device['precision']}"
-        told = [f"{better} trains {gain:.1f} times as fast as {worse}{chosen}"]
+            advice = f"set train.precision={better}, as auto chooses {self.device['precision']}"
+        told = [f"{better} trains {gain:.1f} times as fast as {worse}: use it, {advice}"]
         best = max(self.batches.values())
         enough = min(size for size, rate in self.batches.items() if rate >= CLOSE * best)
         told.append(f"batches of {enough:,} images or more use the device fully; with fewer, an epoch takes longer")

@@ -37,6 +37,8 @@ def say_compared(rows: list[Compared], split: str, metric: ImageMetric) -> None:
             f"{', '.join(sorted(tests))}, corrected for all rows{detail}.",
             style="dim",
         )
+    if unspread := [row.name for row in rows if row.difference and isnan(row.difference.p)]:
+        output.print(f"No p-value, since the differences have no spread: {one_line(', '.join(unspread))}.", style="dim")
 
 
 def as_json(rows: list[Compared], score: str) -> list[dict[str, Any]]:

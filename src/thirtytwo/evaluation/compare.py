@@ -8,7 +8,7 @@ bootstrap resamples the images. ``docs/studies.md`` says when to read which.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import nan, sqrt
+from math import isnan, nan, sqrt
 from typing import Literal
 
 import numpy as np
@@ -274,7 +274,7 @@ def _difference(base: Group, group: Group, comparisons: int) -> Difference:
         images = over_images(base.of_seeds(seeds), group.of_seeds(seeds))
         first, second = (np.array([each[seed] for seed in seeds]) for each in (a, b))
         p, test = paired_t(first, second), "paired t"
-        least = detectable(float((second - first).std(ddof=1)), len(seeds), level)
+        least = nan if isnan(p) else detectable(float((second - first).std(ddof=1)), len(seeds), level)
         value = mean_over_seeds((second - first).tolist())
     elif min(len(a), len(b)) > 1:
         images = over_images(base.of_seeds([*a]), group.of_seeds([*b]))

@@ -269,7 +269,8 @@ def _caveats(
     if begun := run.env.get("continued"):
         seen = f", whose test score had been looked at {times(begun['looks'])}" if begun["looks"] else ""
         sentences.append(
-            f"It goes on from step {begun['step']:,} of {begun['run']}{seen}: its recipe alone does not train it again."
+            f"It goes on from step {begun['step']:,} of {begun['run']}{seen}. "
+            "To train it again takes that run, too, not its recipe alone."
         )
     if cut and "seen_before" in run.env:
         seen = said(run.env["seen_before"], cut["sizes"])

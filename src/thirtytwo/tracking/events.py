@@ -58,7 +58,7 @@ class Evaluation:
     ...     step=20, epoch=1.0, rates={"filters": 0.1, "biases": 0.2}, train_loss=1.5, train_accuracy=0.5, val_loss=1.2,
     ...     val_accuracy=0.6, seconds=0.5
     ... ).lr
-    0.2
+    0.1
     """
 
     step: int
@@ -72,8 +72,9 @@ class Evaluation:
 
     @property
     def lr(self) -> float | None:
-        """The highest learning rate; None if the head is solved for."""
-        return max(self.rates.values(), default=None)
+        """The rate that ``optim.lr`` peaks at: that of filters, else of weights, head, biases; None if solved for."""
+        order = ("filters", "weights", "head", "biases")
+        return next((self.rates[role] for role in order if role in self.rates), None)
 
 
 class Listener:
