@@ -18,6 +18,7 @@ from rich.cells import cell_len
 from sklearn.datasets import load_digits
 
 import thirtytwo
+from thirtytwo.cli import listed
 from thirtytwo.cli.console import say, say_table
 from thirtytwo.data.imageset import Official
 from thirtytwo.data.load import load
@@ -34,6 +35,7 @@ from thirtytwo.tracking.events import Progress
 from thirtytwo.words import plural
 
 WIDTHS = (40, 80, 200)
+BEFORE = Path(__file__).parent / "before"
 
 
 @pytest.fixture
@@ -99,6 +101,58 @@ def test_a_list_of_runs_fits_the_terminal_one_line_each(cli, runs, terminal, wid
         assert "lr" in table[0].split() and "seed" in table[0].split()
     else:
         assert "no room for" in " ".join(lines[len(table) :])
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 200])
+def test_why_a_run_cannot_be_read_stands_below_the_table_in_full(cli, runs, terminal, width, monkeypatch):
+    monkeypatch.chdir(runs.parent)
+    for number, name in enumerate(("status.json", "recipe.toml", "env.json", "scores.json"), 20):
+        shutil.copytree(runs / "digits-cnn-1", runs / f"bad-{number}")
+        (runs / f"bad-{number}" / name).write_text("{")
+    terminal(width)
+    lines = plain(cli("runs", "list", "runs").out)
+    assert len(lines[: lines.index("")]) == 6, "the table has those that can be read"
+    below = " ".join(lines[lines.index("") :])
+    for path in runs.glob("bad-*"):
+        with pytest.raises(UserError) as error:
+            run = Run.open(path.relative_to(runs.parent))
+            _ = run.recipe, run.env, run.scores()
+        assert " ".join(str(error.value).split()) in below
+    for path in runs.glob("[!b]*"):
+        shutil.rmtree(path)
+    alone = plain(cli("runs", "list", "runs").out)
+    assert alone[0].startswith("runs/bad-20/status.json:") and "no room" not in " ".join(alone)
+
+
+@pytest.mark.parametrize("width", range(20, 200, 20))
+def test_a_column_is_shown_or_named_below_the_table(cli, runs, terminal, width):
+    terminal(width)
+    table = listed.columns([listed.read(path) for path in runs.iterdir()], ["augment", "optim.lr"])
+    shown = listed.fitted(table, width)
+    named = listed.left_out(table, shown)
+    for column in table:
+        score = column.removesuffix(" interval")
+        assert (column in shown) != ({column, listed.title(column), listed.title(score)} & {*named} != set())
+    below = " ".join(plain(cli("runs", "list", runs).out)[6:])
+    assert all(title in below for title in named)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_study_shows_its_other_runs_and_says_below_why_one_cannot_be_read(cli, tmp_path, terminal, width):
+    folder = Path(shutil.copytree(BEFORE / "closed", tmp_path / "s"))
+    whole = json.loads(cli("study", "status", folder, "--json").out)["runs"]
+    path = Path(whole[0]["path"])
+    (path / "status.json").write_text("{")
+    with pytest.raises(UserError) as error:
+        Run.open(path)
+    rows = json.loads(cli("study", "status", folder, "--json").out)["runs"]
+    assert rows == [{**whole[0], "state": "unreadable", "error": str(error.value)}, *whole[1:]]
+    terminal(width)
+    done = cli("study", "status", folder)
+    lines = plain(done.out)
+    shown = " ".join(lines)
+    assert done.code == 0 and f"{len(whole) - 1} of {len(whole)} runs finished" in " ".join(shown.split())
+    assert shown.count("unreadable") == 1 and str(error.value) in shown and shown.count("%") == len(whole) - 1
 
 
 def test_a_pipe_gets_every_column_whole_and_plain_whatever_the_terminal(cli, runs, monkeypatch):

@@ -49,10 +49,11 @@ def say(label: str, text: str, note: str = "", *, style: str = "") -> None:
         output.print((Text(" " * LABEL) if place else head) + Text(part, shade))
 
 
-def say_note(text: str) -> None:
-    """A dim sentence below a table."""
-    for line in _folded(one_line(text).split(" "), terminal_width() or len(text), " "):
-        output.print(line, style="dim")
+def say_note(text: str, *, style: str = "dim") -> None:
+    """A sentence below a table."""
+    text = one_line(text)
+    for line in _folded(text.split(" "), terminal_width() or len(text), " "):
+        output.print(line, style=style)
 
 
 def say_names(found: Mapping[str, str], *, as_json: bool) -> None:

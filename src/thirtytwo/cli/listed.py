@@ -40,10 +40,14 @@ IN_COLUMNS = {"name": "run", "data.source": "data", "model": "model", "seed": "s
 
 @dataclass(frozen=True)
 class Row:
-    """One run: its ``values`` by column, None where unknown, and its ``recipe`` by full key, empty if unreadable."""
+    """One run: its ``values`` by column, None where unknown, and its ``recipe`` by full key, empty if unreadable.
+
+    ``wrong`` is the line that says why the run cannot be read; empty where it can.
+    """
 
     values: Mapping[str, Any]
     recipe: Mapping[str, Any]
+    wrong: str = ""
 
     def value(self, key: str) -> Any:
         """What ``key``, a column or a full key of the recipe, is for this run."""
@@ -58,7 +62,7 @@ class Row:
 
 
 def read(path: Path) -> Row:
-    """What is known about one run; for a run that cannot be read, what is wrong with it is its state.
+    """What is known about one run; for a run that cannot be read, what is wrong with it, in short, is its state.
 
     Read are only files whose size doesn't grow with the data: a list of 500 runs takes half a second.
     """
@@ -78,8 +82,10 @@ def read(path: Path) -> Row:
         row["size"] = card["size"] if card else (size, size) if size else None
         row["parameters"] = card["parameters"] if card else None
     except UserError as error:
+        wrong = str(error)
         # The path is in the row already; the remedy is for those who open the run.
-        row["state"] = re.split(r" \(|, ", str(error).removeprefix(str(path)).lstrip("/\\: "))[0]
+        row["state"] = re.split(r" \(|, ", wrong.removeprefix(str(path)).lstrip("/\\: "))[0]
+        return Row(row, recipe, wrong)
     return Row(row, recipe)
 
 
@@ -265,6 +271,13 @@ def fitted(table: Mapping[str, list[str]], width: int) -> dict[str, list[str]]:
             taken.append(column)
             widths.append(wide)
     return {column: cut[column] for column in table if column in taken}
+
+
+def left_out(table: Mapping[str, list[str]], shown: Mapping[str, list[str]]) -> list[str]:
+    """The titles of the columns that are not ``shown``; an interval is named where its score is shown."""
+    away = [column for column in table if column not in shown]
+    parts = {f"{score} interval": score for score in SCORES}
+    return [column if column in parts else title(column) for column in away if parts.get(column) not in away]
 
 
 GAP = 2

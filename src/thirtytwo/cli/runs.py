@@ -37,9 +37,10 @@ def list_runs(
     """One line per run: what differs between them, when and how long it trained, val and test accuracy.
 
     A terminal shows the columns that it has room for, the most important ones first; a file or pipe gets all of them.
+    A run that cannot be read has the reason as its state; on a terminal it is named below the others.
     """
     from thirtytwo.cli.console import one_line, say_json, say_note, say_table, terminal_width
-    from thirtytwo.cli.listed import GAP, NUMERIC, columns, differing, filtered, fitted, ordered, read, title
+    from thirtytwo.cli.listed import GAP, NUMERIC, columns, differing, filtered, fitted, left_out, ordered, read, title
     from thirtytwo.display import output
 
     if not root.is_dir():
@@ -54,13 +55,20 @@ def list_runs(
         none = f"none of its {len(found):,} runs is as --filter asks" if found else "holds no runs yet"
         output.print(f"{one_line(str(root))}{':' if found else ''} {none}")
         return
-    table, width = columns(rows, differ), terminal_width()
-    shown = table if width is None else fitted(table, width)
-    numeric = [title(column) for column in shown if column in NUMERIC]
-    say_table([*map(title, shown)], [*zip(*shown.values(), strict=True)], right=numeric, gap=GAP)
-    if left_out := [column for column in table if column not in shown and not column.endswith(" interval")]:
+    width = terminal_width()
+    bad = [] if width is None else [row for row in rows if row.wrong]
+    if whole := rows if width is None else [row for row in rows if not row.wrong]:
+        table = columns(whole, differ)
+        shown = table if width is None else fitted(table, width)
+        numeric = [title(column) for column in shown if column in NUMERIC]
+        say_table([*map(title, shown)], [*zip(*shown.values(), strict=True)], right=numeric, gap=GAP)
+        if away := left_out(table, shown):
+            output.print()
+            say_note(f"no room for {', '.join(away)}: a wider terminal or --json has them")
+    if whole and bad:
         output.print()
-        say_note(f"no room for {', '.join(map(title, left_out))}: a wider terminal or --json has them")
+    for row in bad:
+        say_note(row.wrong, style="")
 
 
 @runs.command("show")

@@ -109,36 +109,44 @@ def run_study(
 
 @study.command("status")
 def show_status(path: Folder, as_json: Json = False) -> None:
-    """Show every run of a study: waiting, running or finished, and its accuracy on val."""
-    from thirtytwo.cli.console import say, say_json, say_table
+    """Show every run of a study: waiting, running or finished, and its accuracy on val.
+
+    A run that cannot be read is "unreadable", and the reason stands below the table.
+    """
+    from thirtytwo.cli.console import say, say_json, say_note, say_table
+    from thirtytwo.display import output
     from thirtytwo.evaluation.estimate import quantity
     from thirtytwo.study.folder import StudyFolder
     from thirtytwo.words import plural
 
     folder = StudyFolder.open(path)
-    trials = folder.trials()
-    done = {(t.arm, t.seed): t for t in trials}
+    split, arms = folder.split(), folder.study.arms
+    states, cells, wrong = {}, {}, {}
+    for key in folder.study.runs():
+        try:
+            trial = folder.trial(*key)
+            found = trial.run.accuracies().get(split) if trial.run and folder.shows(trial, split) else None
+            states[key] = trial.standing
+            cells[key] = quantity(found.value, fine=True) if found else states[key]
+        except UserError as error:
+            states[key] = cells[key] = "unreadable"
+            wrong[key] = str(error)
     if as_json:
-        say_json(
-            {
-                "study": str(folder.path),
-                "closed": folder.closed,
-                "runs": [{"arm": t.arm, "seed": t.seed, "state": t.standing, "path": str(t.path)} for t in trials],
-            }
-        )
+        rows = [
+            {"arm": arm, "seed": seed, "state": state, "path": str(folder.run_path(arm, seed))}
+            | ({"error": wrong[arm, seed]} if (arm, seed) in wrong else {})
+            for (arm, seed), state in states.items()
+        ]
+        say_json({"study": str(folder.path), "closed": folder.closed, "runs": rows})
         return
-    finished = sum(trial.state == "finished" for trial in trials)
-    say("study", folder.study.name, f"{finished} of {plural(len(trials), 'run')} finished, {folder.split()} shown")
-    split = folder.split()
-    scored = {(trial.arm, trial.seed): run.accuracies().get(split) for trial, run in folder.shown(split)}
-    rows = []
-    for arm in folder.study.arms:
-        cells = []
-        for seed in folder.study.seeds:
-            found = scored.get((arm, seed))
-            cells.append(quantity(found.value, fine=True) if found else done[arm, seed].standing)
-        rows.append([arm, *cells])
-    say_table(["arm", *(f"seed {seed}" for seed in folder.study.seeds)], rows)
+    finished = [*states.values()].count("finished")
+    say("study", folder.study.name, f"{finished} of {plural(len(states), 'run')} finished, {split} shown")
+    seeds = folder.study.seeds
+    say_table(["arm", *(f"seed {seed}" for seed in seeds)], [[arm, *(cells[arm, s] for s in seeds)] for arm in arms])
+    if wrong:
+        output.print()
+    for reason in wrong.values():
+        say_note(reason, style="")
 
 
 @study.command("report")

@@ -227,12 +227,12 @@ class StudyFolder:
 
     def shown(self, split: str) -> list[tuple[Trial, Run]]:
         """The finished runs in the table on ``split``; on test, those of the arms that the study was closed with."""
+        return [(trial, trial.run) for trial in self.trials() if trial.run and self.shows(trial, split)]
+
+    def shows(self, trial: Trial, split: str) -> bool:
+        """Whether a run is in the table on ``split``."""
         arms = [*self.study.arms] if split == "val" else self._state.get("closed_arms", [*self.study.arms])
-        return [
-            (trial, trial.run)
-            for trial in self.trials()
-            if trial.run and trial.state == "finished" and trial.arm in arms
-        ]
+        return trial.state == "finished" and trial.arm in arms
 
     def compared(self, split: str, score: str = "accuracy") -> list[Compared]:
         """The study's table on ``split``: every arm that has runs, with its difference."""
