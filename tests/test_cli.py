@@ -468,6 +468,27 @@ def test_a_reader_that_goes_away_is_no_error():
     process.wait()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX's file descriptors")
+@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)])
+def test_a_closed_stream_changes_nothing_but_what_is_seen(trained, tmp_path, closed):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    verbs = (
+        ["runs", "list", trained.parent],
+        ["runs", "show", "no-run"],
+        ["predict", trained, tmp_path / "a.png", "--csv"],
+        ["train", *QUICK, "model=cnn2(width=2)", "--no-test", "--out", tmp_path],
+    )
+    for words in verbs:
+        command = [sys.executable, "-m", "thirtytwo", *map(str, words)]
+        done = subprocess.run(
+            command, preexec_fn=lambda: [os.close(each) for each in closed], capture_output=True, text=True
+        )
+        bad = "no-run" in words
+        assert done.returncode == (2 if bad else 0) and not done.stdout and "Traceback" not in done.stderr, words
+        assert not bad or done.stderr.count("\n") == (2 not in closed)
+    assert Run.open(tmp_path / "digits-cnn-1").status["state"] == "finished"
+
+
 def test_a_terminal_of_ascii_only_is_enough(trained):
     words = [sys.executable, "-m", "thirtytwo", "runs", "show", str(trained)]
     done = subprocess.run(words, env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)

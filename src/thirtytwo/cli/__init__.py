@@ -3,6 +3,7 @@
 import gc
 import io
 import logging
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -45,6 +46,7 @@ def main() -> None:
 
     # Else Python looks for garbage 700 times while torch is imported, which takes 0.2 s and finds none.
     gc.set_threshold(20_000)
+    _open_what_is_closed()
     signal.signal(signal.SIGTERM, _terminate)
     if logging.lastResort:  # prints log messages where a program has set up no logging
         logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
@@ -74,6 +76,18 @@ def main() -> None:
             _fail(said)
         raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_what_is_closed() -> None:
+    """Let a standard stream that the caller closed (``>&-``) lead nowhere.
+
+    Python has None in its place, and the next file that is opened would get its number, which other processes inherit.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115  (no path, and stays open)
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def _hint(error: "TyperException") -> str:
