@@ -79,6 +79,10 @@ def test_class_weights_are_numbers_by_name_scaled_to_a_mean_of_one(tmp_path):
         (["class_weights={'one' = 2}"], "train.class_weights: no class 'one'. Known: 0, 1, 2"),
         (["class_weights={'1' = 0}"], "greater than 0"),
         (["class_weights=balance"], "key 'train.class_weights"),
+        *(
+            ([f"class_weights={wrong}"], 'or a table such as {ant = 2, "my class" = 3, "a.b" = 4}, each class once')
+            for wrong in ("{my class=2}", "{ant:2}", "[1, 2, 3]", "{ant=1, ant=2}", "{a.b=3}", "3", "none, balanced")
+        ),
         (["class_weights=balanced", "sampling=balanced"], "choose one"),
         (["sampling=even"], "'shuffled' or 'balanced'"),
     ],

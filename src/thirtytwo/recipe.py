@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
-from pydantic import AfterValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
@@ -84,6 +84,18 @@ def _none_or_run(text: str) -> str:
     return text
 
 
+def _word_or_table(weights: object) -> object:
+    """Refuse what is neither with both forms: pydantic would name the words alone."""
+    word = isinstance(weights, str) and weights in ("none", "balanced")
+    table = isinstance(weights, dict) and not any(isinstance(each, dict) for each in weights.values())
+    if not word and not table:
+        raise PydanticCustomError(
+            "class_weights",
+            'expected none, balanced, or a table such as {ant = 2, "my class" = 3, "a.b" = 4}, each class once',
+        )
+    return weights
+
+
 class Optim(_Section):
     """The optimizer. Weight decay never touches norms and biases.
 
@@ -144,7 +156,7 @@ class Train(_Section):
     `lbfgs`, a linear probe solved to convergence, or `knn`, the nearest training images; val chooses its strength."""
     feature_views: Annotated[int, Field(ge=1, le=1000)] = 4
     """If all but the head is frozen: the number of augmented views of each image; epochs take turns."""
-    class_weights: Literal["none", "balanced"] | dict[str, Weight] = "none"
+    class_weights: Annotated[Literal["none", "balanced"] | dict[str, Weight], BeforeValidator(_word_or_table)] = "none"
     """How much a mistake costs, by class: `{cat=3, dog=1}`, 1 for those not named, or `balanced`, the inverse of each
     class's frequency. They are scaled to a mean of 1 over the images."""
     sampling: Literal["shuffled", "balanced"] = "shuffled"

@@ -1,7 +1,7 @@
 """Typed values whose mistakes are one line: what recipes and studies are made of. Never imports torch."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ValidationError
 
@@ -56,6 +56,8 @@ def _mistake(error: ValidationError, kind: Any) -> UserError:
     first = next((each for each in found if each["type"] == "extra_forbidden"), found[0])
     # Of a key that may be of several types, the value is of the type in which the mistake lies deepest.
     first = max((each for each in found if each["loc"][:2] == first["loc"][:2]), key=lambda each: len(each["loc"]))
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
+        first |= {"type": "too_long", "loc": first["loc"][:-1]}  # a list of another length, as one with too many
     key = ".".join(str(part) for part in first["loc"] if not re.search(r"constrained|function|\[", str(part)))
     key = re.sub(r"\.(float|int)$", "", key)
     if first["type"] == "extra_forbidden":
@@ -74,8 +76,11 @@ _SAID = {
     "tuple_type": "expected a list",
     "dict_type": "expected a table of keys",
     "model_type": "expected a table of keys",
+    "too_long": "expected a list",
     "too_short": "expected at least {min_length}, not {actual_length}",
     "string_type": "expected text",
+    "string_too_short": "expected text",
+    "string_too_long": "expected at most {max_length} characters",
     "bool_type": "expected true or false",
     "int_type": "expected a whole number",
     "float_type": "expected a number",
@@ -85,10 +90,16 @@ _SAID = {
 
 
 def _example(kind: Any, mistake: "ErrorDetails") -> str:
-    """``", such as [0, 1, 2]"``, where a list is expected: the default of the field, in ``kind`` or a section of it."""
-    if mistake["type"] != "tuple_type":
+    """``" of 2, such as [0.9, 0.999]"``, where a list is expected: its length, if it has one, and the field's default.
+
+    The field is in ``kind`` or a section of it.
+    """
+    if mistake["type"] not in ("tuple_type", "too_long"):
         return ""
     *sections, last = mistake["loc"]
     for name in sections:
         kind = kind.model_fields[name].annotation
-    return f", such as {list(kind.model_fields[last].default)}"
+    field = kind.model_fields[last]
+    parts = get_args(field.annotation)
+    length = "" if Ellipsis in parts else f" of {len(parts)}"
+    return f"{length}, such as {list(field.default)}"
