@@ -193,6 +193,9 @@ def test_only_what_differs_is_a_column_and_json_says_it_for_each_run(cli, runs, 
         (["augment!=none", "run~cnn"], ["1", "2", "3"]),
         (["data.limit=none", "size=8x8", "seed<1", "data=digits"], ["1", "10"]),
         (["run~nowhere"], []),
+        (["date>=2020", "date!=1999-12", "date~:", "seed=2"], ["3"]),
+        (["date<2020-01-01"], []),
+        (["patience=none", "nesterov=true", "seed=2", "size=8"], ["3"]),
     ],
 )
 def test_runs_are_filtered_by_columns_and_keys(cli, runs, expressions, names):
@@ -219,6 +222,21 @@ def test_runs_are_sorted_by_columns_and_keys_those_without_a_value_last(cli, run
         (["--filter", "acuracy>1"], ["acuracy", "did you mean 'accuracy'"]),
         (["--filter", "accuracy"], ["'accuracy'", "KEY=VALUE"]),
         (["--filter", "val>90"], ["0.9, or 90%"]),
+        *(
+            (["--filter", f"{key}{sign}x"], [f"{key}{sign}x", "is a number: compare it with one"])
+            for key in ("val", "test", "seed", "epochs", "parameters", "size", "optim.lr", "data.limit", "data.val")
+            for sign in ("=", ">", "!=", "<=")
+        ),
+        *(
+            (["--filter", f"{key}={word}"], ["is a number"])
+            for key, word in (("val", ""), ("seed", "nan"), ("lr", "none"))
+        ),
+        *((["--filter", f"date{sign}x"], ["a date such as 2026-11"]) for sign in ("=", ">")),
+        *(
+            (["--filter", f"{key}>3"], ["no order: use =, != or ~"])
+            for key in ("model", "state", "augment", "nesterov")
+        ),
+        (["--filter", "nesterov=yes"], ["is true or false"]),
         (["--sort", "lrr"], ["lrr", "neither a column nor"]),
     ],
 )

@@ -2,7 +2,8 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import tomli_w
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
@@ -330,10 +331,8 @@ def parse_value(key: str, text: str) -> Any:
     Text for a key that takes text, else the value that it has as TOML, as a Python float or as the word none.
     """
     quoted = len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]
-    wanted = _annotation(key)  # pydantic has taken the metadata off
-    kinds = [type(choice) for choice in get_args(wanted)] if get_origin(wanted) is Literal else [wanted]
-    words = [each for kind in get_args(wanted) if get_origin(kind) is Literal for each in get_args(kind)]
-    if (all(kind is str for kind in kinds) and not quoted) or text in words:
+    words = [each for kind in get_args(_annotation(key)) if get_origin(kind) is Literal for each in get_args(kind)]
+    if (takes(key) == {str} and not quoted) or text in words:
         return text
     if text.lower() in ("none", "null"):
         return None
@@ -346,6 +345,22 @@ def parse_value(key: str, text: str) -> Any:
         return float(text)
     except ValueError:
         return text
+
+
+def takes(key: str) -> set[Any]:
+    """The types of the values that the full dotted ``key`` takes; that of None is one of them where it may be unset."""
+    return _types(_annotation(key))
+
+
+def _types(wanted: Any) -> set[Any]:
+    origin, inside = get_origin(wanted), get_args(wanted)
+    if origin is Literal:
+        return {*map(type, inside)}
+    if origin is Annotated:
+        return _types(inside[0])
+    if origin in (Union, UnionType):
+        return set().union(*map(_types, inside))
+    return {origin or wanted}
 
 
 def _annotation(key: str) -> Any:

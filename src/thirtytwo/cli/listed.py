@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from rich.cells import cell_len
@@ -14,7 +16,7 @@ from thirtytwo.display import clock
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.evaluation.estimate import Estimate
 from thirtytwo.paths import natural
-from thirtytwo.recipe import Recipe, keys, resolve_key
+from thirtytwo.recipe import Recipe, keys, resolve_key, takes
 from thirtytwo.recipes import data_name, recipes
 from thirtytwo.runs.run import Run
 from thirtytwo.values import Values
@@ -126,6 +128,7 @@ def differing(rows: Sequence[Row]) -> list[str]:
 # Filtering and sorting.
 
 _EXPRESSION = re.compile(r"\s*([\w.]+)\s*(<=|>=|!=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
+_DATE = re.compile(r"\d{4}(-\d\d(-\d\d( \d\d:\d\d)?)?)?")
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda a, b: a == b,
     "!=": lambda a, b: a != b,
@@ -139,7 +142,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 def filtered(rows: Sequence[Row], expressions: Iterable[str]) -> list[Row]:
     """The rows for which all ``expressions`` hold: ``seed=1``, ``augment~flip``, ``accuracy>0.9``.
 
-    Raises UserError for an expression that cannot be read.
+    Raises UserError for an expression that cannot be read, or that compares what cannot be compared.
     """
     kept = list(rows)
     for text in expressions:
@@ -148,10 +151,36 @@ def filtered(rows: Sequence[Row], expressions: Iterable[str]) -> list[Row]:
             raise UserError(f"--filter '{text}': expected KEY=VALUE, KEY~TEXT or KEY>NUMBER, such as 'accuracy>0.9'")
         key, sign, wanted = full_key(match[1], "--filter"), match[2], match[3]
         number = _number(wanted)
+        _require_comparable(text, key, sign, wanted)
         if key in SCORES and number is not None and number > 1:
             raise UserError(f"--filter '{text}': an accuracy is a share of 1: {number / 100:g}, or {number:g}%")
         kept = [row for row in kept if _holds(row, key, sign, wanted, number)]
     return kept
+
+
+def _require_comparable(text: str, key: str, sign: str, wanted: str) -> None:
+    """Raise UserError if the filter ``text`` compares what cannot be compared. ~ takes any text."""
+    kinds, equal, said = _kinds(key), sign in ("=", "!="), f"--filter '{text}': {key}"
+    if sign == "~" or (equal and wanted == "none" and NoneType in kinds):
+        return
+    if kinds - {NoneType} <= {int, float}:
+        if _number(wanted) is None and not (equal and key == "size" and re.fullmatch(r"\d+x\d+", wanted)):
+            raise UserError(f"{said} is a number: compare it with one")
+    elif key == "date":
+        if not _DATE.fullmatch(wanted):
+            raise UserError(f"{said} is compared with a date such as 2026-11, 2026-11-27 or 2026-11-27 17:14")
+    elif not equal:
+        raise UserError(f"{said} has no order: use =, != or ~")
+    elif kinds == {bool} and wanted not in ("true", "false"):
+        raise UserError(f"{said} is true or false")
+
+
+def _kinds(key: str) -> set[Any]:
+    """The types of the values of a column or key of the recipe."""
+    of_recipe = {column: full for full, column in IN_COLUMNS.items()}
+    if key in COLUMNS and key not in of_recipe:
+        return {float} if key in NUMERIC else {str}
+    return takes(of_recipe.get(key, key))
 
 
 def _holds(row: Row, key: str, sign: str, wanted: str, number: float | None) -> bool:
@@ -160,6 +189,8 @@ def _holds(row: Row, key: str, sign: str, wanted: str, number: float | None) -> 
         return False
     if sign == "~":
         return wanted.casefold() in text.casefold()
+    if key == "date":  # as exact as it is asked for: a day, a month
+        return _TESTS[sign](text[: len(wanted)], wanted)
     if number is not None and isinstance(value, int | float) and not isinstance(value, bool):
         return _TESTS[sign](value, number)
     return _TESTS[sign](text, wanted)
@@ -167,9 +198,10 @@ def _holds(row: Row, key: str, sign: str, wanted: str, number: float | None) -> 
 
 def _number(text: str) -> float | None:
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         return None
+    return number if isfinite(number) else None
 
 
 def ordered(rows: Sequence[Row], key: str | None) -> list[Row]:
