@@ -325,7 +325,7 @@ def test_npz_names_as_labels_and_colour(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("arrays", "message"), [
     ({"a": PIXELS}, "holds a: expected x_train and y_train"),
-    ({"images": PIXELS, "labels": LABELS[:5]}, "1797 train images but 5 labels"),
+    ({"images": PIXELS, "labels": LABELS[:5]}, "1,797 train images but 5 labels"),
     ({"images": PIXELS, "labels": LABELS - 1}, "label -1 of train image 0 is out of range"),
     ({"images": PIXELS, "labels": LABELS * 2}, "no training image has label 1"),
     ({"images": PIXELS, "labels": np.eye(10)[LABELS]}, "expected one label per image"),

@@ -107,7 +107,7 @@ def test_parquet_mistakes(tmp_path: Path) -> None:
     write_parquet(path, TRAIN, names=WORDS[:5])
     assert "label 5 of row 5 is out of range: 5 classes need labels 0 to 4" in one_line(path)
     write_parquet(path, TRAIN, [None, *LABELS[1:100].tolist()], names=WORDS)
-    assert "1 rows of 'label' have no label" in one_line(path)
+    assert "1 row without a label in 'label'" in one_line(path)
     write_parquet(path, TRAIN, key="answer")
     assert "no column of labels" in one_line(path)
     pq.write_table(pa.table({"label": [1, 2]}), path)
@@ -146,9 +146,9 @@ def class_label(*names: str) -> dict[str, object]:
 @pytest.mark.parametrize(("labels", "message"), [
     ([[0], [1]], "column 'label' holds list<"), ([[0], [1, 2]], "column 'label' holds list<"),
     ([0.0, 1.0], "holds double"), ([True, False], "holds bool"), ([{"a": 1}, {"a": 2}], "holds struct<"),
-    ([b"a", b"b"], "holds binary"), ([None, None], "2 rows of 'label' have no label"),
-    (pa.array([0, None]), "1 rows of 'label' have no label"),
-    (pa.array(["a", None]).dictionary_encode(), "1 rows of 'label' have no label"),
+    ([b"a", b"b"], "holds binary"), ([None, None], "2 rows without a label in 'label'"),
+    (pa.array([0, None]), "1 row without a label in 'label'"),
+    (pa.array(["a", None]).dictionary_encode(), "1 row without a label in 'label'"),
     (pa.array([], pa.int64()), "holds no rows of train"),
 ])  # fmt: skip
 def test_labels_of_other_types_are_one_line(tmp_path: Path, labels: object, message: str) -> None:

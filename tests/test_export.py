@@ -317,7 +317,7 @@ def test_what_the_weights_are_for_must_be_said_and_must_be_true(cli, exported, c
     said = "the weights were trained on grey images, but these are RGB: set data.channels=1"
     assert said in cli("import", exported, f"source={colour_digits}", *out).err
     assert "belong together" in cli("import", exported, "--mean", "0.5", *out).err
-    assert "3 numbers for images of 1 channels" in cli("import", exported, "--mean", "1,2,3", "--std", "1", *out).err
+    assert "3 numbers for images of 1 channel:" in cli("import", exported, "--mean", "1,2,3", "--std", "1", *out).err
     assert "above 0" in cli("import", exported, "--mean", "0.5", "--std", "0", *out).err
     assert "expected one number per channel" in cli("import", exported, "--mean", "half", "--std", "1", *out).err
     alone = Path(shutil.copy(exported, tmp_path / "alone.pth"))

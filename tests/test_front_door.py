@@ -210,7 +210,7 @@ def test_what_was_given_is_given_again_to_resume_and_to_predict(freeze, forgetfu
     ("wrong", "said"),
     [
         (lambda x, y: {"data": 5}, "data=int: expected a pair of arrays"),
-        (lambda x, y: {"data": (x, y[:5])}, "1797 images but 5 labels"),
+        (lambda x, y: {"data": (x, y[:5])}, "1,797 images but 5 labels"),
         (lambda x, y: {"data": (x.astype(float) - 3, y)}, "numbers from -3"),
         (lambda x, y: {"data": (x[0], y)}, "have shape"),
         (lambda x, y: {"data": {"train": (x, y), "tset": (x, y)}}, "'tset' is not a split"),

@@ -315,6 +315,9 @@ def test_one_is_singular(cli, tmp_path):
     words = ("model=cnn2(width=2)", "epochs=1", "data.limit=20", "batch_size=20", "--device", "cpu", "--out", tmp_path)
     out = cli("train", *words).out
     assert "1 epoch of 1 step\n" in out and "epoch 1/1 " in out
+    run = tmp_path / "digits-cnn-1"
+    assert "has trained 1 epoch: set train.epochs" in cli("train", "--continue", run, "epochs=1").err
+    assert f"{run}, 1 epoch  " in cli("train", "--continue", run, "epochs=2", "--out", tmp_path).out
 
 
 # Pictures.

@@ -262,7 +262,7 @@ def test_a_run_that_fails_is_named_and_stops_no_other(cli, small, tmp_path):
         json.dumps({key: each for key, each in json.loads(status.read_text()).items() if key != "seconds"})
     )
     assert cli("study", "report", folder).code == 0
-    refused(cli("study", "close", folder), "1 of 3 runs are not finished", "--arm")
+    refused(cli("study", "close", folder), "1 of 3 runs is not finished", "--arm")
     assert cli("study", "close", folder, "--arm", "none", "--arm", "flip").code == 0
 
 

@@ -21,6 +21,7 @@ from thirtytwo.recipe import Recipe
 from thirtytwo.training.build import build
 from thirtytwo.training.feed import Feed
 from thirtytwo.training.loop import advance
+from thirtytwo.words import plural
 
 REPEATS, SECONDS = 3, 0.4
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
@@ -75,7 +76,9 @@ class Bench:
         told = [f"{better} trains {gain:.1f} times as fast as {worse}: use it, {advice}"]
         best = max(self.batches.values())
         enough = min(size for size, rate in self.batches.items() if rate >= CLOSE * best)
-        told.append(f"batches of {enough:,} images or more use the device fully; with fewer, an epoch takes longer")
+        told.append(
+            f"batches of {plural(enough, 'image')} or more use the device fully; with fewer, an epoch takes longer"
+        )
         most = max(self.threads, default=1)
         if most > 1:
             gain = self.threads[most] / self.threads[1]

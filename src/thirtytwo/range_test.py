@@ -24,6 +24,7 @@ from thirtytwo.recipe import Recipe
 from thirtytwo.tracking.events import Listener, Progress
 from thirtytwo.training.build import Parts
 from thirtytwo.training.loop import TICK, advance
+from thirtytwo.words import plural
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,7 +173,10 @@ def ladder(
             f"{MOST:g}: the recipe's optim.lr is {recipe.optim.lr:g}"
         )
     if steps < FEWEST:
-        raise UserError(f"{steps} steps are too few to tell a fall of the loss from noise: take {FEWEST} or more")
+        raise UserError(
+            f"{plural(steps, 'step')} {'is' if steps == 1 else 'are'} too few to tell a fall of the loss from noise: "
+            f"take {FEWEST} or more"
+        )
     return tuple(low * (high / low) ** (i / (steps - 1)) for i in range(steps))
 
 

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from thirtytwo.errors import UserError
 from thirtytwo.files import read_json, read_json_lines
 from thirtytwo.spec import Spec
+from thirtytwo.words import plural
 
 Side = Annotated[int, Field(ge=1, le=1024, strict=True)]
 Count = Annotated[int, Field(ge=0, le=2**53, strict=True)]
@@ -328,7 +329,9 @@ def _lower(message: str) -> str:
 def _whole_card(card: Card) -> None:
     for name in ("mean", "std"):
         if len(card[name]) != card["channels"]:
-            raise ValueError(f"{name} has {len(card[name])} numbers for {card['channels']} channels")
+            raise ValueError(
+                f"{name} has {plural(len(card[name]), 'number')} for {plural(card['channels'], 'channel')}"
+            )
     try:
         Spec.parse(card["model"])
     except UserError as error:
@@ -336,7 +339,7 @@ def _whole_card(card: Card) -> None:
     if (pictures := card.get("pictures")) and not all(
         len(pictures[key]) in (1, card["channels"]) for key in ("mean", "spread")
     ):
-        raise ValueError(f"pictures must have numbers for {card['channels']} channels")
+        raise ValueError(f"pictures must have numbers for {plural(card['channels'], 'channel')}")
     if min(card["std"]) <= 0:
         raise ValueError("std must be above 0")
     _different(card["classes"])
@@ -354,7 +357,7 @@ def _whole_split(split: SplitRecord) -> None:
         if len(counts) != len(split["classes"]) or sum(counts) != size or len(split["ids"][split_name]) != size:
             raise ValueError(f"sizes, class_counts and ids of {split_name} contradict each other")
         if "content" in split and len(split["content"][split_name]) != 16 * size:
-            raise ValueError(f"content of {split_name} is not of {size} images")
+            raise ValueError(f"content of {split_name} is not of {plural(size, 'image')}")
         labels = split["labels"][split_name] if "labels" in split else [0] * size
         if len(labels) != size or max(labels, default=0) >= len(split["classes"]):
             raise ValueError(f"labels of {split_name} are not {size} below {len(split['classes'])}")
@@ -373,7 +376,7 @@ def _whole_scores(found: Scores) -> None:
         if scoring["split"] not in plain:
             raise ValueError(f"{scoring['split']} lacks the scores of one view")
         if scoring["right"] > scoring["n"]:
-            raise ValueError(f"{scoring['right']} of {scoring['n']} images are right")
+            raise ValueError(f"{scoring['right']} of {plural(scoring['n'], 'image')} are right")
         for name in ("accuracy", "ece"):  # without which there is no report
             stored = scoring["scores"].get(name)
             if stored is None or stored["value"] is None:

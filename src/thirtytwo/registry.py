@@ -16,6 +16,7 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from thirtytwo.errors import UnknownName, UserError, did_you_mean, nearest
 from thirtytwo.spec import Spec
+from thirtytwo.words import plural
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -167,7 +168,9 @@ class Registry(Generic[T]):
             if name not in self._context and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         }
         if len(spec.args) > len(named):
-            raise UserError(f"{spec}: {self.kind} '{spec.name}' takes {len(named)} arguments, not {len(spec.args)}")
+            raise UserError(
+                f"{spec}: {self.kind} '{spec.name}' takes {plural(len(named), 'argument')}, not {len(spec.args)}"
+            )
         given = dict(zip(named, spec.args, strict=False))
         for key, value in spec.kwargs.items():
             if key in given:

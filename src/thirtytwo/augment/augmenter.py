@@ -7,6 +7,7 @@ from torch.nn.functional import one_hot
 from thirtytwo.augment import Batch, Chain
 from thirtytwo.errors import UserError
 from thirtytwo.rng import generator
+from thirtytwo.words import plural
 
 ROUNDING = 1e-3
 """How far outside 0..1 a pixel may be, since interpolation rounds."""
@@ -59,7 +60,9 @@ class Augmenter:
         _require_images(images)
         _require_fit(images, targets)
         if ids is not None and ids.shape != (len(images),):
-            raise UserError(f"{len(images)} images but ids of shape {tuple(ids.shape)}: pass one number per image")
+            raise UserError(
+                f"{plural(len(images), 'image')} but ids of shape {tuple(ids.shape)}: pass one number per image"
+            )
         given = _float_targets(targets, self.classes)
         batch = Batch(images, given, ids, epoch, self.seed)
         changed = self.chain(batch, generator(self.seed, "augment", self.calls, device=images.device))
@@ -105,7 +108,7 @@ def _require_fit(images: Tensor, targets: Tensor) -> None:
             f"{_name(targets.dtype)} {tuple(targets.shape)}"
         )
     if len(targets) != len(images):
-        raise UserError(f"{len(images)} images but {len(targets)} targets: pass one per image")
+        raise UserError(f"{plural(len(images), 'image')} but {plural(len(targets), 'target')}: pass one per image")
     if targets.device != images.device:
         raise UserError(f"images are on {images.device}, targets on {targets.device}: move one of them")
 
@@ -115,7 +118,7 @@ def _float_targets(targets: Tensor, classes: int | None) -> Tensor:
     low, high = targets.aminmax()
     if targets.ndim == 2:
         if classes is not None and targets.shape[1] != classes:
-            raise UserError(f"targets have {targets.shape[1]} classes, but classes={classes}: make them agree")
+            raise UserError(f"targets have {plural(targets.shape[1], 'class')}, but classes={classes}: make them agree")
         if not (low >= 0 and high <= 1):
             raise UserError(f"float targets must lie in 0..1, not {float(low):.4g} to {float(high):.4g}")
         return targets.float()

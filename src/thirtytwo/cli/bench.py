@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from thirtytwo.cli.app import DeviceName, Json, app
+from thirtytwo.words import plural
 
 
 @app.command()
@@ -19,7 +20,7 @@ def bench(device: DeviceName = "auto", as_json: Json = False) -> None:
         say_json(found.to_dict())
         return
     describes = found.device
-    say("device", f"{describes['device']}, {describes['processor']}, {describes['threads']} threads")
+    say("device", f"{describes['device']}, {describes['processor']}, {plural(describes['threads'], 'thread')}")
     say("matrix product", _by_precision(found.products, 1e-9, "GFLOP/s"))
     say("convolution", _by_precision(found.convolutions, 1e-9, "GFLOP/s"), "3x3, 256 channels, with its backward pass")
     say("feed", f"{found.feed:,.0f} images/s", "gathered, flipped and shifted")

@@ -39,7 +39,11 @@ def export(
     height, width = card["size"]
     mean, std = ((f"({', '.join(f'{each:.4f}' for each in card[key])})") for key in ("mean", "std"))
     colour = "grey" if card["channels"] == 1 else "RGB"
-    say(str(file), f"{card['model']}, {card['parameters']:,} parameters", "read back: the same logits, bit for bit")
+    say(
+        str(file),
+        f"{card['model']}, {plural(card['parameters'], 'parameter')}",
+        "read back: the same logits, bit for bit",
+    )
     say(
         "expects",
         f"{colour} images {height}x{width} in 0..1, minus {mean}, divided by {std}",

@@ -88,7 +88,7 @@ def _introduce(parts: "Parts", rates: tuple[float, ...]) -> None:
     computed, steps = f"{parts.device.torch}, {parts.device.precision}", plural(len(rates), "step")
     say(
         parts.recipe.name,
-        f"{parts.recipe.model}, {parameters:,} parameters",
+        f"{parts.recipe.model}, {plural(parameters, 'parameter')}",
         f"{computed}, {steps}, optim.lr {rates[0]:g} to {rates[-1]:g}",
     )
 

@@ -7,6 +7,7 @@ import typer
 
 from thirtytwo.cli.app import DeviceName, Import, Json, app, complete_words
 from thirtytwo.errors import UserError
+from thirtytwo.words import plural
 
 
 @app.command("import")
@@ -74,7 +75,9 @@ def import_file(
     if as_json:
         say_run_json(run)
         return
-    say(run.name, f"{recipe.model}, {run.require_trained()['parameters']:,} parameters", f"imported from {file}")
+    say(
+        run.name, f"{recipe.model}, {plural(run.require_trained()['parameters'], 'parameter')}", f"imported from {file}"
+    )
     if taken := run.env.get("taken"):
         say("", f"taken: {taken}")
     say_scores(run)

@@ -8,6 +8,7 @@ import typer
 
 from thirtytwo.cli.app import BadImages, DeviceName, Import, Invert, Json, Moved, RunPath, app
 from thirtytwo.errors import UserError
+from thirtytwo.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +65,8 @@ def predict(
     if skipped:
         return 0
     raise UserError(
-        f"{len(bad):,} of {len(found):,} pictures cannot be read: repair them, or leave them out with --bad-images skip"
+        f"{len(bad):,} of {plural(len(found), 'picture')} cannot be read: repair them, or leave them out "
+        "with --bad-images skip"
     )
 
 

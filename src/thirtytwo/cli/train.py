@@ -173,8 +173,9 @@ def _introduce(session: "Session", words: list[str]) -> None:
 
     parts, recipe = session.parts, session.run.recipe
     if (begun := session.run.env.get("continued")) and session.run.status["state"] == "created":
-        before, rate = parts.feed.epoch(begun["step"]), f"{recipe.schedule} over all {recipe.train.epochs:g} epochs"
-        say("continues", f"{begun['run']}, {before:.4g} epochs", f"{rate}: the rate is {begun['rate']:.2g} of its peak")
+        before = plural(round(parts.feed.epoch(begun["step"]), 3), "epoch")
+        rate = f"{recipe.schedule} over all {plural(recipe.train.epochs, 'epoch')}"
+        say("continues", f"{begun['run']}, {before}", f"{rate}: the rate is {begun['rate']:.2g} of its peak")
     elif session.run.status["state"] == "finished":
         say(
             "finished",
@@ -188,14 +189,14 @@ def _introduce(session: "Session", words: list[str]) -> None:
     steps = f"{plural(recipe.train.epochs, 'epoch')} of {plural(parts.feed.steps_per_epoch, 'step')}"
     say(
         session.run.name,
-        f"{recipe.model}, {parameters:,} parameters",
+        f"{recipe.model}, {plural(parameters, 'parameter')}",
         f"{session.device.torch}, {session.device.precision}, {steps if solver == 'steps' else f'head by {solver}'}",
     )
     if parts.teacher is not None:
         card = parts.teacher.require_trained()
         say(
             "teacher",
-            f"{card['model']}, {card['parameters']:,} parameters",
+            f"{card['model']}, {plural(card['parameters'], 'parameter')}",
             f"{parts.teacher.path}, temperature {recipe.train.temperature:g}, weight {recipe.train.teacher_weight:g}",
         )
     if recipe.train.freeze != "none":
@@ -205,7 +206,8 @@ def _introduce(session: "Session", words: list[str]) -> None:
     if parts.probed and solver != "knn" and recipe.augment != "none":
         say(
             "features",
-            f"each image passes the frozen part once, in at most {recipe.train.feature_views} augmented views",
+            "each image passes the frozen part once, "
+            f"in at most {plural(recipe.train.feature_views, 'augmented view')}",
         )
     elif parts.probed:
         say("features", "each image passes the frozen part once")

@@ -9,6 +9,7 @@ from thirtytwo.arrays import is_text
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.picture import eight_bit
 from thirtytwo.errors import UserError
+from thirtytwo.words import plural
 
 
 def official(name: str, where: str, images: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> Official:
@@ -35,7 +36,8 @@ def official(name: str, where: str, images: Mapping[str, np.ndarray], labels: Ma
             )
         if len(y) != len(images[split]):
             raise UserError(
-                f"{where}: {len(images[split])} {split} images but {len(y)} labels: give one label per image"
+                f"{where}: {plural(len(images[split]), f'{split} image')} but {plural(len(y), 'label')}: "
+                "give one label per image"
             )
         numbers = torch.from_numpy(np.searchsorted(present, y))
         sets[split] = ImageSet.of(torch.from_numpy(images[split]), numbers, tuple(str(label) for label in present))

@@ -13,6 +13,7 @@ from thirtytwo import rng
 from thirtytwo.data import cache
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.errors import UserError
+from thirtytwo.words import plural
 
 Kept = Mapping[str, np.ndarray]
 """Split -> the `short` digests of the images that an earlier run had in it."""
@@ -75,8 +76,8 @@ class Part:
         counts = self.counts()
         if count < (present := int((counts > 0).sum())):
             raise UserError(
-                f"data.limit={count} is less than the {present} classes, of which each needs an image to train on: "
-                f"set it to {present} or more"
+                f"data.limit={count} is less than the {plural(present, 'class')}, of which each needs an image to "
+                f"train on: set it to {present} or more"
             )
         return replace(self, rows=self._choose(allot(count, counts), "limit"))
 
@@ -119,12 +120,12 @@ def quotas(counts: np.ndarray, classes: Sequence[str], amount: float | Fraction,
         if count and quota >= count:
             remedy = "" if count == 1 else f", or set data.{purpose} lower"
             raise UserError(
-                f"class '{name}' has {count} of the {total:,} images that {purpose} is cut from, and {purpose} "
+                f"class '{name}' has {count} of the {plural(total, 'image')} that {purpose} is cut from, and {purpose} "
                 f"would take {'it' if count == 1 else 'all'}: add pictures{remedy}"
             )
         if count and quota == 0:
             raise UserError(
-                f"{purpose} of {wanted:,} out of {total:,} images leaves class '{name}' without one: "
+                f"{purpose} of {wanted:,} out of {plural(total, 'image')} leaves class '{name}' without one: "
                 f"set data.{purpose} to {present} or more, or add pictures"
             )
     return taken

@@ -132,7 +132,9 @@ def _build(
         raise UserError(f"{gathered.root} holds no pictures: expected at least one per class")
     if not good:
         first = next(header for header in headers if isinstance(header, BadPicture))
-        raise UserError(f"none of the {len(headers):,} pictures in {gathered.root} can be read; the first is {first}")
+        raise UserError(
+            f"none of the {plural(len(headers), 'picture')} in {gathered.root} can be read; the first is {first}"
+        )
     target = picture.choose_size({header.size for header in good}, size)
     depth: Literal[1, 3] = channels or (1 if all(header.grey for header in good) else 3)
     bad: dict[int, BadPicture] = {}
@@ -161,9 +163,9 @@ def _build(
 
 def _report(gathered: Gathered, bad: Sequence[BadPicture], total: int, bad_images: str) -> None:
     if len(bad) == total:
-        raise UserError(f"none of the {total:,} pictures in {gathered.root} can be read; the first is {bad[0]}")
+        raise UserError(f"none of the {plural(total, 'picture')} in {gathered.root} can be read; the first is {bad[0]}")
     if bad and bad_images == "fail":
-        count = f"{len(bad)} of {total:,} pictures cannot be read"
+        count = f"{len(bad)} of {plural(total, 'picture')} cannot be read"
         raise Unreadable(
             bad[0],
             f"{bad[0]} ({count}): see `thirtytwo data scan {gathered.root}`, or "

@@ -23,6 +23,7 @@ from thirtytwo.data.picture import Fit
 from thirtytwo.data.waiting import counted
 from thirtytwo.errors import UserError
 from thirtytwo.spec import OWN
+from thirtytwo.words import plural
 
 Images = ImageSet | Dataset[Any] | tuple[ArrayLike, ArrayLike]
 """Labelled images: a PyTorch dataset of (image, label), a pair of arrays or tensors (images, labels), an image set."""
@@ -207,7 +208,10 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
         images, labels = (_array(each, f"{what} {name}") for each, name in zip(part, ("images", "labels"), strict=True))
         found = as_images(images, f"{what} images"), as_labels(labels, f"{what} labels")
         if len(found[0]) != len(found[1]):
-            raise UserError(f"{what}: {len(found[0])} images but {len(found[1])} labels: give one label per image")
+            raise UserError(
+                f"{what}: {plural(len(found[0]), 'image')} but {plural(len(found[1]), 'label')}: "
+                "give one label per image"
+            )
         return _Split(*found, None)
     assert isinstance(part, Sized), "checked when it was registered"
     pictures: list[np.ndarray] = []

@@ -64,7 +64,9 @@ class ImageSet:
                 f"images must be uint8 (N, 1 or 3, H, W), not {images.dtype} {tuple(images.shape)}: convert them first"
             )
         if labels.shape != (len(images),):
-            raise UserError(f"{len(images)} images but labels of shape {tuple(labels.shape)}: give one label per image")
+            raise UserError(
+                f"{plural(len(images), 'image')} but labels of shape {tuple(labels.shape)}: give one label per image"
+            )
         labels = labels.to(torch.int64)
         outside = (labels < 0) | (labels >= len(classes))
         if outside.any():

@@ -223,7 +223,7 @@ def _fitted(official: Official, size: int | None, channels: Literal[1, 3] | None
         count = sum(map(len, sets))
         memory.require(  # as they are resized, and again as they are cut
             2 * count * depth * target[0] * target[1],
-            f"{count:,} images of {target[0]}x{target[1]} pixels need",
+            f"{plural(count, 'image')} of {target[0]}x{target[1]} pixels need",
             "set data.size lower",
         )
         own = " and ".join(sorted({f"{h}x{w}" for h, w in (image_set.size for image_set in sets)}))

@@ -14,6 +14,7 @@ from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.data.reading import Source
 from thirtytwo.errors import UserError
 from thirtytwo.paths import natural
+from thirtytwo.words import plural
 
 if TYPE_CHECKING:
     import pyarrow
@@ -154,7 +155,9 @@ class _Shard:
                     yield f"{self.path} row {row}", value or b""
                     row += 1
         if row < len(self):
-            raise UserError(f"{self.path}: damaged: {len(self):,} labels but {row:,} pictures: fetch it again")
+            raise UserError(
+                f"{self.path}: damaged: {plural(len(self), 'label')} but {plural(row, 'picture')}: fetch it again"
+            )
 
     def _require_bytes(self, file: "pyarrow.parquet.ParquetFile") -> None:
         """Raise UserError if the file has the pictures' paths and none of their bytes."""
@@ -173,7 +176,9 @@ class _Shard:
         if pyarrow.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if column.null_count:
-            raise UserError(f"{self.path}: {column.null_count} rows of '{name}' have no label: remove them")
+            raise UserError(
+                f"{self.path}: {plural(column.null_count, 'row')} without a label in '{name}': remove such rows"
+            )
         if is_text(column.type):
             column = column.cast(pyarrow.large_string())
         joined = column.combine_chunks().dictionary_encode()

@@ -237,8 +237,8 @@ def _shared(content: Mapping[str, np.ndarray], sets: Mapping[str, ImageSet]) -> 
     for first, second in (("train", "test"), ("train", "val"), ("val", "test")):
         if count := int(np.isin(content[second], content[first]).sum()):
             lines.append(
-                f"{count:,} of the {len(content[second]):,} {second} images {'is' if count == 1 else 'are'} in {first} "
-                f"too, so {second}'s scores are too good: `thirtytwo data scan` names identical pictures"
+                f"{count:,} of the {plural(len(content[second]), f'{second} image')} {'is' if count == 1 else 'are'} "
+                f"in {first} too, so {second}'s scores are too good: `thirtytwo data scan` names identical pictures"
             )
     everything = np.concatenate([content[name] for name in SPLITS])
     labels = np.concatenate([sets[name].labels.numpy() for name in SPLITS])

@@ -19,6 +19,7 @@ from thirtytwo.evaluation.estimate import Estimate
 from thirtytwo.evaluation.metrics import Accuracy, ImageMetric, image_metric
 from thirtytwo.evaluation.predictions import Predictions, of
 from thirtytwo.rng import numpy_generator
+from thirtytwo.words import plural
 
 LEVEL = 0.05
 """The accepted probability of a false alarm, over all comparisons of a table together (Holm)."""
@@ -49,7 +50,7 @@ class Group:
             of_images = self.metric.by_image(each)
             if of_images is None:
                 raise UserError(
-                    f"'{self.name}': {self.metric.title} is not defined for {len(each.classes)} classes: "
+                    f"'{self.name}': {self.metric.title} is not defined for {plural(len(each.classes), 'class')}: "
                     "choose another score"
                 )
             found[seed] = of_images

@@ -22,6 +22,7 @@ from thirtytwo.evaluation.estimate import Estimate, Z, normal_mean, wilson
 from thirtytwo.evaluation.predictions import Predictions, of
 from thirtytwo.registry import Registry
 from thirtytwo.rng import numpy_generator
+from thirtytwo.words import plural
 
 RESAMPLES = 1000
 """Bootstrap draws per interval: 0.1 s on 10,000 images; the ends repeat to about a twentieth of the width."""
@@ -90,7 +91,7 @@ class ImageMetric(Metric):
         if not isinstance(found, np.ndarray) or found.shape != (len(predictions),) or found.dtype.kind not in "biuf":
             shape = f"an array {found.shape} of {found.dtype}" if isinstance(found, np.ndarray) else repr(found)[:40]
             raise UserError(
-                f"{self.title}: of_images gave {shape}, not one number for each of {len(predictions)} images"
+                f"{self.title}: of_images gave {shape}, not one number for each of {plural(len(predictions), 'image')}"
             )
         scores = found.astype(np.float64)
         if self.binary and not np.isin(scores, (0, 1)).all():

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.errors import UserError
 from thirtytwo.records import MOST_VIEWS, SplitRecord
+from thirtytwo.words import plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,9 @@ def of(logits: ArrayLike, labels: ArrayLike, classes: Sequence[str] | None = Non
         raise UserError(f"labels: are {truth.dtype}: give integers, the number of each image's class")
     k = said.shape[1]
     if truth.min() < 0 or truth.max() >= k:
-        raise UserError(f"labels: go from {truth.min()} to {truth.max()}: for {k} classes they must be in 0..{k - 1}")
+        raise UserError(
+            f"labels: go from {truth.min()} to {truth.max()}: for {plural(k, 'class')} they must be in 0..{k - 1}"
+        )
     if not np.isfinite(said).all():
         raise UserError("logits: are not all finite: leave such images out")
     if said.min() >= 0 and np.allclose(said.sum(axis=1), 1, rtol=0, atol=1e-3):
@@ -121,7 +124,9 @@ def of(logits: ArrayLike, labels: ArrayLike, classes: Sequence[str] | None = Non
         )
     names = tuple(map(str, range(k) if classes is None else classes))
     if len(names) != k:
-        raise UserError(f"classes: {len(names)} names for logits of {k} columns: give one per column")
+        raise UserError(
+            f"classes: {plural(len(names), 'name')} for logits of {plural(k, 'column')}: give one per column"
+        )
     said = said.astype(np.float32) if said.dtype == np.float16 else said
     return Predictions(said, truth.astype(np.int64), names, np.arange(len(said)), "")
 
@@ -171,5 +176,5 @@ def load(path: Path, cut: SplitRecord | None = None) -> tuple[Predictions, Predi
         return plain, None
     averaged = int(arrays.get("views", 0))
     if not 2 <= averaged <= MOST_VIEWS:
-        raise damaged(path, f"averages {averaged} views")
+        raise damaged(path, f"averages {plural(averaged, 'view')}")
     return plain, replace(plain, logits=arrays["logits_tta"], views=averaged)

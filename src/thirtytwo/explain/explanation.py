@@ -8,6 +8,7 @@ import numpy as np
 from thirtytwo.arrays import damaged, pack_arrays, read_arrays
 from thirtytwo.explain import Drawing, Explanation
 from thirtytwo.figures import pictures
+from thirtytwo.words import plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ class LayerMaps(Explanation):
         if not self.layers:
             return {}
         rows = [pictures.Maps(f"{layer.name}: {layer.types}", layer.shape, layer.maps) for layer in self.layers]
-        alt = f"feature maps of {len(rows)} layers for one picture; {title}"
+        alt = f"feature maps of {plural(len(rows), 'layer')} for one picture; {title}"
         return {"layers": Drawing(pictures.feature_maps(self.picture, rows, title), alt)}
 
     def network_figures(self) -> dict[str, Drawing]:
@@ -56,7 +57,7 @@ class LayerMaps(Explanation):
         if not len(self.filters):
             return {}
         count, channels, height, width = self.filters.shape
-        alt = f"the weights of the first convolution's {count} filters, {channels} x {height} x {width}"
+        alt = f"the weights of the first convolution's {plural(count, 'filter')}, {channels} x {height} x {width}"
         return {"filters": Drawing(pictures.filters(self.filters), alt)}
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from thirtytwo.evaluation.estimate import quantity
 from thirtytwo.figures import canvas
 from thirtytwo.figures.canvas import BLUE, INK, MUTED, VERMILION
+from thirtytwo.words import plural
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -156,7 +157,7 @@ def filters(weights: np.ndarray) -> "Figure":
     if channels != 3:
         key = "blue: positive, white: 0, vermilion: negative"
     if channels not in (1, 3):
-        key += f"; mean over {channels} input channels"
+        key += f"; mean over {plural(channels, 'input channel')}"
     more = f"the first {count} of {len(weights)}; " if count < len(weights) else ""
     axes.text(gap, rows * pitch + 0.22, more + key, color=MUTED, fontsize=7.5)
     return figure

@@ -12,6 +12,7 @@ from thirtytwo.models import models
 from thirtytwo.models.footprint import require_outputs, require_weights, sketch
 from thirtytwo.models.network import Network
 from thirtytwo.spec import Spec
+from thirtytwo.words import plural
 
 
 class Classifier(nn.Module):
@@ -85,8 +86,8 @@ def build_network(
         if Spec.parse(spec).foreign:
             remedy = "let it see larger images, such as input=224"
         raise UserError(
-            f"model '{spec}' does not fit images of {height} x {width} pixels with {channels} channel"
-            f"{'s' if channels > 1 else ''}: {remedy} ({_first_line(error)})"
+            f"model '{spec}' does not fit images of {height} x {width} pixels with "
+            f"{plural(channels, 'channel')}: {remedy} ({_first_line(error)})"
         ) from error
     except Exception as error:  # a network of the user's own may raise anything
         raise UserError(
@@ -102,7 +103,7 @@ def require_logits(found: object, images: int, classes: int, what: str) -> None:
         raise UserError(f"{what} returns {type(found).__name__}, not a tensor: it must return logits (B, classes)")
     if found.shape != (images, classes):
         raise UserError(
-            f"{what} returns an output of shape {tuple(found.shape)} for {images} image{'s' * (images > 1)}, "
+            f"{what} returns an output of shape {tuple(found.shape)} for {plural(images, 'image')}, "
             f"not ({images}, {classes}): it must return logits (B, classes)"
         )
     if not found.is_floating_point():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from thirtytwo import memory
 from thirtytwo.models.network import Network
+from thirtytwo.words import plural
 
 COPIES = 3
 """Of the weights: as they are, as they are loaded or as gradients, and in the optimizer."""
@@ -48,7 +49,7 @@ def require_outputs(network: Network, shape: tuple[int, ...], what: str) -> None
         module(torch.zeros(1, *shape[1:], device="meta"))
     memory.require(
         shape[0] * LEAST * numbers,
-        f"{what} with {shape[0]:,} images at once needs",
+        f"{what} with {plural(shape[0], 'image')} at once needs",
         "make it, the images or train.batch_size smaller",
     )
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.models.network import Network
+from thirtytwo.words import plural
 
 TRUNKS = ("encoder", "features", "blocks", "layers", "stages", "trunk_output", "levels", "groups")
 """Parts that hold a network's stages, by the names that torchvision and timm use: their children are the stages."""
@@ -157,8 +158,8 @@ def sentence(rows: list[Row]) -> str:
     shown = ", ".join(names) if len(names) <= 4 else f"{names[0]} to {names[-1]}, {len(names)} of {len(rows)} stages"
     trained, parameters = sum(row.trained for row in rows), sum(row.parameters for row in rows)
     later = sorted({row.since for row in rows} - {inf})
-    more = f"; one stage more every {later[0]:g} epoch{'' if later[0] == 1 else 's'}" if later else ""
-    return f"trains {shown}: {trained:,} of {parameters:,} parameters{more}"
+    more = f"; one stage more every {plural(later[0], 'epoch')}" if later else ""
+    return f"trains {shown}: {trained:,} of {plural(parameters, 'parameter')}{more}"
 
 
 def _parts(module: nn.Module, prefix: str, ends: tuple[str, ...]) -> Iterator[str]:

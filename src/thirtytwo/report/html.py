@@ -22,7 +22,7 @@ from thirtytwo.report.explained import heading
 from thirtytwo.report.view import Closeup, Curves, Picture, View, view
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.scored import Scored
-from thirtytwo.words import times
+from thirtytwo.words import plural, times
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -95,6 +95,7 @@ def environment() -> "Environment":
         "number": number,
         "titled": titled,
         "thousands": lambda number: f"{number:,}",
+        "plural": plural,
         "times": times,
         "duration": duration,
         "data_uri": data_uri,
@@ -169,7 +170,7 @@ def _header(seen: View) -> list[str]:
     model, data, status = seen.model, seen.data, seen.status
     words = []
     if model:
-        parameters = f", {model['parameters']:,} parameters"
+        parameters = f", {plural(model['parameters'], 'parameter')}"
         frozen = f" ({model['frozen']:,} of them frozen, {model['freeze']})" if "frozen" in model else ""
         taught = f", distilled from {Path(seen.env['teacher']).name}" if "teacher" in seen.env else ""
         words.append(f"{model['model']}{parameters}{frozen}{taught}")
@@ -178,16 +179,15 @@ def _header(seen: View) -> list[str]:
         words.append(f"head: {how.format(solved['strength'])}, the best on val of {len(solved['tried'])}")
     if model and "feature_views" in model and "solved" not in model:
         words.append(
-            "the head alone was trained, on features of "
-            f"{model['feature_views']} view{'s' if model['feature_views'] > 1 else ''} of each image"
+            f"the head alone was trained, on features of {plural(model['feature_views'], 'view')} of each image"
         )
     if data:
         pixels = ""
         if model:
             height, width = model["size"]
             pixels = f", {'grey' if model['channels'] == 1 else 'colour'} {width}×{height}"
-        images = f"{data['sizes']['train']:,} training images of {data['name']}"
-        words.append(f"{images}, {len(seen.classes)} classes{pixels}")
+        images = f"{plural(data['sizes']['train'], 'training image')} of {data['name']}"
+        words.append(f"{images}, {plural(len(seen.classes), 'class')}{pixels}")
     if status.get("seconds"):
         machine = [each for each in (seen.env.get("device"), seen.env.get("precision")) if each]
         steps = "passes" if model and "solved" in model else "steps"
@@ -245,7 +245,8 @@ def _closeup_figures(close: Closeup, classes: tuple[str, ...]) -> dict[str, Draw
     drawn = {
         "confusion": Drawing(
             scores.confusion(close.confusion, classes),
-            f"confusion matrix of {split}, {len(classes)} classes; the most frequent confusions are listed beside it",
+            f"confusion matrix of {split}, {plural(len(classes), 'class')}; the most frequent confusions are "
+            "listed beside it",
         ),
         "reliability": Drawing(
             scores.reliability(close.bins, close.scored.n),

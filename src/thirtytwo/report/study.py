@@ -20,6 +20,7 @@ from thirtytwo.report.html import LABEL, environment
 from thirtytwo.report.view import Pair, as_command, of_plan, pairs
 from thirtytwo.runs.run import Run
 from thirtytwo.study.folder import StudyFolder, Trial
+from thirtytwo.words import plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +242,8 @@ def _caveats(folder: StudyFolder, trials: list[Trial], rows: list[Compared], dat
     missing = sum(trial.state != "finished" for trial in trials)
     if missing:
         sentences.append(
-            f"{missing} of {len(trials)} runs are not finished: differences are over the seeds that both arms have."
+            f"{missing} of {plural(len(trials), 'run')} {'is' if missing == 1 else 'are'} not finished: differences "
+            "are over the seeds that both arms have."
         )
     sentences += of_plan(data)
     if any(trial.run and trial.run.recipe.train.patience is not None for trial in trials):

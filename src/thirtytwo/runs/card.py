@@ -13,6 +13,7 @@ from thirtytwo.models.classifier import Classifier, build_network
 from thirtytwo.models.neighbours import Neighbours, put_head
 from thirtytwo.recipe import Recipe
 from thirtytwo.records import CardBody, NeighboursRecord
+from thirtytwo.words import plural
 
 LISTED = 10
 """Number of classes that a message names."""
@@ -105,7 +106,7 @@ def ready(model: Classifier, device: Device) -> Classifier:
 
 def _listed(classes: list[str]) -> str:
     names = ", ".join(classes[:LISTED]) + (", ..." if len(classes) > LISTED else "")
-    return f"{len(classes)} classes ({names})"
+    return f"{plural(len(classes), 'class')} ({names})"
 
 
 def _neighbours(network: nn.Module) -> NeighboursRecord | None:

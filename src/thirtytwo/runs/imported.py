@@ -24,6 +24,7 @@ from thirtytwo.runs.loading import check, load_classifier, load_splits, place
 from thirtytwo.runs.run import Run
 from thirtytwo.runs.score import score
 from thirtytwo.spec import Spec
+from thirtytwo.words import plural
 
 log = logging.getLogger("thirtytwo")
 
@@ -139,7 +140,10 @@ def _channels(option: str, numbers: Channels, channels: int) -> Tensor:
     """float32 (C,). Raises UserError for another count, for what is not finite, and for a standard deviation of 0."""
     found = torch.tensor(numbers, dtype=torch.float32)
     if len(found) not in (1, channels):
-        raise UserError(f"{option}: {len(found)} numbers for images of {channels} channels: give one per channel")
+        raise UserError(
+            f"{option}: {plural(len(found), 'number')} for images of {plural(channels, 'channel')}: "
+            "give one per channel"
+        )
     if not bool(found.isfinite().all()) or (option == "--std" and not bool((found > 0).all())):
         raise UserError(f"{option}: must be finite{', and above 0' if option == '--std' else ''}")
     return found.expand(channels).clone()

@@ -13,6 +13,7 @@ from thirtytwo.records import Env, SplitRecord
 from thirtytwo.runs.run import Run
 from thirtytwo.spec import Spec
 from thirtytwo.version import __version__
+from thirtytwo.words import plural
 
 if TYPE_CHECKING:  # reports, which need no torch, read what is written here
     from thirtytwo.models.network import Origin
@@ -69,7 +70,7 @@ def said(seen: Mapping[str, int] | None, sizes: Mapping[str, int]) -> str:
     """``262 of the 360 images of test``, for use in a sentence."""
     if seen is None:
         return "earlier images of this source, perhaps on some"
-    return " and ".join(f"{count:,} of the {sizes[split]:,} images of {split}" for split, count in seen.items())
+    return " and ".join(f"{count:,} of the {plural(sizes[split], 'image')} of {split}" for split, count in seen.items())
 
 
 def _with_ancestors(runs: Iterable[Run]) -> Iterator[Run]:

@@ -7,6 +7,7 @@ from thirtytwo.errors import UserError, did_you_mean
 from thirtytwo.runs.loading import load_classifier
 from thirtytwo.runs.score import score_test
 from thirtytwo.study.folder import StudyFolder
+from thirtytwo.words import plural
 
 
 def close(
@@ -32,7 +33,8 @@ def close(
         unfinished = [trial.name for trial in trials if trial.state != "finished"]
         if unfinished:
             raise UserError(
-                f"{folder.path}: {len(unfinished)} of {len(trials)} runs are not finished ({unfinished[0]}): "
+                f"{folder.path}: {len(unfinished)} of {plural(len(trials), 'run')} "
+                f"{'is' if len(unfinished) == 1 else 'are'} not finished ({unfinished[0]}): "
                 f"`thirtytwo study {folder.path}` trains them, or name the arms to close with by --arm"
             )
         for trial in trials:

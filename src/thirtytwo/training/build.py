@@ -30,6 +30,7 @@ from thirtytwo.training.features import FeatureFeed, Features, compute, is_linea
 from thirtytwo.training.feed import Batches, Feed
 from thirtytwo.training.objective import Distillation, Labels, Objective
 from thirtytwo.training.resizing import Resizing
+from thirtytwo.words import plural
 
 INITIALISE_ON = 5000
 """Images shown to a network with a data-dependent initialisation."""
@@ -194,7 +195,7 @@ def try_out(parts: Parts) -> None:
     except Exception as error:  # a network of the user's own may raise anything
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{what} cannot train on batches of {parts.feed.batch_size} images of "
+            f"{what} cannot train on batches of {plural(parts.feed.batch_size, 'image')} of "
             f"{images.shape[-2]} x {images.shape[-1]} pixels{_as_resized(parts.recipe)} ({reason})"
         ) from error
     require_logits(logits, len(images), len(parts.splits.train.classes), what)

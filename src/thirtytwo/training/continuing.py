@@ -13,6 +13,7 @@ from thirtytwo.runs import checkpoint
 from thirtytwo.runs.run import Run
 from thirtytwo.training.build import Parts
 from thirtytwo.training.early_stopping import EarlyStopping
+from thirtytwo.words import plural
 
 CHANGEABLE = (
     "name",
@@ -89,8 +90,8 @@ class HandedOver:
         step, schedule = state["step"], state["schedule"] if parts.recipe.schedule == old.recipe.schedule else {}
         if step >= parts.steps:
             raise UserError(
-                f"train.epochs={parts.recipe.train.epochs:g}: {old.path} has trained {parts.feed.epoch(step):.4g} "
-                "epochs: set train.epochs, the new total, above that"
+                f"train.epochs={parts.recipe.train.epochs:g}: {old.path} has trained "
+                f"{plural(round(parts.feed.epoch(step), 3), 'epoch')}: set train.epochs, the new total, above that"
             )
         parts.schedule.restore(schedule)
         before = old.env.get("continued")

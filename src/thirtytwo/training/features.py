@@ -21,6 +21,7 @@ from thirtytwo.device import Device
 from thirtytwo.models.classifier import Classifier, evaluating
 from thirtytwo.rng import generator
 from thirtytwo.training.feed import Batches
+from thirtytwo.words import plural
 
 BLOCK = 250
 """Images that pass through the trunk at a time."""
@@ -205,7 +206,7 @@ def _blocks(
 def _require_memory(rows: int, width: int, views: int) -> None:
     """Raises UserError unless ``rows`` of ``width`` bytes fit in memory twice: as they are kept, and in use."""
     remedy = "train.feature_views=1" if views > 1 else "data.limit, or train.freeze=none"
-    memory.require(2 * rows * width, f"features of {rows:,} images need", f"set {remedy}")
+    memory.require(2 * rows * width, f"features of {plural(rows, 'image')} need", f"set {remedy}")
 
 
 def _digest(model: Classifier, head: str) -> str:
