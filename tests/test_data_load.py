@@ -26,7 +26,7 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
-from thirtytwo.data import cifar, idx, matlab, sources, svhn
+from thirtytwo.data import cifar, given, idx, matlab, sources, svhn
 from thirtytwo.data.fetch import Remote
 from thirtytwo.data.imageset import ImageSet
 from thirtytwo.data.load import load
@@ -313,6 +313,26 @@ def test_npz_of_keras_and_medmnist(
     check(official.val, slice(200, 250))
     check(official.test, TEST)
     assert official.name == "mine"
+
+
+@pytest.mark.parametrize(("form", "range_"), [
+    (lambda x: x.astype(np.uint16), "uint16 with a largest value of 255, read as 0 (black) to 65535"),
+    (lambda x: x.astype(np.uint16) * 16, "uint16 with a largest value of 4080, read as 0 (black) to 65535"),
+    (lambda x: (x > 100).astype(np.uint8), "uint8 with a largest value of 1, read as 0 (black) to 255"),
+    (lambda x: x // 16, "uint8 with a largest value of 15, read as 0 (black) to 255"),
+    (lambda x: x / 16.0, "float64 with a largest value of 15.9375, read as 0 (black) to 255"),
+    (lambda x: (x / 1020).astype(np.float32), "float32 with a largest value of 0.25, read as 0 (black) to 1"),
+    (lambda x: x > 100, None), (lambda x: x // 2 + 1, None), (lambda x: x.astype(np.uint16) * 129, None),
+])  # fmt: skip
+def test_pixels_that_leave_most_of_their_range_unused_are_said(
+    tmp_path: Path, form: Callable[[np.ndarray], np.ndarray], range_: str | None
+) -> None:
+    pixels = form(PIXELS[TRAIN])
+    np.savez(tmp_path / "x.npz", x_train=pixels, y_train=LABELS[TRAIN], x_test=PIXELS[TEST], y_test=LABELS[TEST])
+    given.register((pixels, LABELS[TRAIN]), "own:dark")
+    for source, what in ((str(tmp_path / "x.npz"), "x_train of x.npz"), ("own:dark", "data, train images")):
+        notes = load(source).notes
+        assert notes == () if range_ is None else notes[0].startswith(f"{what} are {range_}"), notes
 
 
 def test_npz_names_as_labels_and_colour(tmp_path: Path) -> None:

@@ -82,6 +82,18 @@ def as_images(array: np.ndarray, what: str) -> np.ndarray:
     return np.ascontiguousarray(eight_bit(array))
 
 
+def note_on_range(array: np.ndarray, what: str) -> tuple[str, ...]:
+    """A note if the pixels that `as_images` took use less than half of the range that it assumed for their type."""
+    high = array.max().item()
+    usual = 65535 if array.dtype == np.uint16 else 1 if array.dtype.kind in "bf" and high <= 1 else 255
+    if 2 * high >= usual:
+        return ()
+    return (
+        f"{what} are {array.dtype} with a largest value of {high:g}, read as 0 (black) to {usual} (white): "
+        f"scale them if {high:g} is white",
+    )
+
+
 def as_labels(array: np.ndarray, what: str) -> np.ndarray:
     """Labels (N,) or (N, 1) as int64 or text (N,); messages call them ``what``. Raises UserError for anything else."""
     if array.ndim == 2 and array.shape[1] == 1:

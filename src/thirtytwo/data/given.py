@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from thirtytwo.data import picture, sources
-from thirtytwo.data.arrays import as_images, as_labels, official
+from thirtytwo.data.arrays import as_images, as_labels, note_on_range, official
 from thirtytwo.data.content import DIGEST, content_digests
 from thirtytwo.data.imageset import ImageSet, Official
 from thirtytwo.data.layout import SPLITS
@@ -36,12 +36,14 @@ class _Split:
     """Pictures uint8 (C, H, W), of one shape or several, with labels (N,) and the class names if known.
 
     Each digest has seen what its picture was when it was passed in; there are none where that is the picture itself.
+    The notes are on how the pixels were read.
     """
 
     pictures: np.ndarray | list[np.ndarray]
     labels: np.ndarray
     classes: tuple[str, ...] | None
     digests: list[hashlib.blake2b] | None = None
+    notes: tuple[str, ...] = ()
 
 
 known: dict[str, GivenData] = {}
@@ -117,7 +119,7 @@ def read(data: GivenData, where: str, size: int | None, channels: Literal[1, 3] 
         split: replace(getattr(found, split), digests=_digests(each, getattr(found, split)))
         for split, each in read.items()
     }
-    return replace(found, **identified)
+    return replace(found, **identified, notes=tuple(note for split in read.values() for note in split.notes))
 
 
 def _digests(part: _Split, images: ImageSet) -> np.ndarray | None:
@@ -212,7 +214,7 @@ def _read(part: Images, what: str, size: int | None, channels: Literal[1, 3] | N
                 f"{what}: {plural(len(found[0]), 'image')} but {plural(len(found[1]), 'label')}: "
                 "give one label per image"
             )
-        return _Split(*found, None)
+        return _Split(*found, None, notes=note_on_range(images, f"{what} images"))
     assert isinstance(part, Sized), "checked when it was registered"
     pictures: list[np.ndarray] = []
     targets: list[np.ndarray] = []

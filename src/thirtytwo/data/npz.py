@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from thirtytwo.arrays import ARRAY_ERRORS
-from thirtytwo.data.arrays import as_images, as_labels, official
+from thirtytwo.data.arrays import as_images, as_labels, note_on_range, official
 from thirtytwo.data.imageset import Official
 from thirtytwo.data.layout import SPLITS, listed, split_named
 from thirtytwo.errors import UserError
@@ -38,6 +38,8 @@ def read(path: Path) -> Official:
     labels = {split: as_labels(arrays[y], f"{path}: {split} labels") for split, (_, y) in pairs.items()}
     unused = [key for key in keys if key not in arrays]
     notes = (f"ignored {listed(unused)} in {path.name}: no images with labels of train, val or test",) * bool(unused)
+    for x, _ in pairs.values():
+        notes += note_on_range(arrays[x], f"{x} of {path.name}")
     return replace(official(path.stem, str(path), images, labels), notes=notes)
 
 
