@@ -1,4 +1,4 @@
-"""A recipe beside airbench94's two algorithms, one after the other on the same images, several times over.
+"""A recipe, alone or beside airbench94's two algorithms, one after the other on the same images, several times over.
 
     git clone https://github.com/KellerJordan/cifar10-airbench
     python benchmarks/airbench.py cifar10-fast --peers cifar10-airbench --rounds 2 data.source=path/to/cifar10
@@ -126,20 +126,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe")
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--peers", type=Path, required=True, help="a clone of KellerJordan/cifar10-airbench")
+    parser.add_argument(
+        "--peers", type=Path, help="a clone of KellerJordan/cifar10-airbench; default: the recipe alone"
+    )
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--step-rate", type=float, help="images per second of step_rate.py, if it was just measured")
     options = parser.parse_intermixed_args()
     recipe = recipes.find(options.recipe).override(parse_assignments(options.overrides))
     device = Device.choose(options.device)
-    found: dict[str, list[Result]] = {name: [] for name in (options.recipe, *FILES)}
+    files = FILES if options.peers else {}
+    found: dict[str, list[Result]] = {name: [] for name in (options.recipe, *files)}
     rates = []
     with tempfile.TemporaryDirectory() as folder:
-        write_images(recipe.data.source, Path(folder))
-        peers = {name: load_peer(options.peers / file, device) for name, file in FILES.items()}
+        if files:
+            write_images(recipe.data.source, Path(folder))
+        peers = {name: load_peer(options.peers / file, device) for name, file in files.items()}
         with contextlib.chdir(folder), device.training():
             for round_ in range(options.rounds):
-                rates.append(best_rate()["best"])
+                rates.append(options.step_rate or best_rate()["best"])
                 for name in found:
                     torch.manual_seed(round_)
                     if name in peers:
@@ -150,7 +155,7 @@ def main() -> None:
                     print(name, json.dumps(result), flush=True)
     table = {name: {key: summary([each[key] for each in runs]) for key in runs[0]} for name, runs in found.items()}
     ours = table[options.recipe]["seconds"]["mean"]
-    ratios = {name: ours / table[name]["seconds"]["mean"] for name in FILES}
+    ratios = {name: ours / table[name]["seconds"]["mean"] for name in files}
     for name, ratio in ratios.items():
         print(f"{options.recipe} takes {ratio:.2f} times as long as {name}")
     keep(f"airbench-{options.recipe}", {"step_rate": rates, "runs": found, "summary": table, "ratio": ratios})

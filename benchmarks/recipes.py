@@ -22,14 +22,15 @@ from scipy import stats
 
 from thirtytwo.device import Device
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("RESULTS", Path(__file__).parent / "results"))
 
 
-def train(words: list[str], seed: int, out: Path) -> dict[str, float]:
+def train(words: list[str], seed: int, out: Path, device: str) -> dict[str, float]:
     """One training, started as a user starts it."""
     command = [sys.executable, "-c", "from thirtytwo.cli import main; main()", "train", *words, f"seed={seed}"]
+    options = ["--json", "--out", str(out), "--device", device]
     began = time.perf_counter()
-    process = subprocess.Popen([*command, "--json", "--out", str(out)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     found = json.loads(process.stdout.read())
     _, status, usage = os.wait4(process.pid, 0)
@@ -60,20 +61,30 @@ def keep(name: str, found: dict[str, Any]) -> None:
     print(path)
 
 
+def step_rate() -> dict[str, float]:
+    """That of `step_rate.py`, by precision.
+
+    In a process of its own: on Linux a child's peak memory includes its parent's at the moment of the fork.
+    """
+    command = [sys.executable, str(Path(__file__).parent / "step_rate.py")]
+    found: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--step-rate", type=float, help="images per second of step_rate.py, if it was just measured")
     options = parser.parse_intermixed_args()
     words = [options.recipe, *options.overrides]
-    # In a process of its own: on Linux a child's peak memory includes its parent's at the moment of the fork.
-    step_rate = [sys.executable, str(Path(__file__).parent / "step_rate.py")]
-    rate = json.loads(subprocess.run(step_rate, capture_output=True, text=True, check=True).stdout)
+    rate = {"best": options.step_rate} if options.step_rate else step_rate()
     runs = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(options.seeds):
-            runs.append(train(words, seed, Path(folder)))
+            runs.append(train(words, seed, Path(folder), options.device))
             print(json.dumps(runs[-1]), flush=True)
     columns = [key for key in runs[0] if key != "seed"]
     found = {

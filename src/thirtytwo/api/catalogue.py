@@ -10,7 +10,7 @@ def list_recipes(pattern: str = "*") -> dict[str, str]:
 
     >>> from thirtytwo import list_recipes
     >>> sorted(list_recipes("mnist-*"))
-    ['mnist-cnn', 'mnist-cnn2']
+    ['mnist-cnn', 'mnist-cnn2', 'mnist-fast']
     """
     from thirtytwo.recipes import recipes
 

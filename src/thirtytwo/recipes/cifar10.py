@@ -41,61 +41,6 @@ def cifar10_resnet18() -> Recipe:
     )
 
 
-@recipes.register_as("cifar10-fast")
-def cifar10_fast() -> Recipe:
-    """The speedruns' network, a little narrower, on CIFAR-10: images that grow, Muon. For two cores.
-
-    ``thirtytwo train cifar10-fast``: on CIFAR-10 (JPEG) 89.3 % [89.0, 89.6] without and 90.4 % [90.3, 90.6] with 6
-    views (mean of 3 seeds, 95 % interval), 563 s of training on two cores on which airbench94's step runs at 455 img/s.
-    """
-    return _fast("cifar10-fast", widths=(64, 192, 256), epochs=12, batch_size=800, lr=0.18)
-
-
-@recipes.register_as("cifar10-2min")
-def cifar10_2min() -> Recipe:
-    """`cifar10-fast`, half as long: two minutes on two quick cores.
-
-    ``thirtytwo train cifar10-2min``: on CIFAR-10 (JPEG) 88.3 % [87.9, 88.7] without and 89.1 % [88.9, 89.4] with 6
-    views (mean of 3 seeds, 95 % interval), 289 s of training on two cores on which airbench94's step runs at 443 img/s.
-    """
-    return _fast("cifar10-2min", widths=(64, 192, 256), epochs=5.7, batch_size=500, lr=0.14)
-
-
-@recipes.register_as("cifar10-30s")
-def cifar10_30s() -> Recipe:
-    """A narrow network, fewer than two epochs: half a minute on two quick cores.
-
-    ``thirtytwo train cifar10-30s``: on CIFAR-10 (JPEG) 82.0 % [81.8, 82.2] without and 83.1 % [82.8, 83.4] with 6
-    views (mean of 3 seeds, 95 % interval), 69 s of training on two cores on which airbench94's step runs at 471 img/s.
-    """
-    return _fast("cifar10-30s", widths=(64, 128, 256), epochs=1.6, batch_size=250, lr=0.1)
-
-
-def _fast(name: str, *, widths: tuple[int, int, int], epochs: float, batch_size: int, lr: float) -> Recipe:
-    """What the recipes for two cores share. Rates of biases and head, for a mean over the batch, grow with its size.
-
-    They, momentum, smoothing and weight decay are airbench94_muon's (Jordan 2024), in this package's terms; length,
-    batch, widths, activation and sizes were chosen on 5,000 and 10,000 val images (`docs/speed.md`).
-    """
-    return Recipe(
-        name=name,
-        model=f"speednet(widths={widths}, activation='silu')",
-        augment="flip_alternating|translate(2)",
-        schedule="triangular(start=1, peak=0, end=0)",
-        data=Data(source="cifar10", val=1000),
-        optim=Optim(
-            name="muon",
-            lr=lr,
-            momentum=0.6,
-            bias_lr=0.053 * batch_size,
-            head_lr=1.02e-5 * batch_size,
-            weight_decay=0.195,
-        ),
-        train=Train(epochs=epochs, batch_size=batch_size, label_smoothing=0.2, start_scale=0.5, full_size_from=0.6),
-        evaluate=Evaluate(views="flip+shift"),
-    )
-
-
 @recipes.register_as("cifar10-vgg8")
 def cifar10_vgg8() -> Recipe:
     """Eight convolutions in pairs with batch norm and dropout, trained by Muon as the speedruns do.
