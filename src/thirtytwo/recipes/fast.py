@@ -88,7 +88,11 @@ def svhn_fast() -> Recipe:
 
 @recipes.register_as("mnist-fast")
 def mnist_fast() -> Recipe:
-    """A narrow network and three epochs on MNIST: seconds on two cores."""
+    """A narrow network and three epochs on MNIST: seconds on two cores.
+
+    ``thirtytwo train mnist-fast``: 99.58 % [99.55, 99.61] of the 10,000 test images (mean of 3 seeds, 95 % interval),
+    38.8 s of training on two cores on which airbench94's step runs at 463 img/s.
+    """
     recipe = _fast("mnist-fast", "mnist", widths=(32, 64, 64), epochs=3, batch_size=250, lr=0.1)
     return recipe.override({"augment": "translate(2)|rotate(10)", "evaluate.views": "none"})
 
@@ -104,7 +108,10 @@ def fashion_mnist_fast() -> Recipe:
 
 @recipes.register_as("fast")
 def fast() -> Recipe:
-    """The speedruns' network on your own pictures, from random weights: ``thirtytwo train fast data.source=FOLDER``."""
+    """The speedruns' network on your own pictures, from random weights: ``thirtytwo train fast data.source=FOLDER``.
+
+    Not measured yet. Where pictures are few, `finetune` starts from more than nothing.
+    """
     recipe = _fast("fast", "pictures", widths=(64, 128, 256), epochs=30, batch_size=64, lr=0.06)
     return recipe.override({"data.channels": 3, "data.val": 0.1, "train.class_weights": "balanced"})
 

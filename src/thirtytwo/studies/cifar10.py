@@ -8,7 +8,11 @@ from thirtytwo.study.definition import Study, from_values
 def augmentation() -> Study:
     """What each augmentation is worth to one small network that has few images: 10,000 of CIFAR-10's 50,000.
 
-    PLACEHOLDER
+    Nine augmentations and none, five seeds each, val (6,500) and test (3,500) cut from the official test split. 20
+    epochs, after which the network without augmentation knows its training images by heart and val no longer rises (40
+    epochs: +0.1 points). Planned: five seeds find differences of 1.8 points in nine comparisons, if paired runs differ
+    by 0.6. ``thirtytwo study augmentation``: on CIFAR-10 (JPEG)'s test images from 67.8 % (none) to 78.0 %
+    (flip+translate); all but colour are shown to help. 80 minutes on two cores beside other work.
     """
     chains = {
         "none": "none",
