@@ -19,6 +19,8 @@ ARRAY_ERRORS = (
 )  # fmt: skip
 """What reading a damaged .npz file raises. RuntimeError is zipfile's for an encrypted archive."""
 KINDS = {"float": "f", "int": "iu", "text": "U"}
+OWN = {"float": np.float32, "int": np.int64}
+"""The type that each kind is read as: torch and Matplotlib take no other byte orders or long doubles."""
 
 
 def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
@@ -46,21 +48,9 @@ def read_arrays(path: Path, expected: Mapping[str, str], *, optional: Collection
         if missing := [name for name in expected if name not in arrays and name not in optional]:
             raise ValueError(f"it lacks {', '.join(missing)}")
         lengths: dict[str, int] = {}
-        for name, array in arrays.items():
-            _require_shape(name, array, expected[name], lengths)
-            arrays[name] = _native(array, expected[name].partition(" ")[0])
-            if arrays[name].dtype == np.float32 and not np.isfinite(arrays[name]).all():
-                raise ValueError(f"{name} holds numbers that are not finite")
+        return {name: _checked(name, array, expected[name], lengths) for name, array in arrays.items()}
     except ARRAY_ERRORS as error:
         raise damaged(path, error) from None
-    return arrays
-
-
-def _native(array: np.ndarray, kind: str) -> np.ndarray:
-    """The same numbers in one type for each kind: torch and Matplotlib take no other byte orders or long doubles."""
-    own = {"float": np.float32, "int": np.int64}
-    with np.errstate(over="ignore"):
-        return array.astype(own[kind], copy=False) if kind in own else array
 
 
 def is_text(array: np.ndarray) -> bool:
@@ -80,8 +70,11 @@ def damaged(path: Path, reason: object) -> UserError:
     return UserError(f"{path}: damaged ({' '.join(str(reason).split()) or type(reason).__name__}): {remedy}")
 
 
-def _require_shape(name: str, array: object, expected: str, lengths: dict[str, int]) -> None:
-    """Raise ValueError for another kind or shape. ``lengths`` are those of named axes so far; new ones are added."""
+def _checked(name: str, array: object, expected: str, lengths: dict[str, int]) -> np.ndarray:
+    """The array in its kind's own type. Raises ValueError for another kind or shape, and numbers that are not finite.
+
+    ``lengths`` are those of named axes so far; new ones are added.
+    """
     kind, *axes = expected.split()
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{name} is not an array")
@@ -94,3 +87,10 @@ def _require_shape(name: str, array: object, expected: str, lengths: dict[str, i
             raise ValueError(f"{name} has shape {array.shape}, not ({', '.join(axes)})")
     if kind == "text" and not is_text(array):
         raise ValueError(f"{name} holds numbers that are no characters")
+    if kind not in OWN:
+        return array
+    with np.errstate(over="ignore"):
+        own: np.ndarray = array.astype(OWN[kind], copy=False)
+    if not np.isfinite(own).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    return own

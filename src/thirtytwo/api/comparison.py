@@ -107,15 +107,12 @@ def _on_the_same(groups: Mapping[str, Mapping[int, _OfRun]], split: str) -> dict
     where there are none.
     """
     every = [each for group in groups.values() for each in group.values()]
-    if not every:
-        return {}
     alike = all(each.content and each.predictions.classes == every[0].predictions.classes for each in every)
     if not alike:
         return {name: {seed: each.predictions for seed, each in group.items()} for name, group in groups.items()}
     if all(each.same_as(every[0]) for each in every):
-        ids = every[0].predictions.ids
         return {
-            name: {seed: replace(each.predictions, ids=ids) for seed, each in group.items()}
+            name: {seed: replace(each.predictions, ids=every[0].predictions.ids) for seed, each in group.items()}
             for name, group in groups.items()
         }
     images = {name: {seed: each.images() for seed, each in group.items()} for name, group in groups.items()}

@@ -7,7 +7,7 @@ import torch
 
 from thirtytwo.arrays import is_text
 from thirtytwo.data.imageset import ImageSet, Official
-from thirtytwo.data.picture import eight_bit
+from thirtytwo.data.picture import eight_bit, white
 from thirtytwo.errors import UserError
 from thirtytwo.words import plural
 
@@ -85,11 +85,11 @@ def as_images(array: np.ndarray, what: str) -> np.ndarray:
 def note_on_range(array: np.ndarray, what: str) -> tuple[str, ...]:
     """A note if the pixels that `as_images` took use less than half of the range that it assumed for their type."""
     high = array.max().item()
-    usual = 65535 if array.dtype == np.uint16 else 1 if array.dtype.kind in "bf" and high <= 1 else 255
+    usual = 255 if array.dtype.kind in "iu" and array.dtype != np.uint16 else white(array)
     if 2 * high >= usual:
         return ()
     return (
-        f"{what} are {array.dtype} with a largest value of {high:g}, read as 0 (black) to {usual} (white): "
+        f"{what} are {array.dtype} with a largest value of {high:g}, read as 0 (black) to {usual:g} (white): "
         f"scale them if {high:g} is white",
     )
 

@@ -1,7 +1,7 @@
 """Any data source, by name or path, as image sets of one size."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -126,8 +126,8 @@ def _recognised(path: Path) -> tuple[Layout, list[Path]]:
     """The layout of a folder, and the files that say so; none for class folders."""
     if batches := cifar.find(path):
         return "cifar", cifar.files_in(batches)
-    found: dict[Layout, list[Path]] = {"svhn": svhn.find(path), "idx": idx.find(path), "parquet": parquet.find(path)}
-    return next(((layout, files) for layout, files in found.items() if files), ("folder", []))
+    finds: dict[Layout, Callable[[Path], list[Path]]] = {"svhn": svhn.find, "idx": idx.find, "parquet": parquet.find}
+    return next(((layout, files) for layout, find in finds.items() if (files := find(path))), ("folder", []))
 
 
 def _within(root: Path, paths: Iterable[Path], most: int = 4) -> str:

@@ -229,6 +229,13 @@ def choose_size(sizes: set[Size], size: int | None) -> Size:
     return own if len(sizes) == 1 and max(own) <= SMALL else (32, 32)
 
 
+def white(array: np.ndarray) -> float:
+    """What white is in pixels of this type: 255 in bytes, 65,535 in wider integers, 1 in floats that are no larger."""
+    if array.dtype.kind in "bf":
+        return 1.0 if array.max() <= 1 else 255.0
+    return 255.0 if array.dtype == np.uint8 else 65535.0
+
+
 def eight_bit(array: np.ndarray) -> np.ndarray:
     """Pixels of any number type as uint8, scaled as `decode` documents. Raises ValueError for NaN and infinity."""
     if array.dtype == np.uint8:
@@ -237,11 +244,7 @@ def eight_bit(array: np.ndarray) -> np.ndarray:
         return array.astype(np.uint8) * 255
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError("has pixels that are not finite numbers")
-    low, high = float(array.min()), float(array.max())
-    if array.dtype.kind == "f":
-        usual = 1.0 if high <= 1 else 255.0
-    else:
-        usual = 65535.0
+    low, high, usual = float(array.min()), float(array.max()), white(array)
     if low >= 0 and high <= usual:
         low, high = 0.0, usual
     return np.rint((array - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)

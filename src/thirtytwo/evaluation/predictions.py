@@ -163,7 +163,7 @@ def load(path: Path, cut: SplitRecord | None = None) -> tuple[Predictions, Predi
     shapes = {"logits": "float N K", "labels": "int N", "ids": "int N", "classes": "text K"}
     more = {"logits_tta": "float N K", "views": "int", "paths": "text N"}
     arrays = read_arrays(path, shapes | more, optional=more)
-    labels, ids, classes = arrays["labels"].astype(np.int64), arrays["ids"], tuple(arrays["classes"].tolist())
+    labels, ids, classes = arrays["labels"], arrays["ids"], tuple(arrays["classes"].tolist())
     if not len(labels) or labels.min() < 0 or labels.max() >= len(classes):
         raise damaged(path, f"labels must be 0 to {len(classes) - 1}")
     if len({*classes}) < len(classes):
