@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all check format clean
+.PHONY: demo test test-all check format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/thirtytwo train
@@ -26,6 +26,20 @@ check: $(VENV)/.tools
 format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# In an environment of their own: what is measured beside (kornia, fastai, timm) is no part of the product.
+PEERS := .venv-peers
+CIFAR10 ?= cifar10
+MNIST ?= mnist
+CLONES ?=
+bench: $(PEERS)/.installed
+	PATH="$(CURDIR)/$(PEERS)/bin:$$PATH" benchmarks/bench.sh "$(CIFAR10)" "$(MNIST)" $(CLONES)
+
+$(PEERS)/.installed: pyproject.toml constraints.txt benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/peers.txt --editable '.[dev]'
+	touch $@
 
 # The sizes are of a .venv on Linux x86-64, where PyPI's torch brings the libraries of NVIDIA GPUs.
 define ABOUT

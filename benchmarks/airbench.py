@@ -23,7 +23,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from recipes import keep, summary
+from record import keep, ratio, summary
 from step_rate import best_rate
 
 from thirtytwo import recipes
@@ -154,11 +154,12 @@ def main() -> None:
                     found[name].append(result)
                     print(name, json.dumps(result), flush=True)
     table = {name: {key: summary([each[key] for each in runs]) for key in runs[0]} for name, runs in found.items()}
-    ours = table[options.recipe]["seconds"]["mean"]
-    ratios = {name: ours / table[name]["seconds"]["mean"] for name in files}
-    for name, ratio in ratios.items():
-        print(f"{options.recipe} takes {ratio:.2f} times as long as {name}")
-    keep(f"airbench-{options.recipe}", {"step_rate": rates, "runs": found, "summary": table, "ratio": ratios})
+    seconds = {name: [each["seconds"] for each in runs] for name, runs in found.items()}
+    ratios = {name: ratio(seconds[name], seconds[options.recipe]) for name in files}
+    for name, times in ratios.items():
+        low, mean, high = (f"{times[key]:.2f}" for key in ("low", "mean", "high"))
+        print(f"{name} takes {mean} [{low}, {high}] times as long as {options.recipe}")
+    keep(f"airbench-{options.recipe}", {"step_rate": rates, "runs": found, "summary": table, "ratios": ratios})
 
 
 if __name__ == "__main__":

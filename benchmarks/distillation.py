@@ -16,7 +16,7 @@ import tempfile
 from functools import partial
 from typing import Any
 
-from recipes import keep, summary
+from record import keep, summary
 
 import thirtytwo
 from thirtytwo import recipes

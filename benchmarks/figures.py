@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from recipes import RESULTS
+from record import RESULTS
 from torch import nn
 
 from thirtytwo.figures import canvas

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from recipes import keep, summary
+from record import keep, summary
 from scipy import stats
 from torch import nn
 from torch.utils.data import DataLoader, Dataset

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-import numpy as np
 import torch
 from origins_control import Pictures
-from recipes import keep, summary
+from processes import PeakMemory
+from record import keep, ratio
 from step_rate import best_rate
 from torch import nn
 from torch.utils.data import DataLoader
@@ -36,7 +36,7 @@ from thirtytwo.training.loop import advance
 NETWORKS = {"resnet18": "cifar10-resnet18", "cnn2": "mnist-cnn2"}
 """For each network, the recipe whose batch and optimizer both sides use."""
 WARM = 2
-"""Seconds of steps that are not counted."""
+"""Seconds of steps that are not counted, at most as many as those that are."""
 
 
 def plain(recipe: Recipe, seconds: float, train: bool) -> float:
@@ -90,7 +90,7 @@ def ours(recipe: Recipe, seconds: float, train: bool) -> float:
 
 def _rate(steps: Iterator[None], batch: int, seconds: float) -> float:
     began = time.perf_counter()
-    while time.perf_counter() - began < WARM:
+    while time.perf_counter() - began < min(WARM, seconds):
         next(steps)
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
@@ -102,19 +102,18 @@ def _rate(steps: Iterator[None], batch: int, seconds: float) -> float:
 def alternately(sides: dict[str, tuple[Callable[..., float], Recipe]], rounds: int, *words: Any) -> dict[str, Any]:
     """The rates of all sides, by turns, each measured in a new process; and how many times the first one's they are."""
     rates: dict[str, list[float]] = {name: [] for name in sides}
+    memory = dict.fromkeys(sides, 0)
     spawn = multiprocessing.get_context("spawn")
     for turn in range(rounds):
         for name in sorted(sides, reverse=bool(turn % 2)):
             side, recipe = sides[name]
-            with ProcessPoolExecutor(1, mp_context=spawn) as process:
+            with PeakMemory() as peak, ProcessPoolExecutor(1, mp_context=spawn) as process:
                 rates[name].append(process.submit(side, recipe, *words).result())
+            memory[name] = max(memory[name], round(peak.MB))
             print(f"{name:<22}{rates[name][-1]:>10,.0f} img/s", flush=True)
     first = next(iter(sides))
-    ratios = {}
-    for name in list(sides)[1:]:
-        logs = summary(list(np.log(np.divide(rates[name], rates[first]))))
-        ratios[name] = {key: float(np.exp(logs[key])) for key in ("low", "mean", "high")}
-    return {"rates": rates, "ratios": ratios}
+    ratios = {name: ratio(rates[name], rates[first]) for name in list(sides)[1:]}
+    return {"rates": rates, "ratios": ratios, "peak_MB": memory}
 
 
 def main() -> None:
@@ -124,10 +123,11 @@ def main() -> None:
     parser.add_argument("--mnist", default="mnist", help="a source of MNIST")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20, help="of each measurement")
+    parser.add_argument("--step-rate", type=float, help="images per second of step_rate.py, if it was just measured")
     options = parser.parse_args()
     if unknown := set(options.networks) - set(NETWORKS):
         parser.error(f"unknown network {', '.join(sorted(unknown))}: choose from {', '.join(NETWORKS)}")
-    found: dict[str, Any] = {"step_rate": best_rate()["best"]}
+    found: dict[str, Any] = {"step_rate": options.step_rate or best_rate()["best"]}
     for name in options.networks:
         grey = NETWORKS[name].startswith("mnist")
         recipe = recipes.find(NETWORKS[name]).override(
@@ -143,8 +143,8 @@ def main() -> None:
         feeds = {"plain feed": (plain, slow), "our feed": (ours, slow)}
         found[f"{name}, feed"] = alternately(feeds, options.rounds, options.seconds / 4, False)
         for key in (name, f"{name}, feed"):
-            for side, ratio in found[key]["ratios"].items():
-                low, mean, high = (f"{ratio[each]:.2f}" for each in ("low", "mean", "high"))
+            for side, times in found[key]["ratios"].items():
+                low, mean, high = (f"{times[each]:.2f}" for each in ("low", "mean", "high"))
                 print(f"{key}, {side}: {mean} [{low}, {high}] times the plain loop's")
     print(json.dumps({"step_rate": found["step_rate"]}))
     keep("plain-loop", found)

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from recipes import keep
+from record import keep
 
 import thirtytwo
 from thirtytwo import recipes

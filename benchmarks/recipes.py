@@ -13,16 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from scipy import stats
-
-from thirtytwo.device import Device
-
-RESULTS = Path(os.environ.get("RESULTS", Path(__file__).parent / "results"))
+from record import keep, summary
 
 
 def train(words: list[str], seed: int, out: Path, device: str) -> dict[str, float]:
@@ -42,23 +35,6 @@ def train(words: list[str], seed: int, out: Path, device: str) -> dict[str, floa
     for name, scores in found["scores"].items():
         result[f"{name} accuracy"] = scores["accuracy"]["value"]
     return result
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Mean and the 95 % interval over seeds."""
-    mean, n = float(np.mean(values)), len(values)
-    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5) if n > 1 else float("nan")
-    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
-
-
-def keep(name: str, found: dict[str, Any]) -> None:
-    """Write what was found, with date and hardware, to ``results/<name>-<date>.json``, and print the path."""
-    today = date.today().isoformat()
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}-{today}.json"
-    result = {"date": today, "machine": Device.choose().describe(), **found}
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(path)
 
 
 def step_rate() -> dict[str, float]:

@@ -9,7 +9,7 @@ import argparse
 import re
 from typing import Any
 
-from recipes import keep
+from record import keep
 
 from thirtytwo.cli.scores import stored_scores
 from thirtytwo.runs.run import Run

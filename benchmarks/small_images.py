@@ -11,7 +11,7 @@ import argparse
 import tempfile
 from typing import Any
 
-from recipes import keep, summary
+from record import keep, summary
 
 import thirtytwo
 from thirtytwo.recipe import parse_assignments

@@ -69,21 +69,28 @@ def test_it_learns_the_digits_and_resumes_exactly(name, digits):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("weights, biases", [(0.1, 0.0), (0.0, 0.1)])
 @pytest.mark.parametrize("name", optimizers.names())
-def test_decay_never_touches_norms_and_biases(name):
-    """With zero gradients only decay moves a parameter."""
+def test_norms_and_biases_have_a_decay_of_their_own(name, weights, biases):
+    """With zero gradients only decay moves a parameter, and it moves towards zero."""
     net = network()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.rand_like(parameter) + 1)
     before = copy.deepcopy(net)
-    optimizer = build(name, net, momentum=0.0, weight_decay=0.1)
+    optimizer = build(name, net, momentum=0.0, weight_decay=weights, bias_weight_decay=biases)
     for parameter in net.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step(1.0, epoch=0)
-    moved = {
-        key: not torch.equal(one, other)
+    pulled = {
+        key: bool((one < other).all())
         for (key, one), other in zip(net.named_parameters(), before.parameters(), strict=True)
     }
-    assert moved["8.weight"], "weights decay"
-    assert not any(flag for key, flag in moved.items() if key.endswith("bias") or key in ("1.weight", "4.weight"))
+    small = {key: one.ndim < 2 for key, one in net.named_parameters()}
+    assert pulled["8.weight"] == (weights > 0)
+    assert {key for key, flag in pulled.items() if flag and small[key]} == {
+        key for key, flag in small.items() if flag and biases > 0
+    }
 
 
 def test_groups_hold_every_trainable_parameter_once():

@@ -98,7 +98,7 @@ def _word_or_table(weights: object) -> object:
 
 
 class Optim(_Section):
-    """The optimizer. Weight decay never touches norms and biases.
+    """The optimizer. Norms and biases have a weight decay of their own, which is zero unless it is set.
 
     >>> from thirtytwo import Optim, Recipe
     >>> Recipe(optim=Optim(name="adamw", lr=0.002)).optim.betas
@@ -120,6 +120,8 @@ class Optim(_Section):
     separate from it (adamw). muon does not apply it to the filters."""
     bias_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
     """Peak learning rate of norms and biases. Unset: `lr`."""
+    bias_weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Pull of norms and biases towards zero, likewise."""
     head_lr: Annotated[float, Field(gt=0, le=1e30)] | None = None
     """Peak learning rate of the head's weights, the last linear layer's. Unset: `lr`."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0

@@ -32,6 +32,8 @@ class Changes(TypedDict, total=False):
     optim__weight_decay: float
     bias_lr: float | None
     optim__bias_lr: float | None
+    bias_weight_decay: float
+    optim__bias_weight_decay: float
     head_lr: float | None
     optim__head_lr: float | None
     clip: float | None

@@ -26,6 +26,7 @@ def parameter_groups(
     lr: float,
     weight_decay: float,
     bias_lr: float | None = None,
+    bias_weight_decay: float = 0.0,
     head_lr: float | None = None,
     head: Collection[str] = (),
     until: Mapping[str, float] | None = None,
@@ -34,8 +35,8 @@ def parameter_groups(
     """Sort the trainable parameters into groups by what they are.
 
     Filters and weights get ``lr`` and ``weight_decay``; norms and biases (anything of fewer than two dimensions) get
-    ``bias_lr`` and no decay; the weights named in ``head`` get ``head_lr``. ``until`` maps parameter names to the epoch
-    at which their learning rate has fallen to zero, ``scale`` to the factor of their learning rate.
+    ``bias_lr`` and ``bias_weight_decay``; the weights named in ``head`` get ``head_lr``. ``until`` maps parameter names
+    to the epoch at which their learning rate has fallen to zero, ``scale`` to the factor of their learning rate.
     """
     until, scale = until or {}, scale or {}
     groups: dict[tuple[str, float, float], Group] = {}
@@ -43,7 +44,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         if parameter.ndim < 2:
-            role, peak, decay = "biases", bias_lr or lr, 0.0
+            role, peak, decay = "biases", bias_lr or lr, bias_weight_decay
         elif name in head:
             role, peak, decay = "head", head_lr or lr, weight_decay
         else:

@@ -83,7 +83,20 @@ class Parts:
     def forward(self) -> Callable[[Tensor], Tensor]:
         """What a batch's images pass through in training: the model, or its head alone if they are features."""
         trained = self.model if self.features is None else self.features.head_of(self.model)
-        return torch.compile(trained) if self.recipe.train.compile else trained
+        if not self.recipe.train.compile:
+            return trained
+        if self.device.torch.type != "cuda":
+            return torch.compile(trained)
+        # Shapes are static, since the last, smaller batch of an epoch is left out: the kernels of a step are recorded
+        # once for each size of the images, and replayed without the processor starting them one by one (CUDA graphs).
+        recorded = torch.compile(trained, mode="reduce-overhead")
+
+        def forward(images: Tensor) -> Tensor:
+            torch.compiler.cudagraph_mark_step_begin()  # the outputs of the step before are no longer needed
+            outputs: Tensor = recorded(images)
+            return outputs
+
+        return forward
 
 
 def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
@@ -125,6 +138,7 @@ def build(recipe: Recipe, device: Device, splits: Splits) -> Parts:
         lr=optim.lr,
         weight_decay=optim.weight_decay,
         bias_lr=optim.bias_lr,
+        bias_weight_decay=optim.bias_weight_decay,
         head_lr=optim.head_lr,
         head=[f"{head}.weight" for head in heads(network)],
         until=network.trained_epochs,

@@ -22,6 +22,7 @@ CHANGEABLE = (
     "optim.lr",
     "optim.weight_decay",
     "optim.bias_lr",
+    "optim.bias_weight_decay",
     "optim.head_lr",
     "optim.clip",
     "train.epochs",

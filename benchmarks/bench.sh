@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# How fast thirtytwo is beside other ways of doing the same, each pair measured by turns: `make bench`.
+#
+#     benchmarks/bench.sh CIFAR10 MNIST [CLONES]   sources of the images, such as paths; CLONES: a folder with clones of
+#                                                  KellerJordan/cifar10-airbench and huggingface/pytorch-image-models
+#     benchmarks/bench.sh --rehearse               the same commands on a few digits, so that none fails for a typo
+#
+# Takes hours on two cores, on which nothing else may run. Writes each result and one table of ratios to benchmarks/results/, or
+# to the folder $RESULTS. What fails is named at the end; the rest goes on.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+export RESULTS=${RESULTS:-$here/results}
+failed=()
+
+if [[ ${1-} == --rehearse ]]; then
+    cifar10=digits mnist=digits clones=
+    once=(--rounds 1) least=(cnn2) points=(--points 2) short=(--seconds 0.01) few=(--images 300 --epochs 1) whole=() rate=1
+else
+    cifar10=${1:?name a source of CIFAR-10, or --rehearse} mnist=${2:?name a source of MNIST} clones=${3-}
+    once=() least=() points=() short=() few=() whole=(--cifar10 "$cifar10")
+    rate=$(python "$here/step_rate.py" | sed 's/.*"best": *\([0-9]*\).*/\1/')
+fi
+
+run() {
+    echo "== $*"
+    python "$here/$1" "${@:2}" || failed+=("$*")
+}
+
+run plain_loop.py "${least[@]}" --step-rate "$rate" --cifar10 "$cifar10" --mnist "$mnist" "${once[@]}" "${short[@]}"
+run frameworks.py --step-rate "$rate" "$cifar10" ${clones:+--timm "$clones/pytorch-image-models"} "${once[@]}" "${few[@]}"
+if [[ $clones ]]; then
+    run airbench.py cifar10-fast --peers "$clones/cifar10-airbench" --rounds 2 "data.source=$cifar10"
+fi
+run augmentations.py "$cifar10" "${once[@]}" "${short[@]}"
+run start.py --step-rate "$rate" "${whole[@]}" "${once[@]}"
+run growth.py "${points[@]}" --step-rate "$rate" "$cifar10" "${once[@]}" "${short[@]}"
+run table.py
+
+if ((${#failed[@]})); then
+    printf 'failed: %s\n' "${failed[@]}" >&2
+    exit 1
+fi

@@ -1,0 +1,38 @@
+"""What the benchmarks share: means and ratios with their intervals, and a file for each result."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from thirtytwo.device import Device
+
+RESULTS = Path(os.environ.get("RESULTS", Path(__file__).parent / "results"))
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Mean and the 95 % interval over seeds."""
+    mean, n = float(np.mean(values)), len(values)
+    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / n**0.5) if n > 1 else float("nan")
+    return {"mean": mean, "low": mean - half, "high": mean + half, "n": n}
+
+
+def ratio(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:
+    """How many times ``under`` is ``over``, pair by pair: geometric mean and the 95 % interval over the pairs (t)."""
+    logs = summary([float(np.log(a / b)) for a, b in zip(over, under, strict=True)])
+    return {key: float(np.exp(logs[key])) for key in ("low", "mean", "high")}
+
+
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Write what was found, with date and hardware, to ``results/<name>-<date>.json``, and print the path."""
+    today = date.today().isoformat()
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}-{today}.json"
+    result = {"date": today, "machine": Device.choose().describe(), **found}
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(path)
