@@ -1,7 +1,9 @@
-"""A recipe, alone or beside airbench94's two algorithms, one after the other on the same images, several times over.
+"""A recipe, alone or beside the speedruns' algorithms, one after the other on the same images, several times over.
 
+    mkdir clones; cd clones
     git clone https://github.com/KellerJordan/cifar10-airbench
-    python benchmarks/airbench.py cifar10-fast --peers cifar10-airbench --rounds 2 data.source=path/to/cifar10
+    git clone https://github.com/hiverge/cifar10-speedrun
+    python benchmarks/airbench.py cifar10-fast --clones clones --rounds 2 data.source=path/to/cifar10
 
 Prints the accuracy without and with 6 views and the seconds of training of each, and the ratio of the times. Seconds
 are those of the steps, for both sides: without imports, data, evaluation and views. The peers' files are read where
@@ -13,6 +15,7 @@ import argparse
 import contextlib
 import io
 import json
+import re
 import sys
 import tempfile
 import time
@@ -32,7 +35,12 @@ from thirtytwo.device import Device
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.training.session import Session
 
-FILES = {"airbench94 (SGD)": "legacy/airbench94.py", "airbench94 (Muon)": "airbench94_muon.py"}
+FILES = {
+    "airbench94": "cifar10-airbench/legacy/airbench94.py",
+    "airbench94_muon": "cifar10-airbench/airbench94_muon.py",
+    "cifar10_speedrun": "cifar10-speedrun/cifar10_speedrun.py",
+}
+"""Kept by SGD, by Muon, and the record of 2.0 s."""
 Result = dict[str, float]
 
 
@@ -55,9 +63,10 @@ def load_peer(file: Path, device: Device) -> types.ModuleType:
             ".cuda()": "",
             "torch.device(gpu)": "'cpu'",
             'torch.device("cuda")': "'cpu'",
-            "@torch.compile\n": "\n",
+            "torch.half": "torch.float",
         }.items():
             text = text.replace(theirs, ours)
+        text = re.sub(r"^( *)@torch\.compile\b.*$", "", text, flags=re.MULTILINE)
     module = types.ModuleType(file.stem)
     with mock.patch.object(sys, "argv", [str(file)]):
         exec(compile(text, str(file), "exec"), module.__dict__)
@@ -77,17 +86,20 @@ class _Event:
 
 def train_peer(module: types.ModuleType, device: Device) -> Result:
     """One training by the peer."""
-    scores, spent = [], 0.0
+    scores: dict[int, float] = {}
+    spent = 0.0
     evaluate: Callable[..., float] = module.evaluate
 
-    def timed(*words: Any, **options: Any) -> float:
+    def timed(model: Any, loader: Any, tta_level: int = 0) -> float:
         nonlocal spent
         device.wait()
         began = time.perf_counter()
-        scores.append(evaluate(*words, **options))
+        found = evaluate(model, loader, tta_level)
         device.wait()
         spent += time.perf_counter() - began
-        return scores[-1]
+        if not loader.shuffle:  # the test images
+            scores[tta_level] = 100 * found
+        return found
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(module, "evaluate", timed))
@@ -100,13 +112,13 @@ def train_peer(module: types.ModuleType, device: Device) -> Result:
         if model and device.torch.type == "cuda":
             model[0].compile(mode="max-autotune")
             module.main("warmup", *model)
-            scores, spent = [], 0.0
+            spent = 0.0
         device.wait()
         began = time.perf_counter()
         module.main(0, *model)
         device.wait()
         seconds = time.perf_counter() - began - spent
-    return {"plain": 100 * scores[-2], "views": 100 * scores[-1], "seconds": seconds}
+    return {"plain": scores[0], "views": scores[2], "seconds": seconds}
 
 
 def _takes_model(module: types.ModuleType) -> bool:
@@ -126,22 +138,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("recipe")
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument(
-        "--peers", type=Path, help="a clone of KellerJordan/cifar10-airbench; default: the recipe alone"
-    )
+    parser.add_argument("--clones", type=Path, help="the folder with clones of the others; default: the recipe alone")
+    parser.add_argument("--beside", nargs="+", choices=FILES, default=list(FILES), help="which of the others")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--step-rate", type=float, help="images per second of step_rate.py, if it was just measured")
     options = parser.parse_intermixed_args()
     recipe = recipes.find(options.recipe).override(parse_assignments(options.overrides))
     device = Device.choose(options.device)
-    files = FILES if options.peers else {}
+    files = {name: options.clones / FILES[name] for name in options.beside} if options.clones else {}
+    for name in [name for name, file in files.items() if not file.exists()]:
+        print(f"{files.pop(name)} does not exist: left out")
     found: dict[str, list[Result]] = {name: [] for name in (options.recipe, *files)}
     rates = []
     with tempfile.TemporaryDirectory() as folder:
         if files:
             write_images(recipe.data.source, Path(folder))
-        peers = {name: load_peer(options.peers / file, device) for name, file in files.items()}
+        peers = {name: load_peer(file, device) for name, file in files.items()}
         with contextlib.chdir(folder), device.training():
             for round_ in range(options.rounds):
                 rates.append(options.step_rate or best_rate()["best"])

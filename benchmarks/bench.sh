@@ -27,9 +27,9 @@ run() {
 }
 
 run plain_loop.py "${least[@]}" --step-rate "$rate" --cifar10 "$cifar10" --mnist "$mnist" "${once[@]}" "${short[@]}"
-run frameworks.py --step-rate "$rate" "$cifar10" ${clones:+--timm "$clones/pytorch-image-models"} "${once[@]}" "${few[@]}"
+run frameworks.py --step-rate "$rate" "$cifar10" ${clones:+--timm "$clones/pytorch-image-models/train.py"} "${once[@]}" "${few[@]}"
 if [[ $clones ]]; then
-    run airbench.py cifar10-fast --peers "$clones/cifar10-airbench" --rounds 2 "data.source=$cifar10"
+    run airbench.py cifar10-fast --clones "$clones" --beside airbench94 airbench94_muon --rounds 2 "data.source=$cifar10"
 fi
 run augmentations.py "$cifar10" "${once[@]}" "${short[@]}"
 run start.py --step-rate "$rate" "${whole[@]}" "${once[@]}"

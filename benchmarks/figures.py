@@ -1,18 +1,18 @@
-"""Draw the figures of `docs/transfer.md` that no command of the package draws: from networks, results and runs.
+"""Draw the figures of `docs/transfer.md` and `docs/speed.md` that no command draws: from networks, results and runs.
 
     python benchmarks/figures.py
 
 ``transfer-maps.png`` and ``transfer-rates.png`` from the networks themselves, ``transfer-small-images.png`` from the
-newest results of `small_images.py`, and ``transfer-curves.png`` from what `runs.py` saved as ``finetune-squeezenet``.
+newest results of `small_images.py`, ``transfer-curves.png`` from what `runs.py` saved as ``finetune-squeezenet``, and
+``speed-*.png`` from the newest results of `augmentations.py` and `growth.py`.
 """
 
-import json
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from record import RESULTS
+from record import newest
 from torch import nn
 
 from thirtytwo.figures import canvas
@@ -151,17 +151,66 @@ def curves(runs: dict[str, dict[str, Any]]) -> "Figure":
     return figure
 
 
-def newest(name: str) -> dict[str, Any]:
-    """The newest result of that name."""
-    return json.loads(max(RESULTS.glob(f"{name}-*.json")).read_text(encoding="utf-8"))
+@canvas.drawn
+def augmentations(found: dict[str, Any]) -> "Figure":
+    """Images per second of every augmentation, here and in two other packages, on a logarithmic axis."""
+    names = sorted(found, key=lambda name: float(np.mean(found[name]["rates"]["thirtytwo"])))
+    figure, plane = canvas.axes(6.2, 0.8 + 0.19 * len(names))
+    for side, colour in zip(("thirtytwo", "kornia", "torchvision"), (BLUE, VERMILION, MUTED), strict=True):
+        shown = [
+            (float(np.mean(found[name]["rates"][side])), y)
+            for y, name in enumerate(names)
+            if side in found[name]["rates"]
+        ]
+        if shown:
+            plane.plot(*zip(*shown, strict=True), "o", color=colour, markersize=5, label=side)
+    plane.set_yticks(range(len(names)), names)
+    plane.tick_params(length=0)
+    plane.tick_params(axis="y", labelcolor=INK)
+    plane.set_xscale("log")
+    plane.set(xlabel="images a second", ylim=(-0.6, len(names) - 0.4))
+    plane.legend(loc="upper left", bbox_to_anchor=(0, 1.06), ncols=3)
+    return figure
+
+
+@canvas.drawn
+def growth(found: dict[str, Any]) -> "Figure":
+    """Milliseconds of a training step over each thing that grows, on two logarithmic axes."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator
+
+    titles = {
+        "train.batch_size": "images in a batch",
+        "width": "filters of each layer",
+        "data.size": "side of the images, pixels",
+        "data.limit": "images in the data set",
+    }
+    figure = Figure((8.4, 2.6), layout="constrained", facecolor="white")
+    planes = figure.subplots(1, len(titles), sharey=True)
+    for plane, (axis, title) in zip(planes, titles.items(), strict=True):
+        points = {int(value): times["mean"] for value, times in found["step_ms"][axis].items()}
+        plane.plot([*points], [*points.values()], "o-", color=BLUE, markersize=4.5)
+        plane.set(xscale="log", yscale="log", xlabel=title)
+        plane.set_xticks([*points], [f"{value:,}" for value in points], rotation=45, fontsize=7.5)
+        plane.xaxis.set_minor_locator(NullLocator())
+        plane.tick_params(length=0)
+        plane.set_title(f"power of {found['exponents'][axis]:.2f} at the end", loc="left", fontsize=8.5, color=INK)
+    planes[0].yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    planes[0].set_ylabel("a step, ms")
+    return figure
 
 
 def main() -> None:
     canvas.png(maps(), FIGURES / "transfer-maps.png")
     canvas.png(rates(), FIGURES / "transfer-rates.png")
-    results = {name: newest(f"small-images-{name}") for name in SHOWN}
+    results = {name: found for name in SHOWN if (found := newest(f"small-images-{name}"))}
     canvas.png(small_images(results), FIGURES / "transfer-small-images.png")
-    canvas.png(curves(newest("finetune-squeezenet")["runs"]), FIGURES / "transfer-curves.png")
+    if found := newest("finetune-squeezenet"):
+        canvas.png(curves(found["runs"]), FIGURES / "transfer-curves.png")
+    if found := newest("augmentations"):
+        canvas.png(augmentations(found["augmentations"]), FIGURES / "speed-augmentations.png")
+    if found := newest("growth"):
+        canvas.png(growth(found), FIGURES / "speed-growth.png")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A folder of pictures through thirtytwo, timm's train.py and fastai's Learner: seconds, memory and accuracy of each.
 
     git clone https://github.com/huggingface/pytorch-image-models
-    python benchmarks/frameworks.py path/to/cifar10 --timm pytorch-image-models
+    python benchmarks/frameworks.py path/to/cifar10 --timm pytorch-image-models/train.py
 
 All train timm's ResNet-18 from random weights on the same pictures of 64 pixels, with the same batch and epochs, each
 with its own usual augmentation and optimizer. What is counted is the whole command: from its start to its end, with the
@@ -70,7 +70,7 @@ def fastai(folder: Path, out: Path, epochs: int, batch: int) -> tuple[list[str],
     return command, lambda printed: 100 * float(json.loads(printed.splitlines()[-1]))
 
 
-def timm(clone: Path, folder: Path, out: Path, epochs: int, batch: int) -> tuple[list[str], Callable[[str], float]]:
+def timm(script: Path, folder: Path, out: Path, epochs: int, batch: int) -> tuple[list[str], Callable[[str], float]]:
     """Likewise, in bf16, which its option for a processor needs."""
     options = {
         "val-split": "val",
@@ -91,7 +91,7 @@ def timm(clone: Path, folder: Path, out: Path, epochs: int, batch: int) -> tuple
         "experiment": "run",
     }
     words = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-    command = [sys.executable, str(clone / "train.py"), str(folder), *words, "--amp", "--channels-last"]
+    command = [sys.executable, str(script), str(folder), *words, "--amp", "--channels-last"]
 
     def accuracy(printed: str) -> float:
         rows = (out / "run" / "summary.csv").read_text(encoding="utf-8").splitlines()
@@ -111,7 +111,9 @@ def write_pictures(images: ImageSet, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("source", help="a source of CIFAR-10, such as a path")
-    parser.add_argument("--timm", type=Path, help="a clone of huggingface/pytorch-image-models; default: without it")
+    parser.add_argument(
+        "--timm", type=Path, help="train.py in a clone of huggingface/pytorch-image-models; default: without it"
+    )
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)

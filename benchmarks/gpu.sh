@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What is worth measuring on a day with a GPU, the most important first, within 25 minutes.
 #
-#     benchmarks/gpu.sh CIFAR10 [PEERS]   CIFAR10: a source of CIFAR-10, such as a path; PEERS: a clone of cifar10-airbench
+#     benchmarks/gpu.sh CIFAR10 [CLONES]  CIFAR10: a source of CIFAR-10, such as a path; CLONES: a folder with clones of
+#                                         KellerJordan/cifar10-airbench and hiverge/cifar10-speedrun
 #     benchmarks/gpu.sh --rehearse        the same commands on the processor, on a few digits, so that none fails for a typo
 #
 # Writes to benchmarks/results/, or to the folder $RESULTS. What fails is named at the end; the rest goes on.
@@ -17,7 +18,7 @@ if [[ ${1-} == --rehearse ]]; then
 else
     device=cuda rounds=20 seeds=3 compiled=train.compile=true
     rate=$(python "$here/step_rate.py" | sed 's/.*"best": *\([0-9]*\).*/\1/')
-    peers=(${2:+--peers "$2"}) tests=() help=()
+    peers=(${2:+--clones "$2"}) tests=() help=()
     words=("data.source=${1:?name a source of CIFAR-10, or --rehearse}")
 fi
 

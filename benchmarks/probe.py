@@ -25,6 +25,7 @@ import thirtytwo
 from thirtytwo import recipes
 from thirtytwo.recipe import Recipe, parse_assignments
 from thirtytwo.runs.loading import load_splits
+from thirtytwo.spec import Spec
 from thirtytwo.training.build import Parts, with_features
 from thirtytwo.training.loop import advance
 from thirtytwo.training.session import prepare
@@ -97,7 +98,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("weights")
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--model", default="torchvision/squeezenet1_1")
+    parser.add_argument(
+        "--model", default="torchvision/squeezenet1_1(last_relu='identity')", help="without its weights"
+    )
     parser.add_argument("--inputs", type=int, nargs="+", default=[96, 160])
     options = parser.parse_intermixed_args()
     fixed = {
@@ -109,13 +112,13 @@ def main() -> None:
         "evaluate.views": "none",
     }
     recipe = recipes.find("cifar10-finetune-squeezenet").override({**fixed, **parse_assignments(options.overrides)})
-    found = {}
+    spec, found = Spec.parse(options.model), {}
     with tempfile.TemporaryDirectory() as cache:
         os.environ["THIRTYTWO_CACHE"] = cache
         load_splits(recipe)  # decoded once, before the clock starts
         for side in options.inputs:
-            model = f"{options.model}(weights='{options.weights}', input={side}, last_relu='identity')"
-            found[side] = measured(recipe.override({"model": model}))
+            known = {**spec.kwargs, "weights": options.weights, "input": side}
+            found[side] = measured(recipe.override({"model": str(Spec(spec.name, spec.args, known))}))
             print(side, json.dumps(found[side], indent=1), flush=True)
     keep("probe", {"model": options.model, "inputs": found})
 

@@ -36,3 +36,10 @@ def keep(name: str, found: dict[str, Any]) -> None:
     result = {"date": today, "machine": Device.choose().describe(), **found}
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(path)
+
+
+def newest(name: str) -> dict[str, Any] | None:
+    """The newest result of that name; None where there is none."""
+    dated = "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]"
+    found = sorted(RESULTS.glob(f"{name}-{dated}.json"))
+    return json.loads(found[-1].read_text(encoding="utf-8")) if found else None

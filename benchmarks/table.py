@@ -5,22 +5,14 @@
 Trains and measures nothing. Prints Markdown and writes it to ``results/bench-<date>.md``.
 """
 
-import json
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from record import RESULTS
+from record import RESULTS, newest
 
 Row = tuple[str, str, dict[str, float], int]
 """What, compared with what, the ratio with its interval, and over how many pairs."""
-
-
-def newest(name: str) -> dict[str, Any] | None:
-    """The newest result of that name; None where there is none."""
-    dated = "[0-9]" * 4 + "-[0-9][0-9]-[0-9][0-9]"
-    found = sorted(RESULTS.glob(f"{name}-{dated}.json"))
-    return json.loads(found[-1].read_text(encoding="utf-8")) if found else None
 
 
 def plain_loop(found: dict[str, Any]) -> Iterator[Row]:

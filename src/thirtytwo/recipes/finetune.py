@@ -80,7 +80,7 @@ def squeezenet() -> Recipe:
 def efficientnet() -> Recipe:
     """EfficientNet-Lite0 from ImageNet to CIFAR-10 at 128 pixels: the mobile network done right. Needs timm.
 
-    ``thirtytwo train cifar10-finetune-efficientnet``. TODO
+    ``thirtytwo train cifar10-finetune-efficientnet``. Should exceed 90 %; not measured yet.
     """
     model = "timm/tf_efficientnet_lite0(pretrained=True, input=128)"
     recipe = _cifar10("efficientnet", model, freeze="none")

@@ -38,6 +38,7 @@ def augmentation() -> Study:
                 "optim.lr": 0.12,
                 "optim.bias_lr": 21.2,
                 "optim.head_lr": 0.0041,
+                "optim.bias_weight_decay": 0,
                 "train.epochs": 20,
                 "train.batch_size": 400,
                 "train.start_scale": 1,
@@ -50,21 +51,22 @@ def augmentation() -> Study:
 
 @studies.register_as("tutorial")
 def tutorial() -> Study:
-    """PyTorch's CIFAR-10 tutorial and what each improvement adds to the one before it, on 10,000 training images.
+    """PyTorch's CIFAR-10 tutorial and what each improvement adds to the one before it.
 
-    Larger batches, a schedule, depth with batch norm, dropout, augmentation, Adam, then the speedruns' optimizer with
-    its own batches, rates and schedule: each arm keeps what the arm before it has. The schedule comes early because
-    a rate that never falls leaves an accuracy that depends on the last few steps. 30 epochs, five seeds. TODO
+    More and batch-normalised convolutions, dropout, augmentation, Adam, a schedule, then the speedruns' optimizer with
+    its own batches, rates and schedule, and finally twice the epochs: each arm keeps what the arm before it has.
+    ``thirtytwo study tutorial``: on CIFAR-10 (JPEG)'s test images from 58.5 to 81.5 % (3 seeds); depth, the optimizer
+    and the epochs are shown to help, nothing else at five epochs. 70 minutes on two cores alongside other work.
     """
     deep, dropout = (f"vgg8(widths=(16, 64, 128, 128), hidden=128, dropout={share})" for share in (0.0, 0.1))
     steps: dict[str, dict[str, object]] = {
         "tutorial": {},
         "batches": {"train.batch_size": 128, "optim.lr": 0.032},
-        "schedule": {"schedule": "one_cycle"},
         "depth": {"model": deep},
         "dropout": {"model": dropout},
         "augmentation": {"augment": "flip|translate(4)|rotate(10)"},
         "adam": {"optim.name": "adam", "optim.lr": 0.002},
+        "schedule": {"schedule": "one_cycle"},
         "muon": {
             "optim.name": "muon",
             "optim.lr": 0.12,
@@ -75,9 +77,9 @@ def tutorial() -> Study:
             "train.batch_size": 400,
             "schedule": "triangular(start=1, peak=0, end=0)",
         },
+        "longer": {"train.epochs": 10},
     }
     kept: dict[str, object] = {}
     arms = {name: (kept := {**kept, **keys}) for name, keys in steps.items()}
-    fixed = {"data.limit": 10_000, "train.epochs": 30}
-    values = {"base": "cifar10-tutorial", "against": "previous", "seeds": tuple(range(5)), "set": fixed, "arms": arms}
+    values = {"base": "cifar10-tutorial", "against": "previous", "set": {"train.epochs": 5}, "arms": arms}
     return from_values({"name": "tutorial", **values})
