@@ -168,6 +168,7 @@ def augmentations(found: dict[str, Any]) -> "Figure":
     plane.tick_params(length=0)
     plane.tick_params(axis="y", labelcolor=INK)
     plane.set_xscale("log")
+    plane.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     plane.set(xlabel="images a second", ylim=(-0.6, len(names) - 0.4))
     plane.legend(loc="upper left", bbox_to_anchor=(0, 1.06), ncols=3)
     return figure
