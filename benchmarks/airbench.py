@@ -61,8 +61,9 @@ def load_peer(file: Path, device: Device) -> types.ModuleType:
         for theirs, ours in {
             ".half()": ".float()",
             ".cuda()": "",
+            ".pin_memory()": "",
             "torch.device(gpu)": "'cpu'",
-            'torch.device("cuda")': "'cpu'",
+            '"cuda"': "'cpu'",
             "torch.half": "torch.float",
         }.items():
             text = text.replace(theirs, ours)
