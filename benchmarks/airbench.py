@@ -26,7 +26,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from record import keep, ratio, summary
+from record import keep, ratio, shown, summary
 from step_rate import best_rate
 
 from thirtytwo import recipes
@@ -67,7 +67,7 @@ def load_peer(file: Path, device: Device) -> types.ModuleType:
             "torch.half": "torch.float",
         }.items():
             text = text.replace(theirs, ours)
-        text = re.sub(r"^( *)@torch\.compile\b.*$", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^ *@torch\.compile\b.*$", "", text, flags=re.MULTILINE)
     module = types.ModuleType(file.stem)
     with mock.patch.object(sys, "argv", [str(file)]):
         exec(compile(text, str(file), "exec"), module.__dict__)
@@ -171,8 +171,7 @@ def main() -> None:
     seconds = {name: [each["seconds"] for each in runs] for name, runs in found.items()}
     ratios = {name: ratio(seconds[name], seconds[options.recipe]) for name in files}
     for name, times in ratios.items():
-        low, mean, high = (f"{times[key]:.2f}" for key in ("low", "mean", "high"))
-        print(f"{name} takes {mean} [{low}, {high}] times as long as {options.recipe}")
+        print(f"{name} takes {shown(times)} times as long as {options.recipe}")
     keep(f"airbench-{options.recipe}", {"step_rate": rates, "runs": found, "summary": table, "ratios": ratios})
 
 

@@ -9,13 +9,12 @@ empty. What one of them does not have is empty, too.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from record import keep, ratio
+from record import in_turns, keep, per_second, ratio
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -125,16 +124,6 @@ def per_batch(transform: Any, name: str, images: Tensor, labels: Tensor) -> Call
     return lambda: transform(_floats(images))
 
 
-def rate(call: Callable[[], Any], seconds: float) -> float:
-    """Images per second, after one call that is not counted."""
-    call()
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        call()
-        count += 1
-    return count * BATCH / (time.perf_counter() - began)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("source", help="a source of CIFAR-10, such as a path")
@@ -151,14 +140,13 @@ def main() -> None:
         if name in per_images:
             sides["torchvision"] = max(
                 (per_image(per_images[name](), name, images, labels, pil) for pil in (True, False)),
-                key=lambda call: rate(call, 0.2),
+                key=lambda call: per_second(call, 0.2),
             )
         if name in per_batches:
             sides["kornia"] = per_batch(per_batches[name](), name, images, labels)
         rates: dict[str, list[float]] = {side: [] for side in sides}
-        for turn in range(options.rounds):
-            for side in sorted(sides, reverse=bool(turn % 2)):
-                rates[side].append(rate(sides[side], options.seconds))
+        for side in in_turns(sides, options.rounds):
+            rates[side].append(BATCH * per_second(sides[side], options.seconds))
         ratios = {side: ratio(rates["thirtytwo"], rates[side]) for side in list(sides)[1:]}
         found[name] = {"rates": rates, "ratios": ratios}
         line = f"{name:<22}{np.mean(rates['thirtytwo']):>12,.0f}"

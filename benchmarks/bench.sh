@@ -8,9 +8,7 @@
 # Takes hours on two cores, on which nothing else may run. Writes each result and one table of ratios to benchmarks/results/, or
 # to the folder $RESULTS. What fails is named at the end; the rest goes on.
 set -uo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-export RESULTS=${RESULTS:-$here/results}
-failed=()
+. "$(dirname "$0")/steps.sh"
 
 if [[ ${1-} == --rehearse ]]; then
     cifar10=digits mnist=digits clones=
@@ -18,25 +16,17 @@ if [[ ${1-} == --rehearse ]]; then
 else
     cifar10=${1:?name a source of CIFAR-10, or --rehearse} mnist=${2:?name a source of MNIST} clones=${3-}
     once=() least=() points=() short=() few=() whole=(--cifar10 "$cifar10")
-    rate=$(python "$here/step_rate.py" | sed 's/.*"best": *\([0-9]*\).*/\1/')
+    rate=$(step_rate)
 fi
 
-run() {
-    echo "== $*"
-    python "$here/$1" "${@:2}" || failed+=("$*")
-}
-
-run plain_loop.py "${least[@]}" --step-rate "$rate" --cifar10 "$cifar10" --mnist "$mnist" "${once[@]}" "${short[@]}"
-run frameworks.py --step-rate "$rate" "$cifar10" ${clones:+--timm "$clones/pytorch-image-models/train.py"} "${once[@]}" "${few[@]}"
+run python "$here/plain_loop.py" "${least[@]}" --step-rate "$rate" --cifar10 "$cifar10" --mnist "$mnist" "${once[@]}" "${short[@]}"
+run python "$here/frameworks.py" --step-rate "$rate" "$cifar10" ${clones:+--timm "$clones/pytorch-image-models/train.py"} "${once[@]}" "${few[@]}"
 if [[ $clones ]]; then
-    run airbench.py cifar10-fast --clones "$clones" --beside airbench94 airbench94_muon --rounds 2 "data.source=$cifar10"
+    run python "$here/airbench.py" cifar10-fast --clones "$clones" --beside airbench94 airbench94_muon --rounds 2 "data.source=$cifar10"
 fi
-run augmentations.py "$cifar10" "${once[@]}" "${short[@]}"
-run start.py --step-rate "$rate" "${whole[@]}" "${once[@]}"
-run growth.py "${points[@]}" --step-rate "$rate" "$cifar10" "${once[@]}" "${short[@]}"
-run table.py
+run python "$here/augmentations.py" "$cifar10" "${once[@]}" "${short[@]}"
+run python "$here/start.py" --step-rate "$rate" "${whole[@]}" "${once[@]}"
+run python "$here/growth.py" "${points[@]}" --step-rate "$rate" "$cifar10" "${once[@]}" "${short[@]}"
+run python "$here/table.py"
 
-if ((${#failed[@]})); then
-    printf 'failed: %s\n' "${failed[@]}" >&2
-    exit 1
-fi
+name_failures

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from processes import measured
-from record import keep, ratio, summary
+from record import in_turns, keep, ratio, shown, summary
 from step_rate import best_rate
 from torchvision.transforms import v2
 
@@ -49,17 +49,12 @@ def ours(folder: Path, out: Path, epochs: int, batch: int) -> tuple[list[str], C
         "data.size": SIZE,
         "model": "timm/resnet18",
         "augment": "flip|translate(8)",
-        "schedule": "cosine(warmup=0.25)",
-        "optim.name": "adamw",
         "optim.lr": 3e-3,
-        "optim.bias_lr": "none",
-        "optim.head_lr": "none",
-        "train.start_scale": 1,
+        "optim.layer_decay": 1,  # its weights are random
         "train.epochs": epochs,
         "train.batch_size": batch,
-        "evaluate.views": "none",
     }
-    words = ["train", "fast", *(f"{key}={value}" for key, value in settings.items()), "--json", "--out", str(out)]
+    words = ["train", "finetune", *(f"{key}={value}" for key, value in settings.items()), "--json", "--out", str(out)]
     command = [sys.executable, "-c", "from thirtytwo.cli import main; main()", *words]
     return command, lambda printed: 100 * float(json.loads(printed)["scores"]["val"]["accuracy"]["value"])
 
@@ -135,19 +130,16 @@ def main() -> None:
         numbers = torch.arange(len(images))
         write_pictures(images.select(numbers[: options.images]), folder / "train")
         write_pictures(images.select(numbers[options.images :][: options.images // 5]), folder / "val")
-        for turn in range(options.rounds):
-            for name in sorted(sides, reverse=bool(turn % 2)):
-                command, accuracy = sides[name](folder, Path(kept) / f"{name}-{turn}", options.epochs, options.batch)
-                printed, cost = measured(command)
-                found[name].append({**cost, "accuracy": accuracy(printed)})
-                print(name, json.dumps(found[name][-1]), flush=True)
+        for count, name in enumerate(in_turns(sides, options.rounds)):
+            command, accuracy = sides[name](folder, Path(kept) / str(count), options.epochs, options.batch)
+            printed, cost = measured(command)
+            found[name].append({**cost, "accuracy": accuracy(printed)})
+            print(name, json.dumps(found[name][-1]), flush=True)
     table = {name: {key: summary([each[key] for each in runs]) for key in runs[0]} for name, runs in found.items()}
-    ratios = {}
-    for name in list(sides)[1:]:
-        seconds = ([each["seconds"] for each in found[side]] for side in (name, "thirtytwo"))
-        ratios[name] = ratio(*seconds)
-        low, mean, high = (f"{ratios[name][key]:.2f}" for key in ("low", "mean", "high"))
-        print(f"{name} takes {mean} [{low}, {high}] times as long as thirtytwo")
+    seconds = {name: [each["seconds"] for each in runs] for name, runs in found.items()}
+    ratios = {name: ratio(seconds[name], seconds["thirtytwo"]) for name in list(sides)[1:]}
+    for name, times in ratios.items():
+        print(f"{name} takes {shown(times)} times as long as thirtytwo")
     settings: dict[str, Any] = {key: getattr(options, key) for key in ("images", "epochs", "batch")}
     keep("frameworks", {"step_rate": rate, **settings, "runs": found, "summary": table, "ratios": ratios})
 

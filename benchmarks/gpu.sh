@@ -7,9 +7,7 @@
 #
 # Writes to benchmarks/results/, or to the folder $RESULTS. What fails is named at the end; the rest goes on.
 set -uo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
-export RESULTS=${RESULTS:-$here/results}
-failed=()
+. "$(dirname "$0")/steps.sh"
 
 if [[ ${1-} == --rehearse ]]; then
     device=cpu rounds=1 seeds=1 compiled=train.compile=false rate=1
@@ -17,15 +15,10 @@ if [[ ${1-} == --rehearse ]]; then
     words=(data.source=digits data.size=16 data.limit=200 data.val=100 data.test=100 train.epochs=1 train.batch_size=64)
 else
     device=cuda rounds=20 seeds=3 compiled=train.compile=true
-    rate=$(python "$here/step_rate.py" | sed 's/.*"best": *\([0-9]*\).*/\1/')
+    rate=$(step_rate)
     peers=(${2:+--clones "$2"}) tests=() help=()
     words=("data.source=${1:?name a source of CIFAR-10, or --rehearse}")
 fi
-
-run() {
-    echo "== $*"
-    "$@" || failed+=("$*")
-}
 
 benchmark() {
     script=$1 recipe=$2
@@ -46,7 +39,4 @@ benchmark airbench.py cifar10-94 --rounds 3 "$compiled"
 benchmark recipes.py cifar10-95 --seeds 1
 benchmark recipes.py cifar10-96 --seeds 1
 
-if ((${#failed[@]})); then
-    printf 'failed: %s\n' "${failed[@]}" >&2
-    exit 1
-fi
+name_failures

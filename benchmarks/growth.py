@@ -3,16 +3,16 @@
     python benchmarks/growth.py path/to/cifar10
 
 `speednet` with one of the four changed at a time, in turn, several times over. The time is that of whole steps, from
-loading to the update. Prints milliseconds a step and an image, and the exponent with which the time grows at the upper
+loading to the update. Prints milliseconds a step, and the exponent with which the time grows at the upper
 end: 1 means that twice as much takes twice as long.
 """
 
 import argparse
-import time
+from itertools import count
 from typing import Any
 
 import numpy as np
-from record import keep, summary
+from record import keep, per_second, summary
 from step_rate import best_rate
 
 from thirtytwo import recipes
@@ -42,16 +42,12 @@ def step(recipe: Recipe, seconds: float) -> float:
     """Milliseconds of a step."""
     device = Device.choose("auto", recipe.train.precision)
     parts = build(recipe, device, load_splits(recipe))
+    forward, steps = parts.forward, count()
     with device.training():
-        for warm in range(2):
-            advance(parts, parts.forward, warm, 0.1)
-        device.wait()
-        began, count = time.perf_counter(), 0
-        while time.perf_counter() - began < seconds:
-            advance(parts, parts.forward, 2 + count, 0.1)
-            device.wait()
-            count += 1
-        return 1000 * (time.perf_counter() - began) / count
+        rate = per_second(
+            lambda: advance(parts, forward, next(steps), 0.1), seconds, warm=seconds / 2, wait=device.wait
+        )
+    return 1000 / rate
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ loading included, after some that are not. ``feed`` is the loading alone. Prints
 import argparse
 import json
 import multiprocessing
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 from origins_control import Pictures
 from processes import PeakMemory
-from record import keep, ratio
+from record import in_turns, keep, per_second, ratio, shown
 from step_rate import best_rate
 from torch import nn
 from torch.utils.data import DataLoader
@@ -89,14 +88,7 @@ def ours(recipe: Recipe, seconds: float, train: bool) -> float:
 
 
 def _rate(steps: Iterator[None], batch: int, seconds: float) -> float:
-    began = time.perf_counter()
-    while time.perf_counter() - began < min(WARM, seconds):
-        next(steps)
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        next(steps)
-        count += 1
-    return count * batch / (time.perf_counter() - began)
+    return batch * per_second(lambda: next(steps), seconds, warm=min(WARM, seconds))
 
 
 def alternately(sides: dict[str, tuple[Callable[..., float], Recipe]], rounds: int, *words: Any) -> dict[str, Any]:
@@ -104,13 +96,12 @@ def alternately(sides: dict[str, tuple[Callable[..., float], Recipe]], rounds: i
     rates: dict[str, list[float]] = {name: [] for name in sides}
     memory = dict.fromkeys(sides, 0)
     spawn = multiprocessing.get_context("spawn")
-    for turn in range(rounds):
-        for name in sorted(sides, reverse=bool(turn % 2)):
-            side, recipe = sides[name]
-            with PeakMemory() as peak, ProcessPoolExecutor(1, mp_context=spawn) as process:
-                rates[name].append(process.submit(side, recipe, *words).result())
-            memory[name] = max(memory[name], round(peak.MB))
-            print(f"{name:<22}{rates[name][-1]:>10,.0f} img/s", flush=True)
+    for name in in_turns(sides, rounds):
+        side, recipe = sides[name]
+        with PeakMemory() as peak, ProcessPoolExecutor(1, mp_context=spawn) as process:
+            rates[name].append(process.submit(side, recipe, *words).result())
+        memory[name] = max(memory[name], round(peak.MB))
+        print(f"{name:<22}{rates[name][-1]:>10,.0f} img/s", flush=True)
     first = next(iter(sides))
     ratios = {name: ratio(rates[name], rates[first]) for name in list(sides)[1:]}
     return {"rates": rates, "ratios": ratios, "peak_MB": memory}
@@ -144,8 +135,7 @@ def main() -> None:
         found[f"{name}, feed"] = alternately(feeds, options.rounds, options.seconds / 4, False)
         for key in (name, f"{name}, feed"):
             for side, times in found[key]["ratios"].items():
-                low, mean, high = (f"{times[each]:.2f}" for each in ("low", "mean", "high"))
-                print(f"{key}, {side}: {mean} [{low}, {high}] times the plain loop's")
+                print(f"{key}, {side}: {shown(times)} times the plain loop's")
     print(json.dumps({"step_rate": found["step_rate"]}))
     keep("plain-loop", found)
 

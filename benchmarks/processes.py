@@ -17,7 +17,7 @@ POLL = 0.1
 class PeakMemory:
     """The most memory that this process's children and theirs have together, in MB, while it is open.
 
-    A page that several of them share counts once (PSS, on Linux).
+    A page that several of them share counts once: it is divided among them (PSS, which only Linux tells).
     """
 
     def __init__(self) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,37 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:
     """How many times ``under`` is ``over``, pair by pair: geometric mean and the 95 % interval over the pairs (t)."""
     logs = summary([float(np.log(a / b)) for a, b in zip(over, under, strict=True)])
     return {key: float(np.exp(logs[key])) for key in ("low", "mean", "high")}
+
+
+def shown(times: dict[str, float]) -> str:
+    """A ratio with its interval, as text."""
+    return f"{times['mean']:.2f} [{times['low']:.2f}, {times['high']:.2f}]"
+
+
+def in_turns(sides: Collection[str], rounds: int) -> Iterator[str]:
+    """The sides of a comparison, round after round, in every second round in the opposite order."""
+    for turn in range(rounds):
+        yield from sorted(sides, reverse=bool(turn % 2))
+
+
+def per_second(
+    act: Callable[[], object], seconds: float, *, warm: float = 0.0, wait: Callable[[], None] = lambda: None
+) -> float:
+    """How often ``act`` is done in a second, over ``seconds``; not counted are the first time, and ``warm`` seconds.
+
+    ``wait`` returns when the device has done what it was asked to.
+    """
+    began = time.perf_counter()
+    act()
+    while time.perf_counter() - began < warm:
+        act()
+    wait()
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        act()
+        wait()
+        count += 1
+    return count / (time.perf_counter() - began)
 
 
 def keep(name: str, found: dict[str, Any]) -> None:

@@ -14,8 +14,9 @@ def cifar10_fast() -> Recipe:
     ``thirtytwo train cifar10-fast``: on CIFAR-10 (JPEG) 89.8 % [89.3, 90.4] without and 90.6 % [90.3, 90.9] with 6
     views (mean of 3 seeds, 95 % interval), 590 s of training on two cores on which airbench94's step runs at 480 img/s.
     """
-    recipe = _fast("cifar10-fast", "cifar10", widths=(64, 192, 256), epochs=12.5, batch_size=800, lr=0.18)
-    return recipe.override({"optim.bias_weight_decay": 1.2e-4})
+    return _fast(
+        "cifar10-fast", "cifar10", widths=(64, 192, 256), epochs=12.5, batch_size=800, lr=0.18, bias_weight_decay=1.2e-4
+    )
 
 
 @recipes.register_as("cifar10-2min")
@@ -44,8 +45,16 @@ def cifar10_94() -> Recipe:
 
     ``thirtytwo train cifar10-94``. Not measured yet; a quarter of an hour to half an hour on two cores.
     """
-    recipe = _fast("cifar10-94", "cifar10", activation="gelu", epochs=8, batch_size=2000, lr=0.24, start_scale=1)
-    return recipe.override({"optim.bias_weight_decay": 3.8e-5})
+    return _fast(
+        "cifar10-94",
+        "cifar10",
+        activation="gelu",
+        epochs=8,
+        batch_size=2000,
+        lr=0.24,
+        start_scale=1,
+        bias_weight_decay=3.8e-5,
+    )
 
 
 @recipes.register_as("cifar10-95")
@@ -55,8 +64,16 @@ def cifar10_95() -> Recipe:
     ``thirtytwo train cifar10-95``. Not measured yet; hours on a processor.
     """
     wide = (128, 384, 384)
-    recipe = _fast("cifar10-95", "cifar10", widths=wide, activation="gelu", epochs=12, batch_size=1000, lr=0.2)
-    return recipe.override({"optim.bias_weight_decay": 1.2e-4})
+    return _fast(
+        "cifar10-95",
+        "cifar10",
+        widths=wide,
+        activation="gelu",
+        epochs=12,
+        batch_size=1000,
+        lr=0.2,
+        bias_weight_decay=1.2e-4,
+    )
 
 
 @recipes.register_as("cifar10-96")
@@ -65,10 +82,10 @@ def cifar10_96() -> Recipe:
 
     ``thirtytwo train cifar10-96``. Not measured yet; a day on a processor.
     """
-    recipe = _fast("cifar10-96", "cifar10", widths=(128, 384, 512), epochs=32, batch_size=1000, lr=0.2)
-    deep = "speednet(widths=(128, 384, 512), convs=3)"
-    changed = {"model": deep, "augment": "flip_alternating|translate(4)|cutout(12)", "optim.bias_weight_decay": 1.2e-4}
-    return recipe.override(changed)
+    wide = (128, 384, 512)
+    recipe = _fast("cifar10-96", "cifar10", widths=wide, epochs=32, batch_size=1000, lr=0.2, bias_weight_decay=1.2e-4)
+    deep = f"speednet(widths={wide}, convs=3)"
+    return recipe.override({"model": deep, "augment": "flip_alternating|translate(4)|cutout(12)"})
 
 
 @recipes.register_as("cifar100-fast")
@@ -77,8 +94,9 @@ def cifar100_fast() -> Recipe:
 
     ``thirtytwo train cifar100-fast``. Not measured yet, as the images were not available.
     """
-    recipe = _fast("cifar100-fast", "cifar100", widths=(64, 192, 384), epochs=20, batch_size=800, lr=0.18)
-    return recipe.override({"optim.bias_weight_decay": 1.2e-4})
+    return _fast(
+        "cifar100-fast", "cifar100", widths=(64, 192, 384), epochs=20, batch_size=800, lr=0.18, bias_weight_decay=1.2e-4
+    )
 
 
 @recipes.register_as("svhn-fast")
@@ -131,6 +149,7 @@ def _fast(
     batch_size: int,
     lr: float,
     start_scale: float = 0.5,
+    bias_weight_decay: float = 0.0,
 ) -> Recipe:
     """What they share. Rates of biases and head, for a mean over the batch, grow with its size.
 
@@ -151,6 +170,7 @@ def _fast(
             bias_lr=0.053 * batch_size,
             head_lr=1.02e-5 * batch_size,
             weight_decay=0.195,
+            bias_weight_decay=bias_weight_decay,
         ),
         train=Train(
             epochs=epochs,
